@@ -1,0 +1,175 @@
+//! The critical path: which span the root was waiting for, at every moment of its life.
+//!
+//! The rule is Jaeger UI's (`TracePage/CriticalPath`): walk backwards from the root's end; where a child
+//! ended last, go on in that child; where no child is left, go back to the parent at the child's start. The
+//! sections therefore cover the root exactly: their lengths sum up to its duration.
+
+use crate::Interval;
+use crate::tree::{Children, parent_of};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+
+/// A stretch of the critical path, spent in one span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// Index of the span.
+    pub span: u32,
+    /// Start of the section.
+    pub start_us: i64,
+    /// End of the section; always after its start.
+    pub end_us: i64,
+}
+
+/// Critical path of the root as Jaeger UI computes it, latest section first.
+///
+/// Empty when `root` is out of range or takes no time.
+pub fn critical_path(spans: &[Interval], root: u32) -> Vec<Section> {
+    match Walk::new(spans, root as usize) {
+        Some(walk) => walk.sections(),
+        None => Vec::new(),
+    }
+}
+
+/// Time each span spends on the critical path of `root`, in µs.
+pub fn critical_times(spans: &[Interval], root: u32) -> Vec<u64> {
+    let mut times = vec![0; spans.len()];
+    for section in critical_path(spans, root) {
+        times[section.span as usize] += section.end_us.abs_diff(section.start_us);
+    }
+    times
+}
+
+/// The walk backwards through the tree below one root.
+struct Walk<'a> {
+    spans: &'a [Interval],
+    root: usize,
+    /// Children of every reachable span, latest end first.
+    children: Children,
+    /// Each span's interval clipped to its parent's clipped one; `None`: not below the root, or outside it.
+    clipped: Vec<Option<(i64, i64)>>,
+    /// How many children of each span the walk has passed. It only grows, so the walk is linear.
+    passed: Vec<u32>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(spans: &'a [Interval], root: usize) -> Option<Self> {
+        let span = spans.get(root)?;
+        let mut walk = Walk {
+            spans,
+            root,
+            children: Children::of(spans, |span| span.awaited),
+            clipped: vec![None; spans.len()],
+            passed: vec![0; spans.len()],
+        };
+        walk.clipped[root] = Some((span.start_us, span.end()));
+        walk.clip_below_root();
+        Some(walk)
+    }
+
+    /// Parents come before children, so that a child is clipped to what is left of its parent. A child that
+    /// drops out takes everything below it along.
+    fn clip_below_root(&mut self) {
+        let mut stack = vec![self.root];
+        while let Some(index) = stack.pop() {
+            let Some((start, end)) = self.clipped[index] else { continue };
+            let children = self.children.of_span_mut(index);
+            // By the unclipped end, as Jaeger UI orders them: clipping keeps this order.
+            children.sort_by_key(|&child| {
+                let span = &self.spans[child as usize];
+                (Reverse(span.end()), span.start_us, child)
+            });
+            for &child in children.iter() {
+                let child = child as usize;
+                // A span met before stands on a cycle through the root.
+                if self.clipped[child].is_none() {
+                    self.clipped[child] = self.spans[child].clipped(start, end);
+                    stack.push(child);
+                }
+            }
+        }
+    }
+
+    fn sections(mut self) -> Vec<Section> {
+        let mut sections = Vec::new();
+        let mut index = self.root;
+        let mut returned_at = None;
+        // The root is always clipped to itself, and only clipped children are entered.
+        while let Some((start, end)) = self.clipped[index] {
+            let section_end = returned_at.unwrap_or(end);
+            let child = self.last_finishing_child(index, returned_at);
+            let section_start = child.map_or(start, |(_, child_end)| child_end);
+            if section_start < section_end {
+                sections.push(Section { span: index as u32, start_us: section_start, end_us: section_end });
+            }
+            match (child, parent_of(self.spans, index)) {
+                (Some((child, _)), _) => (index, returned_at) = (child, None),
+                (None, Some(parent)) if index != self.root => (index, returned_at) = (parent, Some(start)),
+                (None, _) => break,
+            }
+        }
+        sections
+    }
+
+    /// The child that ends last, strictly before the moment the walk came back from another child.
+    fn last_finishing_child(&mut self, index: usize, returned_at: Option<i64>) -> Option<(usize, i64)> {
+        let children = self.children.of_span(index);
+        while let Some(&child) = children.get(self.passed[index] as usize) {
+            self.passed[index] += 1;
+            let child = child as usize;
+            if let Some((_, end)) = self.clipped[child]
+                && child != self.root
+                && returned_at.is_none_or(|moment| end < moment)
+            {
+                return Some((child, end));
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(start_us: i64, end_us: i64, parent: Option<u32>) -> Interval {
+        Interval { start_us, end_us, parent, awaited: true }
+    }
+
+    fn sum(spans: &[Interval]) -> u64 {
+        critical_times(spans, 0).iter().sum()
+    }
+
+    #[test]
+    fn a_trace_of_100_000_levels_takes_no_stack() {
+        let spans: Vec<_> = (0..100_000u32)
+            .map(|level| span(i64::from(level), 400_000 - i64::from(level), level.checked_sub(1)))
+            .collect();
+        assert_eq!(sum(&spans), 400_000);
+        assert_eq!(critical_path(&spans, 0).len(), 199_999);
+    }
+
+    #[test]
+    fn a_root_of_100_000_children_is_walked_once() {
+        let mut spans = vec![span(0, 1_000_000, None)];
+        spans.extend((0..100_000).map(|child| span(child * 10, child * 10 + 9, Some(0))));
+        assert_eq!(sum(&spans), 1_000_000);
+        assert_eq!(critical_times(&spans, 0)[0], 99_999 + 10 - 9);
+    }
+
+    #[test]
+    fn only_what_is_below_the_root_counts() {
+        let spans = [span(0, 100, None), span(10, 90, Some(0)), span(20, 80, Some(1))];
+        assert_eq!(critical_times(&spans, 1), vec![0, 20, 60]);
+    }
+
+    #[test]
+    fn bad_input_is_survived() {
+        assert_eq!(critical_path(&[], 0), vec![]);
+        assert_eq!(critical_path(&[span(5, 1, None)], 0), vec![]);
+        assert_eq!(critical_times(&[span(0, 9, Some(7))], 0), vec![9]);
+        assert_eq!(critical_times(&[span(0, 9, Some(0))], 0), vec![9]);
+        let cycle = [span(0, 9, Some(1)), span(1, 8, Some(0)), span(0, 9, Some(3)), span(0, 9, Some(2))];
+        assert_eq!(critical_times(&cycle, 0), vec![2, 7, 0, 0]);
+    }
+}
