@@ -1,0 +1,22 @@
+//! How every Weir process starts, is watched and stops: configuration, logs, metrics, health, the options of
+//! Kafka and ClickHouse clients, and signals. It knows nothing about spans.
+
+mod admin;
+mod clickhouse;
+mod config;
+mod health;
+mod kafka;
+mod logging;
+mod metrics;
+mod secret;
+mod signal;
+
+pub use admin::{admin_router, serve_admin};
+pub use clickhouse::ClickHouseOptions;
+pub use config::{parse, parse_from};
+pub use health::{Health, Part};
+pub use kafka::KafkaOptions;
+pub use logging::{init_logging, init_logging_with};
+pub use metrics::Metrics;
+pub use secret::Secret;
+pub use signal::stop_on_signal;

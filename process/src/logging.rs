@@ -1,0 +1,44 @@
+//! Structured logs on standard error.
+
+use std::io::IsTerminal;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::prelude::*;
+
+/// Starts logging: readable lines on a terminal, JSON elsewhere or with `WEIR_LOG_FORMAT=json`. `WEIR_LOG` filters
+/// (`info` by default, `warn,ingest=debug` and the like). Calls after the first do nothing.
+pub fn init_logging(role: &str) {
+    init_logging_with(role, "info");
+}
+
+/// As [`init_logging`], with another filter where `WEIR_LOG` is not set.
+pub fn init_logging_with(role: &str, default_filter: &str) {
+    let chosen = std::env::var("WEIR_LOG").unwrap_or_else(|_| default_filter.to_owned());
+    let filter = EnvFilter::try_new(&chosen).unwrap_or_else(|_| EnvFilter::new(default_filter));
+    let registry = tracing_subscriber::registry().with(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let started = if wants_json() {
+        registry.with(lines.json().flatten_event(true)).try_init()
+    } else {
+        registry.with(lines.with_ansi(std::io::stderr().is_terminal())).try_init()
+    };
+    if started.is_ok() {
+        tracing::debug!(role, version = env!("CARGO_PKG_VERSION"), "logging started");
+    }
+}
+
+fn wants_json() -> bool {
+    match std::env::var("WEIR_LOG_FORMAT").as_deref() {
+        Ok("json") => true,
+        Ok(_) => false,
+        Err(_) => !std::io::stderr().is_terminal(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn starting_twice_is_harmless() {
+        super::init_logging("test");
+        super::init_logging("test");
+    }
+}
