@@ -4,7 +4,7 @@
 
 -- The value that stands for bucket i: its middle, rounded down.
 CREATE OR REPLACE FUNCTION hdrMiddle AS (i) ->
-    if(i < 256, toUInt64(i), bitShiftLeft(toUInt64(2 * (i % 128 + 128) + 1), greatest(intDiv(i, 128), 2) - 2));
+    toUInt64(if(i < 256, toUInt64(i), bitShiftLeft(toUInt64(2 * (i % 128 + 128) + 1), toUInt8(greatest(intDiv(i, 128), 2) - 2))));
 
 -- Adjusted number of values in a histogram.
 CREATE OR REPLACE FUNCTION hdrCount AS (h) -> toFloat64(arraySum(tupleElement(h, 2))) / 1000;
