@@ -1,0 +1,24 @@
+# make demo            everything that is missing is installed, then a moving flow graph: open the printed URL
+# make demo ARGS="--for 60s --verify"
+# make test            every check and test; the last line says how many passed and failed
+.PHONY: help demo build test clean
+
+SHELL := bash
+export CARGO_TARGET_DIR ?= $(or $(WEIR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/weir)/target
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
+
+demo: build ## start everything with a demo workload; ARGS="--for 60s --verify" checks every count
+	@"$(CARGO_TARGET_DIR)/release/weir" demo $(ARGS)
+
+build: ## install what is missing and build the release binary
+	@tools/install
+	@cargo build --release --locked -p weir
+	@echo "built: $(CARGO_TARGET_DIR)/release/weir"
+
+test: ## install what is missing and run every check and test
+	@tools/test
+
+clean: ## remove what was compiled
+	cargo clean
