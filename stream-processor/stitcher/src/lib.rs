@@ -1,7 +1,41 @@
 //! Turns spans into flow graphs. Never reads a clock, does I/O, draws a random number, or lets the order of
 //! a hash table reach an output: the same records and commits give the same outputs, always.
+//!
+//! Open [`Shard`] first: records go in, [`Commit`]s come out. A trace's contribution is a pure function of its
+//! spans ([`resolve`]); at a commit the shard works it out anew for every trace that has new spans and emits the
+//! difference to what it emitted before, so every order of arrival ends in the same sums.
 #![no_std]
 
 extern crate alloc;
 
+mod shard;
+
+pub mod delta;
+pub mod flow;
+pub mod histogram;
+pub mod settings;
 pub mod span;
+
+mod breakers;
+mod calls;
+mod caps;
+mod emit;
+mod memory;
+mod messages;
+mod names;
+mod operation;
+mod record;
+mod resolve;
+mod retries;
+mod sampler;
+mod summary;
+mod trace;
+mod tree;
+mod user;
+mod view;
+
+pub use delta::Deltas;
+pub use flow::{FlowEvent, FlowTrace};
+pub use settings::Settings;
+pub use shard::{Close, Commit, PROBE_OPERATION, Shard};
+pub use span::Span;

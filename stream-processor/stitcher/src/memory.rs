@@ -1,0 +1,106 @@
+//! What is remembered of closed traces: their spans while there is room, then 32 bits a span, then nothing.
+
+use crate::delta::Name;
+use crate::settings::Limits;
+use crate::span::{Kind, TraceId};
+use crate::trace::fingerprint;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use hashbrown::HashMap;
+use rustc_hash::FxBuildHasher;
+
+/// Bounds the spans and fingerprints of closed traces; the spans themselves stay with their traces.
+pub(crate) struct Memory {
+    most_spans: usize,
+    most_prints: usize,
+    spans: usize,
+    prints: usize,
+    /// Closed traces, oldest first. Complete ones are forgotten before those that a late span could change.
+    complete: VecDeque<TraceId>,
+    incomplete: VecDeque<TraceId>,
+    tombs: HashMap<TraceId, Tomb, FxBuildHasher>,
+    tomb_order: VecDeque<TraceId>,
+}
+
+/// A trace of which only the name and the fingerprints are left.
+struct Tomb {
+    environment: Name,
+    operation: Name,
+    prints: Vec<u32>,
+}
+
+impl Memory {
+    pub fn new(limits: &Limits) -> Self {
+        Self {
+            most_spans: limits.remembered_spans,
+            most_prints: limits.fingerprints,
+            spans: 0,
+            prints: 0,
+            complete: VecDeque::new(),
+            incomplete: VecDeque::new(),
+            tombs: HashMap::default(),
+            tomb_order: VecDeque::new(),
+        }
+    }
+
+    pub fn spans(&self) -> usize {
+        self.spans
+    }
+
+    pub fn closed(&mut self, id: TraceId, spans: usize, complete: bool) {
+        self.spans += spans;
+        if complete { self.complete.push_back(id) } else { self.incomplete.push_back(id) }
+    }
+
+    pub fn remember(&mut self, spans: usize) {
+        self.spans += spans;
+    }
+
+    pub fn forget(&mut self, spans: usize) {
+        self.spans -= spans;
+    }
+
+    /// The next trace to forget, while there are too many spans. It may be gone already.
+    pub fn over_limit(&mut self) -> Option<TraceId> {
+        if self.spans <= self.most_spans {
+            return None;
+        }
+        self.complete.pop_front().or_else(|| self.incomplete.pop_front())
+    }
+
+    pub fn entomb(&mut self, id: TraceId, environment: Name, operation: Name, prints: Vec<u32>) {
+        self.prints += prints.len();
+        match self.tombs.get_mut(&id) {
+            Some(tomb) => {
+                tomb.prints.extend(prints);
+                tomb.prints.sort_unstable();
+            }
+            None => {
+                self.tombs.insert(id, Tomb { environment, operation, prints });
+                self.tomb_order.push_back(id);
+            }
+        }
+        while self.prints > self.most_prints {
+            match self.tomb_order.pop_front() {
+                Some(oldest) => self.bury(oldest),
+                None => return,
+            }
+        }
+    }
+
+    pub fn bury(&mut self, id: TraceId) {
+        if let Some(tomb) = self.tombs.remove(&id) {
+            self.prints -= tomb.prints.len();
+        }
+    }
+
+    pub fn has_print(&self, id: TraceId, span_id: u64, kind: Kind) -> bool {
+        let tomb = self.tombs.get(&id);
+        tomb.is_some_and(|tomb| tomb.prints.binary_search(&fingerprint(span_id, kind)).is_ok())
+    }
+
+    /// Environment and operation of a trace whose spans are forgotten.
+    pub fn forgotten(&self, id: TraceId) -> Option<(Name, Name)> {
+        self.tombs.get(&id).map(|tomb| (tomb.environment.clone(), tomb.operation.clone()))
+    }
+}

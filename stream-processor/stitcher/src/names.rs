@@ -1,0 +1,120 @@
+//! Shared text, nodes and resources: stored once however many spans carry them, freed when nothing does.
+
+use crate::delta::{Name, Node, NodeKind};
+use crate::span::Resource;
+use alloc::sync::Arc;
+use core::hash::BuildHasher;
+use hashbrown::{HashMap, HashSet};
+use rustc_hash::FxBuildHasher;
+
+/// Who emitted a span.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Source {
+    /// The service, or the client program, as a node.
+    pub node: Arc<Node>,
+    pub version: Name,
+    /// Empty: not said.
+    pub environment: Name,
+}
+
+impl Source {
+    /// Spans without `service.name` belong to nobody.
+    pub fn is_named(&self) -> bool {
+        !self.node.name.is_empty()
+    }
+}
+
+/// The stores of shared values.
+pub(crate) struct Names {
+    texts: HashSet<Name, FxBuildHasher>,
+    nodes: HashSet<Arc<Node>, FxBuildHasher>,
+    sources: HashMap<u64, Arc<Source>, FxBuildHasher>,
+    longest: usize,
+    /// Names that were cut since the last commit.
+    pub cut: u64,
+    pub empty: Name,
+    pub unknown: Name,
+    pub other: Name,
+}
+
+impl Names {
+    pub fn new(longest: usize) -> Self {
+        Self {
+            texts: HashSet::default(),
+            nodes: HashSet::default(),
+            sources: HashMap::default(),
+            longest,
+            cut: 0,
+            empty: Arc::from(""),
+            unknown: Arc::from("unknown"),
+            other: Arc::from("__other__"),
+        }
+    }
+
+    pub fn text(&mut self, text: &str) -> Name {
+        if text.is_empty() {
+            return self.empty.clone();
+        }
+        let text = self.shortened(text);
+        self.texts.get_or_insert_with(text, |text| Arc::from(text)).clone()
+    }
+
+    fn shortened<'a>(&mut self, text: &'a str) -> &'a str {
+        if text.len() <= self.longest {
+            return text;
+        }
+        self.cut += 1;
+        let end = (0..=self.longest).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        &text[..end]
+    }
+
+    pub fn node(&mut self, cluster: &str, namespace: &str, name: &str, kind: NodeKind) -> Arc<Node> {
+        let node = Node {
+            cluster: self.text(cluster),
+            namespace: self.text(namespace),
+            name: self.text(name),
+            kind,
+        };
+        self.nodes.get_or_insert_with(&node, |node| Arc::new(node.clone())).clone()
+    }
+
+    /// A virtual node has a name and a kind, nothing else.
+    pub fn virtual_node(&mut self, name: &str, kind: NodeKind) -> Arc<Node> {
+        self.node("", "", name, kind)
+    }
+
+    pub fn source(&mut self, resource: &Resource<'_>) -> Arc<Source> {
+        let hash = FxBuildHasher.hash_one(resource);
+        if let Some(known) = self.sources.get(&hash)
+            && describes(known, resource)
+        {
+            return known.clone();
+        }
+        let kind = if resource.is_client { NodeKind::Client } else { NodeKind::Service };
+        let source = Arc::new(Source {
+            node: self.node(resource.cluster, resource.namespace, resource.service, kind),
+            version: self.text(resource.version),
+            environment: self.text(resource.environment),
+        });
+        self.sources.insert(hash, source.clone());
+        source
+    }
+
+    /// Frees what no span, edge or cap holds any more. Nodes first: they hold texts.
+    pub fn sweep(&mut self) {
+        self.sources.retain(|_, source| Arc::strong_count(source) > 1);
+        self.nodes.retain(|node| Arc::strong_count(node) > 1);
+        self.texts.retain(|text| Arc::strong_count(text) > 1);
+    }
+}
+
+/// Two resources may share a hash: a source is reused only when it says the same.
+fn describes(source: &Source, resource: &Resource<'_>) -> bool {
+    let node = &source.node;
+    *node.name == *resource.service
+        && *node.namespace == *resource.namespace
+        && *node.cluster == *resource.cluster
+        && (node.kind == NodeKind::Client) == resource.is_client
+        && *source.version == *resource.version
+        && *source.environment == *resource.environment
+}
