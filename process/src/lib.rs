@@ -4,6 +4,7 @@
 mod admin;
 mod clickhouse;
 mod config;
+mod failure;
 mod health;
 mod kafka;
 mod logging;
@@ -14,6 +15,7 @@ mod signal;
 pub use admin::{admin_router, serve_admin};
 pub use clickhouse::ClickHouseOptions;
 pub use config::{parse, parse_from};
+pub use failure::exit_code;
 pub use health::{Health, Part};
 pub use kafka::KafkaOptions;
 pub use logging::{init_logging, init_logging_with};

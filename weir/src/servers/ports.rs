@@ -1,0 +1,146 @@
+//! Ports that must be free before anything starts, and who has them if they aren't.
+
+use anyhow::bail;
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+
+/// A port that Weir wants to listen on.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// What listens there, in the words of the user.
+    pub what: &'static str,
+    /// The flag that chooses another.
+    pub flag: &'static str,
+    /// Where.
+    pub address: SocketAddr,
+}
+
+/// Refuses with one sentence a port: what wants it, who has it, which flag chooses another.
+pub fn require_free(wanted: &[Wanted]) -> anyhow::Result<()> {
+    let mut refusals = Vec::new();
+    for (index, port) in wanted.iter().enumerate() {
+        if let Some(twin) = wanted[..index].iter().find(|other| other.address == port.address) {
+            refusals.push(format!("{} is asked for by both {} and {}", port.address, twin.flag, port.flag));
+        } else if let Err(error) = TcpListener::bind(port.address) {
+            refusals.push(refusal(port, &error));
+        }
+    }
+    if refusals.is_empty() {
+        return Ok(());
+    }
+    bail!("{}", refusals.join("\n"))
+}
+
+/// A port that nobody has, for servers whose port only we ourselves need.
+pub fn any_free() -> std::io::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+fn refusal(port: &Wanted, error: &std::io::Error) -> String {
+    let Wanted { what, flag, address } = port;
+    if error.kind() != ErrorKind::AddrInUse {
+        return format!("{what} can't listen on {address}: {error}; choose another address with {flag}");
+    }
+    let holder = match listener_on(address.port()) {
+        Some(process) => format!("process {} (`{}`)", process.id, process.command),
+        None => "a process of another user".to_owned(),
+    };
+    format!(
+        "port {} for {what} is taken by {holder}; stop it, or choose another port with {flag}",
+        address.port()
+    )
+}
+
+/// A process and how it was started.
+#[derive(Debug, PartialEq, Eq)]
+struct Process {
+    id: u32,
+    command: String,
+}
+
+/// Finds the listening socket in `/proc/net/tcp` and then the process that holds a descriptor of it.
+fn listener_on(port: u16) -> Option<Process> {
+    let sockets: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .filter_map(|table| std::fs::read_to_string(table).ok())
+        .flat_map(|table| listening_inodes(&table, port))
+        .map(|inode| format!("socket:[{inode}]"))
+        .collect();
+    let processes = std::fs::read_dir("/proc").ok()?.flatten();
+    processes
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+        .find(|id| holds_any(*id, &sockets))
+        .map(|id| Process { id, command: command_of(id) })
+}
+
+/// Inodes of the sockets that listen on `port` in a table of `/proc/net`.
+fn listening_inodes(table: &str, port: u16) -> Vec<u64> {
+    const LISTEN: &str = "0A";
+    let suffix = format!(":{port:04X}");
+    table
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .filter(|fields| fields.len() > 9 && fields[1].ends_with(&suffix) && fields[3] == LISTEN)
+        .filter_map(|fields| fields[9].parse().ok())
+        .collect()
+}
+
+fn holds_any(process: u32, sockets: &[String]) -> bool {
+    let Ok(descriptors) = std::fs::read_dir(format!("/proc/{process}/fd")) else { return false };
+    descriptors
+        .flatten()
+        .filter_map(|descriptor| std::fs::read_link(descriptor.path()).ok())
+        .any(|target| sockets.iter().any(|socket| target == Path::new(socket)))
+}
+
+fn command_of(process: u32) -> String {
+    const SHOWN: usize = 80;
+    let line = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+    let words = String::from_utf8_lossy(&line).replace('\0', " ");
+    let words = words.trim();
+    match words.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &words[..end]),
+        None => words.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(address: SocketAddr) -> Wanted {
+        Wanted { what: "OTLP/gRPC", flag: "--grpc", address }
+    }
+
+    #[test]
+    fn a_taken_port_names_itself_its_holder_and_the_way_out() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let refusal = require_free(&[wanted(address)]).unwrap_err().to_string();
+        let holder = format!("process {} (`", std::process::id());
+        for part in [&address.port().to_string(), "OTLP/gRPC", &holder, "--grpc"] {
+            assert!(refusal.contains(part), "{part} is missing in: {refusal}");
+        }
+        drop(taken);
+        require_free(&[wanted(address)]).unwrap();
+    }
+
+    #[test]
+    fn one_port_for_two_is_refused() {
+        let port = any_free().unwrap();
+        let first = wanted(SocketAddr::from(([127, 0, 0, 1], port)));
+        let second = Wanted { flag: "--http", ..first.clone() };
+        let refusal = require_free(&[first, second]).unwrap_err().to_string();
+        assert!(refusal.contains("--grpc") && refusal.contains("--http"), "{refusal}");
+    }
+
+    #[test]
+    fn the_table_of_sockets_is_read_by_port_and_state() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
+             0: 0100007F:10DD 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 111 1 0 100 0\n\
+             1: 0100007F:10DD 0100007F:9999 01 00000000:00000000 00:00000000 00000000     0        0 222 1 0 100 0\n\
+             2: 0100007F:10DE 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 333 1 0 100 0\n";
+        assert_eq!(listening_inodes(table, 4317), [111]);
+    }
+}

@@ -1,0 +1,270 @@
+//! A child process that is kept alive: started, asked for its health, restarted when it dies, stopped on demand.
+
+use anyhow::{Context, bail};
+use process::Health;
+use std::fs::File;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// What to run and how to know that it works.
+pub struct Server {
+    /// Name in messages and in [`Health`].
+    pub name: &'static str,
+    /// Builds the command anew for every start.
+    pub command: Box<dyn Fn() -> Command + Send>,
+    /// Asks the server whether it works.
+    pub check: Box<dyn Fn() -> Result<(), String> + Send>,
+    /// Where its standard output and error go; begun anew at each start.
+    pub output: PathBuf,
+    /// How long to wait for what.
+    pub limits: Limits,
+}
+
+/// Times of supervision.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// A started child must answer within this; a JVM on a busy machine may need most of it.
+    pub answer_within: Duration,
+    /// A child that worked and then is silent for this long is killed and started again.
+    pub silent_for: Duration,
+    /// After SIGTERM and this long, SIGKILL.
+    pub stop_within: Duration,
+    /// A server that never worked is given up after this many starts.
+    pub first_starts: u32,
+    /// Longest pause before a restart.
+    pub longest_pause: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            answer_within: Duration::from_secs(120),
+            silent_for: Duration::from_secs(60),
+            stop_within: Duration::from_secs(20),
+            first_starts: 3,
+            longest_pause: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A supervised server; dropping it stops the child.
+pub struct Supervised {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<anyhow::Result<()>>>,
+}
+
+impl Supervised {
+    /// Starts supervision on a thread of its own. Its part of `health` turns ready with the child's first answer.
+    pub fn start(server: Server, health: Health) -> anyhow::Result<Self> {
+        health.ready(server.name, false, "starting");
+        let (stop, stopped) = channel();
+        // The kernel sends a child its parent-death signal when the *thread* that started it ends, so the child's
+        // whole life must pass on one thread; those of tokio's pools come and go.
+        let thread = std::thread::Builder::new()
+            .name(format!("supervise-{}", server.name))
+            .spawn(move || Keeper { server, health, stopped }.run())?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Whether supervision has given up.
+    pub fn gave_up(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Stops the child and tells why supervision ended, if it did so by itself.
+    pub fn stop(&mut self) -> anyhow::Result<()> {
+        drop(self.stop.take());
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(_)) => bail!("the supervisor panicked"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Supervised {
+    fn drop(&mut self) {
+        // Whoever wanted to know the outcome has called `stop`.
+        let _ = self.stop();
+    }
+}
+
+/// The state of the supervising thread.
+struct Keeper {
+    server: Server,
+    health: Health,
+    stopped: Receiver<()>,
+}
+
+/// How a child's life ended.
+enum End {
+    Asked,
+    Died { why: String, worked_for: Option<Duration> },
+}
+
+impl Keeper {
+    fn run(self) -> anyhow::Result<()> {
+        let name = self.server.name;
+        let mut has_worked = false;
+        let mut failures = 0;
+        loop {
+            match self.one_life()? {
+                End::Asked => return Ok(()),
+                End::Died { why, worked_for } => {
+                    has_worked |= worked_for.is_some();
+                    failures = if worked_for.is_some_and(|time| time > Duration::from_secs(60)) {
+                        1
+                    } else {
+                        failures + 1
+                    };
+                    self.health.ready(name, false, &why);
+                    if !has_worked && failures >= self.server.limits.first_starts {
+                        bail!("{name} does not start: {why}\n{}", last_lines(&self.server.output));
+                    }
+                    tracing::warn!(server = name, why, failures, "server died; it is started again");
+                }
+            }
+            if self.asked_to_stop(pause(failures, self.server.limits.longest_pause)) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn one_life(&self) -> anyhow::Result<End> {
+        let mut child = self.spawn()?;
+        let started = Instant::now();
+        let mut worked_since: Option<Instant> = None;
+        let mut answered = started;
+        loop {
+            if let Some(status) = child.try_wait()? {
+                return Ok(died(describe(status), worked_since));
+            }
+            let patience = match (self.server.check)() {
+                Ok(()) => {
+                    answered = Instant::now();
+                    worked_since.get_or_insert(answered);
+                    self.health.ready(self.server.name, true, "");
+                    Duration::from_secs(1)
+                }
+                Err(why) => {
+                    self.health.ready(self.server.name, false, &why);
+                    let limits = self.server.limits;
+                    let allowed =
+                        if worked_since.is_some() { limits.silent_for } else { limits.answer_within };
+                    if answered.elapsed() > allowed {
+                        kill(&mut child);
+                        return Ok(died(format!("{why} for {} s", allowed.as_secs()), worked_since));
+                    }
+                    Duration::from_millis(100)
+                }
+            };
+            if self.asked_to_stop(patience) {
+                terminate(self.server.name, &mut child, self.server.limits.stop_within);
+                return Ok(End::Asked);
+            }
+        }
+    }
+
+    fn spawn(&self) -> anyhow::Result<Child> {
+        let Server { name, output, .. } = &self.server;
+        let log = File::create(output).with_context(|| format!("can't write {}", output.display()))?;
+        let mut command = (self.server.command)();
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        // A group of its own: Ctrl-C reaches us alone, and the roles drain before their servers go.
+        command.process_group(0);
+        die_with_parent(&mut command);
+        let child = command.spawn().with_context(|| format!("can't start {name}"))?;
+        write_whole(&output.with_extension("pid"), &format!("{}\n", child.id()))?;
+        tracing::info!(server = name, process = child.id(), "server started");
+        Ok(child)
+    }
+
+    /// Waits for the stop, at most this long.
+    fn asked_to_stop(&self, patience: Duration) -> bool {
+        !matches!(self.stopped.recv_timeout(patience), Err(RecvTimeoutError::Timeout))
+    }
+}
+
+/// Writes a file that readers see either as it was or complete.
+fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+    let scratch = path.with_extension("new");
+    std::fs::write(&scratch, text)?;
+    std::fs::rename(scratch, path)
+}
+
+fn died(why: String, worked_since: Option<Instant>) -> End {
+    End::Died { why, worked_for: worked_since.map(|since| since.elapsed()) }
+}
+
+/// 0.5 s, 1 s, 2 s … up to the longest.
+fn pause(failures: u32, longest: Duration) -> Duration {
+    let doublings = failures.saturating_sub(1).min(10);
+    (Duration::from_millis(500) * 2_u32.pow(doublings)).min(longest)
+}
+
+fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("ended with exit code {code}"),
+        (None, Some(signal)) => format!("killed by signal {signal}"),
+        (None, None) => "ended".to_owned(),
+    }
+}
+
+fn terminate(name: &str, child: &mut Child, within: Duration) {
+    signal(child, libc::SIGTERM);
+    let asked = Instant::now();
+    while asked.elapsed() < within {
+        if !matches!(child.try_wait(), Ok(None)) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    tracing::warn!(server = name, "server did not stop in time; it is killed");
+    kill(child);
+}
+
+fn kill(child: &mut Child) {
+    // An error means that it has ended already, and then there is nothing to wait for either.
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+#[allow(unsafe_code)] // std can only kill; a clean stop needs SIGTERM
+fn signal(child: &Child, signal: libc::c_int) {
+    let Ok(id) = libc::pid_t::try_from(child.id()) else { return };
+    // SAFETY: kill has no preconditions. The id is ours: the child has not been waited for, so it can't be reused.
+    unsafe { libc::kill(id, signal) };
+}
+
+/// SIGKILL to the child when we end in whatever way: both servers recover from that, while one left alone would keep
+/// its ports and its files from the next start.
+#[allow(unsafe_code)] // only a call between fork and exec can arm the signal
+fn die_with_parent(command: &mut Command) {
+    let parent = std::process::id();
+    let arm = move || {
+        // SAFETY: prctl and getppid are async-signal-safe and take plain numbers.
+        let (armed, now) = unsafe { (libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL), libc::getppid()) };
+        // The parent may have died before the signal was armed.
+        if armed != 0 || u32::try_from(now) != Ok(parent) {
+            return Err(std::io::Error::from_raw_os_error(libc::ESRCH));
+        }
+        Ok(())
+    };
+    // SAFETY: the closure allocates nothing, takes no locks and calls only async-signal-safe functions.
+    unsafe { command.pre_exec(arm) };
+}
+
+fn last_lines(path: &Path) -> String {
+    const SHOWN: usize = 12;
+    let text = std::fs::read(path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text[text.len().saturating_sub(16_384)..]).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    format!("{}\n(from {})", lines[lines.len().saturating_sub(SHOWN)..].join("\n"), path.display())
+}
+
+#[cfg(test)]
+mod tests;
