@@ -106,6 +106,17 @@ pub enum FlowStatus {
     Timeout,
 }
 
+impl FlowStatus {
+    /// The name used in tables and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Error => "error",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
 /// Flows of one operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OperationCounts {
@@ -156,6 +167,8 @@ pub struct Truth {
     pub spans: u64,
     /// First and last end of a span, microseconds since the epoch; `None` before the first flow.
     pub range_us: Option<(i64, i64)>,
+    /// Environments that other traffic of the same time uses on purpose; nothing of them is compared.
+    pub beside: Vec<String>,
     /// Spans that ingest refused for good, or that were given up: 0 in a run that counts.
     pub lost: u64,
 }

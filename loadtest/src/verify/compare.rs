@@ -1,0 +1,60 @@
+//! Two sets of counts side by side.
+
+use super::report::Check;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{Debug, Display};
+
+/// Compares `found` with `expected`, key by key. What corrections have brought to zero isn't there.
+pub(super) fn compare<K, V>(
+    place: impl Into<String>,
+    expected: &BTreeMap<K, V>,
+    found: &BTreeMap<K, V>,
+    name: impl Fn(&K) -> String,
+) -> Check
+where
+    K: Ord,
+    V: PartialEq + Default + Display + Debug,
+{
+    let nothing = V::default();
+    let keys: BTreeSet<&K> = expected.keys().chain(found.keys()).collect();
+    let mut differences = Vec::new();
+    for key in &keys {
+        let (wanted, got) = (expected.get(key).unwrap_or(&nothing), found.get(key).unwrap_or(&nothing));
+        if wanted != got {
+            differences.push(line(&name(key), wanted, got, &nothing));
+        }
+    }
+    Check { place: place.into(), compared: keys.len(), differences }
+}
+
+fn line<V: PartialEq + Display>(name: &str, wanted: &V, got: &V, nothing: &V) -> String {
+    if got == nothing {
+        format!("{name}: missing, expected {wanted}")
+    } else if wanted == nothing {
+        format!("{name}: {got}, but nothing of it was sent")
+    } else {
+        format!("{name}: {got}; expected {wanted}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&str, i64)]) -> BTreeMap<String, i64> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), *value)).collect()
+    }
+
+    #[test]
+    fn zero_is_the_same_as_absent() {
+        let check = compare("x", &map(&[("a", 1)]), &map(&[("a", 1), ("corrected", 0)]), Clone::clone);
+        assert!(check.differences.is_empty());
+    }
+
+    #[test]
+    fn missing_extra_and_other_counts_are_told_apart() {
+        let check = compare("x", &map(&[("a", 1), ("b", 2)]), &map(&[("b", 3), ("c", 4)]), Clone::clone);
+        let lines = ["a: missing, expected 1", "b: 3; expected 2", "c: 4, but nothing of it was sent"];
+        assert_eq!(check.differences, lines);
+    }
+}
