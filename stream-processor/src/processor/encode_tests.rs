@@ -1,0 +1,219 @@
+use super::super::intake::Origin;
+use super::*;
+use std::sync::Arc;
+use stitcher::delta::{Deltas, Node, NodeKind};
+use stitcher::flow::{FlowEdge, FlowNode};
+
+const STAMP: Stamp = Stamp { shard: 1, seq: 42, clock_us: 1_700_000_000_123_456 };
+const TRACE: TraceId = TraceId(0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c);
+
+fn trace(services: usize) -> FlowTrace {
+    let name = |index: usize| -> Arc<str> { format!("{index}-{}", "x".repeat(240)).into() };
+    let node = |index| FlowNode {
+        node: Arc::new(Node {
+            cluster: "".into(),
+            namespace: "shop".into(),
+            name: name(index),
+            kind: NodeKind::Service,
+        }),
+        version: "1".into(),
+        requests: 1,
+        errors: 0,
+        duration_us: 10,
+        self_us: 5,
+        critical_us: 5,
+    };
+    FlowTrace {
+        trace_id: TRACE,
+        revision: 1,
+        environment: "prod".into(),
+        operation: "login".into(),
+        status: FlowStatus::Timeout,
+        start_us: 7,
+        duration_us: 8,
+        tail_us: 9,
+        spans: 3,
+        errors: 1,
+        client_errors: 2,
+        retries: 3,
+        timeouts: 4,
+        rejected: 5,
+        services: (0..services).map(name).collect(),
+        root_service: "web".into(),
+        root_namespace: "shop".into(),
+        root_name: "POST /login".into(),
+        ui_event: "click".into(),
+        session_id: "s".into(),
+        user_hash: "h".to_owned(),
+        weight_milli: 1000,
+        complete: true,
+        truncated: false,
+        graph: Some(FlowGraph {
+            nodes: (0..services).map(node).collect(),
+            edges: vec![FlowEdge { client: 0, server: 1, calls: 2, ..Default::default() }],
+        }),
+    }
+}
+
+fn event(summary: Option<FlowTrace>) -> FlowEvent {
+    FlowEvent {
+        kind: FlowEventKind::Complete,
+        trace_id: TRACE,
+        clock_us: 11,
+        environment: "prod".into(),
+        operation: "login".into(),
+        current_service: "auth".into(),
+        elapsed_us: 12,
+        sample_milli: 500,
+        status: FlowStatus::Timeout,
+        spans: 3,
+        progress: 100,
+        summary,
+    }
+}
+
+fn commit(events: Vec<FlowEvent>, traces: Vec<FlowTrace>, closes: Vec<Close>) -> Commit {
+    Commit {
+        clock_us: STAMP.clock_us,
+        next_offset: 100,
+        low_watermark: 90,
+        deltas: Deltas::default(),
+        events,
+        traces,
+        closes,
+        counters: Default::default(),
+    }
+}
+
+fn only(records: &[Record], output: Output) -> &Record {
+    let mut found = records.iter().filter(|record| record.output == output);
+    let record = found.next().expect("one record");
+    assert!(found.next().is_none(), "one record");
+    record
+}
+
+#[test]
+fn a_quiet_commit_is_empty_deltas_and_a_journal_record() {
+    let records = records(STAMP, &commit(vec![], vec![], vec![]), &[], 77);
+    assert_eq!(
+        records.iter().map(|record| record.output).collect::<Vec<_>>(),
+        [Output::Deltas, Output::Journal]
+    );
+    let journal = v1::ShardCommit::decode(records[1].value.as_slice()).unwrap();
+    assert_eq!((journal.shard, journal.seq, journal.next_offset, journal.low_watermark), (1, 42, 100, 90));
+    assert_eq!((journal.clock_us, journal.config_hash), (STAMP.clock_us, 77));
+}
+
+#[test]
+fn a_summary_comes_back_from_the_wire_as_it_went() {
+    let records = records(STAMP, &commit(vec![], vec![trace(2)], vec![]), &[], 0);
+    let record = only(&records, Output::Traces);
+    assert_eq!(record.key.as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
+    let read = v1::FlowTrace::decode(record.value.as_slice()).unwrap();
+    assert_eq!(read.trace_id, TRACE.0.to_be_bytes());
+    assert_eq!((read.shard, read.seq, read.part, read.parts, read.revision), (1, 42, 0, 1, 1));
+    assert_eq!((read.environment.as_str(), read.operation.as_str()), ("prod", "login"));
+    assert_eq!(
+        (read.status(), read.start_us, read.duration_us, read.tail_us),
+        (v1::FlowStatus::Timeout, 7, 8, 9)
+    );
+    let counts = (read.spans, read.errors, read.client_errors, read.retries, read.timeouts, read.rejected);
+    assert_eq!(counts, (3, 1, 2, 3, 4, 5));
+    assert_eq!((read.root_service.as_str(), read.root_name.as_str()), ("web", "POST /login"));
+    assert_eq!(
+        (read.ui_event.as_str(), read.session_id.as_str(), read.user_hash.as_str()),
+        ("click", "s", "h")
+    );
+    assert!(read.complete && !read.truncated);
+    let graph = read.graph.unwrap();
+    assert_eq!((graph.nodes.len(), graph.edges[0].calls), (2, 2));
+    assert_eq!(graph.nodes[1].kind(), v1::NodeKind::Service);
+}
+
+#[test]
+fn an_event_carries_its_summary_without_the_graph() {
+    let events = vec![event(None), event(Some(trace(2)))];
+    let records = records(STAMP, &commit(events, vec![], vec![]), &[], 0);
+    let read: Vec<_> = records
+        .iter()
+        .filter(|record| record.output == Output::Events)
+        .map(|record| v1::FlowEvent::decode(record.value.as_slice()).unwrap())
+        .collect();
+    assert_eq!(read.iter().map(|event| (event.part, event.parts)).collect::<Vec<_>>(), [(0, 2), (1, 2)]);
+    assert_eq!((read[0].kind(), read[0].progress), (v1::FlowEventKind::Complete, 100));
+    assert!(read[0].summary.is_none());
+    let summary = read[1].summary.as_ref().unwrap();
+    assert_eq!((summary.operation.as_str(), summary.graph.is_none()), ("login", true));
+}
+
+#[test]
+fn flow_records_are_cloud_events() {
+    let records = records(STAMP, &commit(vec![event(None)], vec![trace(1)], vec![]), &[], 0);
+    let headers = &only(&records, Output::Traces).headers;
+    let header = |name| headers.iter().find(|(header, _)| *header == name).map(|(_, text)| text.as_str());
+    assert_eq!(header("ce_specversion"), Some("1.0"));
+    assert_eq!(header("ce_type"), Some("weir.flow.trace.v1"));
+    assert_eq!(header("ce_source"), Some("/weir/shard/1"));
+    assert_eq!(header("ce_id"), Some("trace-1-42-0"));
+    assert_eq!(header("ce_time"), Some("2023-11-14T22:13:20.123456Z"));
+    assert_eq!(header("content-type"), Some("application/protobuf"));
+    assert_ne!(only(&records, Output::Events).headers[3], headers[3], "ids differ between the two topics");
+}
+
+#[test]
+fn a_huge_flow_loses_its_graph_and_then_services_but_never_its_record() {
+    for (services, graph, named) in [(500, true, 500), (2_500, false, 2_500), (5_000, false, FEWER_SERVICES)]
+    {
+        let records = records(STAMP, &commit(vec![], vec![trace(services)], vec![]), &[], 0);
+        let record = only(&records, Output::Traces);
+        assert!(record.value.len() <= MAX_RECORD_BYTES, "{services} services: {} bytes", record.value.len());
+        let read = v1::FlowTrace::decode(record.value.as_slice()).unwrap();
+        assert_eq!((read.graph.is_some(), read.services.len()), (graph, named));
+    }
+}
+
+#[test]
+fn many_closes_become_several_journal_records_of_one_commit() {
+    let close = |index: u128| Close {
+        trace_id: TraceId(index + 1),
+        position: index as i64,
+        operation: "x".repeat(256).into(),
+        environment: "y".repeat(256).into(),
+    };
+    let records = records(STAMP, &commit(vec![], vec![], (0..2_500).map(close).collect()), &[], 0);
+    let journal: Vec<_> = records.iter().filter(|record| record.output == Output::Journal).collect();
+    assert_eq!(journal.len(), 3);
+    let mut positions = Vec::new();
+    for record in journal {
+        assert!(record.value.len() <= MAX_RECORD_BYTES);
+        let read = v1::ShardCommit::decode(record.value.as_slice()).unwrap();
+        assert_eq!((read.seq, read.next_offset), (42, 100));
+        positions.extend(read.closes.iter().map(|close| close.position));
+    }
+    assert_eq!(positions, (0..2_500).collect::<Vec<i64>>());
+}
+
+#[test]
+fn dead_letters_keep_their_head_and_say_why() {
+    let origin = Origin { topic: "otlp_spans", partition: 1, offset: 5, appended_us: 0 };
+    let letter = DeadLetter::new(reader::Undecodable::Truncated, origin, b"garbage");
+    let records = records(STAMP, &commit(vec![], vec![], vec![]), &[letter], 0);
+    let record = only(&records, Output::DeadLetters);
+    assert_eq!((record.value.as_slice(), record.key.as_deref()), (b"garbage".as_slice(), None));
+    assert!(record.headers.contains(&("reason", "the message is cut off".to_owned())));
+    assert!(record.headers.contains(&("offset", "5".to_owned())));
+    let journal = records.last().unwrap();
+    assert_eq!(journal.output, Output::Journal, "the journal is written last");
+}
+
+#[test]
+fn times_are_written_as_rfc_3339() {
+    for (time_us, text) in [
+        (0, "1970-01-01T00:00:00.000000Z"),
+        (951_782_400_000_001, "2000-02-29T00:00:00.000001Z"),
+        (4_102_444_799_999_999, "2099-12-31T23:59:59.999999Z"),
+        (-1, "1969-12-31T23:59:59.999999Z"),
+    ] {
+        assert_eq!(rfc3339(time_us), text);
+    }
+}

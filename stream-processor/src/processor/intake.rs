@@ -1,0 +1,234 @@
+//! Records in: the spans of a record go to the shard, what can't be decoded becomes a dead letter.
+
+use reader::{Semconv, Undecodable};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use stitcher::{Commit, Shard};
+
+/// Bytes of an undecodable record that a dead letter keeps: enough to see what it is.
+const HEAD_BYTES: usize = 16_384;
+/// A commit's dead letters may not outgrow its other output, whatever is sent to us.
+const DEAD_LETTER_BYTES: usize = 8 << 20;
+
+/// The shard, and what was applied to it since the last commit.
+pub struct Intake {
+    shard: Shard,
+    applied: Applied,
+}
+
+/// What was applied since the last commit.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// Records, undecodable ones among them.
+    pub records: u64,
+    /// Spans that reached the shard.
+    pub spans: u64,
+    /// Spans that didn't, by reason.
+    pub rejected: BTreeMap<&'static str, u64>,
+    /// Undecodable records.
+    pub dead_letters: Vec<DeadLetter>,
+    /// Bytes they keep.
+    pub dead_letter_bytes: usize,
+}
+
+/// A record that could not be decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Its first bytes.
+    pub head: Vec<u8>,
+    undecodable: Undecodable,
+    length: usize,
+    sha256: String,
+    topic: String,
+    partition: i32,
+    offset: i64,
+}
+
+/// Where a record stood.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin<'a> {
+    /// Topic with its prefix.
+    pub topic: &'a str,
+    /// Partition.
+    pub partition: i32,
+    /// Offset.
+    pub offset: i64,
+    /// The broker's clock when it appended the record.
+    pub appended_us: i64,
+}
+
+impl Intake {
+    /// Takes over a shard.
+    pub fn new(shard: Shard) -> Self {
+        Self { shard, applied: Applied::default() }
+    }
+
+    /// Applies one record: log time moves on to its timestamp, then its spans follow.
+    pub fn apply(&mut self, semconv: &Semconv, origin: Origin<'_>, value: &[u8]) {
+        self.applied.records += 1;
+        self.shard.begin_record(origin.offset, origin.appended_us);
+        let shard = &mut self.shard;
+        match reader::read_otlp(semconv, value, &mut |span| shard.apply(span)) {
+            Ok(read) => self.count(read.spans, read.rejected),
+            Err(undecodable) => self.bury(undecodable, origin, value),
+        }
+    }
+
+    fn count(&mut self, spans: u64, rejected: BTreeMap<&'static str, u64>) {
+        self.applied.spans += spans;
+        for (reason, spans) in rejected {
+            self.shard.count_rejected(reason, spans);
+            *self.applied.rejected.entry(reason).or_default() += spans;
+        }
+    }
+
+    fn bury(&mut self, undecodable: Undecodable, origin: Origin<'_>, value: &[u8]) {
+        self.shard.count_rejected("undecodable_record", 1);
+        let letter = DeadLetter::new(undecodable, origin, value);
+        self.applied.dead_letter_bytes += letter.head.len();
+        self.applied.dead_letters.push(letter);
+    }
+
+    /// Nothing unread is left in the log: time may move on without records.
+    pub fn end_of_log(&mut self, now_us: i64) {
+        self.shard.end_of_log(now_us);
+    }
+
+    /// Something waits to be written.
+    pub fn has_output(&self) -> bool {
+        self.shard.has_output() || !self.applied.dead_letters.is_empty()
+    }
+
+    /// So much was applied that the commit should not wait for its time.
+    pub fn is_full(&self, spans: u64) -> bool {
+        self.applied.spans >= spans || self.applied.dead_letter_bytes >= DEAD_LETTER_BYTES
+    }
+
+    /// Spans in traces that have not closed.
+    pub fn open_spans(&self) -> usize {
+        self.shard.open_spans()
+    }
+
+    /// Hands over everything since the last commit.
+    pub fn commit(&mut self) -> (Commit, Applied) {
+        (self.shard.commit(), std::mem::take(&mut self.applied))
+    }
+}
+
+impl DeadLetter {
+    /// Keeps the head of `value`.
+    pub fn new(undecodable: Undecodable, origin: Origin<'_>, value: &[u8]) -> Self {
+        Self {
+            head: value[..value.len().min(HEAD_BYTES)].to_vec(),
+            undecodable,
+            length: value.len(),
+            sha256: Sha256::digest(value).iter().map(|byte| format!("{byte:02x}")).collect(),
+            topic: origin.topic.to_owned(),
+            partition: origin.partition,
+            offset: origin.offset,
+        }
+    }
+
+    /// The name under which it is counted.
+    pub fn reason(&self) -> &'static str {
+        self.undecodable.reason()
+    }
+
+    /// What its headers say; those that `ingest` writes too have the same names there.
+    pub fn headers(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("origin", "processor".to_owned()),
+            ("reason", self.undecodable.to_string()),
+            ("sha256", self.sha256.clone()),
+            ("length", self.length.to_string()),
+            ("topic", self.topic.clone()),
+            ("partition", self.partition.to_string()),
+            ("offset", self.offset.to_string()),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, TracesData};
+    use prost::Message;
+    use stitcher::Settings;
+
+    fn record(spans: Vec<Span>) -> Vec<u8> {
+        let scope_spans = vec![ScopeSpans { spans, ..Default::default() }];
+        TracesData { resource_spans: vec![ResourceSpans { scope_spans, ..Default::default() }] }
+            .encode_to_vec()
+    }
+
+    fn span(trace_id: u8) -> Span {
+        Span {
+            trace_id: vec![trace_id; 16],
+            span_id: vec![1; 8],
+            name: "GET /".to_owned(),
+            kind: 2,
+            start_time_unix_nano: 1_000_000_000,
+            end_time_unix_nano: 1_500_000_000,
+            ..Default::default()
+        }
+    }
+
+    fn intake() -> Intake {
+        Intake::new(Shard::new(Settings::default()))
+    }
+
+    fn at(offset: i64) -> Origin<'static> {
+        Origin { topic: "otlp_spans", partition: 4, offset, appended_us: 2_000_000 }
+    }
+
+    #[test]
+    fn spans_of_a_record_reach_the_shard_and_bad_ones_are_counted() {
+        let mut intake = intake();
+        intake.apply(&Semconv::embedded(), at(9), &record(vec![span(1), span(0), span(2)]));
+        let (commit, applied) = intake.commit();
+        assert_eq!((applied.records, applied.spans), (1, 2));
+        assert_eq!(applied.rejected.values().sum::<u64>(), 1);
+        assert_eq!(commit.next_offset, 10);
+        assert_eq!(intake.open_spans(), 2);
+    }
+
+    #[test]
+    fn garbage_becomes_a_dead_letter_and_progress_goes_on() {
+        let mut intake = intake();
+        let garbage = vec![0xff; 20_000];
+        intake.apply(&Semconv::embedded(), at(7), &garbage);
+        assert!(intake.has_output());
+        let (commit, applied) = intake.commit();
+        assert_eq!((applied.records, applied.spans, commit.next_offset), (1, 0, 8));
+        let letter = &applied.dead_letters[0];
+        assert_eq!(letter.head, garbage[..HEAD_BYTES]);
+        let headers = letter.headers();
+        for (name, text) in
+            [("topic", "otlp_spans"), ("partition", "4"), ("offset", "7"), ("length", "20000")]
+        {
+            assert!(headers.contains(&(name, text.to_owned())), "{name}: {headers:?}");
+        }
+        assert!(headers.iter().any(|(name, text)| *name == "reason" && !text.is_empty()));
+        assert!(!intake.has_output(), "a letter is handed over once");
+    }
+
+    #[test]
+    fn a_flood_of_garbage_asks_for_a_commit_by_its_bytes() {
+        let mut intake = intake();
+        let semconv = Semconv::embedded();
+        let garbage = vec![0xff; HEAD_BYTES];
+        let letters = DEAD_LETTER_BYTES / HEAD_BYTES;
+        (0..letters as i64).for_each(|offset| intake.apply(&semconv, at(offset), &garbage));
+        assert!(intake.is_full(u64::MAX));
+        intake.commit();
+        assert!(!intake.is_full(u64::MAX));
+    }
+
+    #[test]
+    fn the_hash_is_that_of_the_whole_record() {
+        let letter = DeadLetter::new(Undecodable::Malformed, at(1), b"abc");
+        let hash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert!(letter.headers().contains(&("sha256", hash.to_owned())));
+        assert_eq!(letter.reason(), "malformed");
+    }
+}

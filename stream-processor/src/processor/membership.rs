@@ -1,0 +1,327 @@
+//! Who owns which partition. One thread keeps the membership in the consumer group, starts a shard's thread for
+//! each partition it is given, and ends it before it gives the partition back.
+
+use super::failure::Failure;
+use super::{PART, Room, driver};
+use anyhow::{Context as _, bail};
+use process::Health;
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::base_consumer::BaseConsumer;
+use rdkafka::consumer::{CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaRespErr;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+const POLL: Duration = Duration::from_millis(100);
+const ROUND: Duration = Duration::from_secs(1);
+/// A shard's last transaction takes at most its watchdog's time; after that its successor fences it anyway.
+const STOP_WITHIN: Duration = Duration::from_secs(30);
+const FENCED_PAUSE_FIRST: Duration = Duration::from_secs(2);
+const FENCED_PAUSE_LAST: Duration = Duration::from_secs(60);
+
+/// What a shard's thread tells about itself.
+#[derive(Debug)]
+pub struct Progress {
+    live: AtomicBool,
+    applying: AtomicI64,
+    next_offset: AtomicI64,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self { live: AtomicBool::new(false), applying: AtomicI64::new(-1), next_offset: AtomicI64::new(-1) }
+    }
+
+    /// It reads and commits, or waits for Kafka.
+    pub fn is_live(&self, live: bool) {
+        self.live.store(live, Ordering::Relaxed);
+    }
+
+    /// It is about to apply the record at `offset`.
+    pub fn applies(&self, offset: i64) {
+        self.applying.store(offset, Ordering::Relaxed);
+    }
+
+    /// Everything before `next_offset` is committed.
+    pub fn committed(&self, next_offset: i64) {
+        self.next_offset.store(next_offset, Ordering::Relaxed);
+    }
+
+    /// The last value given to [`Progress::committed`].
+    pub fn next_offset(&self) -> i64 {
+        self.next_offset.load(Ordering::Relaxed)
+    }
+}
+
+/// Keeps the membership until `stop`, then ends all shards.
+///
+/// # Errors
+/// A shard that can't go on, or a group that doesn't want this member any more.
+pub fn run(room: Arc<Room>, health: &Health, stop: &CancellationToken) -> anyhow::Result<()> {
+    let topic = room.topics.spans.clone();
+    let member: BaseConsumer<Group> = room
+        .options
+        .member()
+        .create_with_context(Group::new(room))
+        .context("no member of the consumer group can be made")?;
+    member.subscribe(&[&topic]).with_context(|| format!("can't subscribe to {topic}"))?;
+    health.ready(PART, false, "joining the consumer group");
+    let worked = keep(&member, health, stop);
+    member.context().end(|_| true);
+    worked
+}
+
+fn keep(member: &BaseConsumer<Group>, health: &Health, stop: &CancellationToken) -> anyhow::Result<()> {
+    let group = member.context();
+    let mut round = Instant::now();
+    while !stop.is_cancelled() {
+        match member.poll(POLL) {
+            Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                bail!("the consumer group doesn't accept this member any more: {code}")
+            }
+            Some(Err(error)) => tracing::debug!("consumer group: {error}"),
+            // The partitions are paused; what was fetched before that is not for this consumer.
+            Some(Ok(_)) | None => {}
+        }
+        group.look_after()?;
+        if round.elapsed() >= ROUND {
+            round = Instant::now();
+            group.tell_lag_monitors(member);
+            group.start_confirmed(member);
+        }
+        group.report(health);
+    }
+    Ok(())
+}
+
+/// The shards of this process.
+struct Group {
+    room: Arc<Room>,
+    // librdkafka calls back on the thread that polls, so nobody ever waits for this lock; the callback's signature
+    // asks for shared access.
+    shards: Mutex<BTreeMap<i32, Running>>,
+    joined: AtomicBool,
+}
+
+/// A shard's thread as its owner sees it.
+struct Running {
+    stop: CancellationToken,
+    progress: Arc<Progress>,
+    ended: Receiver<Result<(), Failure>>,
+    /// Offset the group was told last.
+    told: i64,
+    /// Another process has fenced it. It may start again at that time, if the group says that it is still ours:
+    /// without that, two processes would fence each other for ever.
+    fenced_until: Option<Instant>,
+    /// How long it pauses when it is fenced again.
+    pause: Duration,
+}
+
+impl Running {
+    fn start(room: &Arc<Room>, partition: i32, pause: Duration) -> Self {
+        let (stop, progress) = (CancellationToken::new(), Arc::new(Progress::new()));
+        let (tell, ended) = channel();
+        let (its_room, its_stop, its_progress) = (room.clone(), stop.clone(), progress.clone());
+        let thread = thread::Builder::new().name(format!("shard-{partition}")).spawn(move || {
+            // Nobody listens when the process ends; a panic drops the sender, which is heard.
+            let _ = tell.send(driver::run(&its_room, partition, &its_progress, &its_stop));
+        });
+        if let Err(error) = thread {
+            // The closure and its sender are gone: the shard is reported as crashed.
+            tracing::error!(partition, "no thread for the shard: {error}");
+        }
+        Self { stop, progress, ended, told: -1, fenced_until: None, pause }
+    }
+
+    fn is_fenced(&mut self) {
+        self.fenced_until = Some(Instant::now() + self.pause);
+        self.pause = (self.pause * 2).min(FENCED_PAUSE_LAST);
+    }
+
+    fn waits_for(&self) -> Option<&'static str> {
+        match (self.fenced_until, self.progress.live.load(Ordering::Relaxed)) {
+            (Some(_), _) => Some("was fenced by another process"),
+            (None, false) => Some("waits for Kafka"),
+            (None, true) => None,
+        }
+    }
+}
+
+impl Group {
+    fn new(room: Arc<Room>) -> Self {
+        Self { room, shards: Mutex::new(BTreeMap::new()), joined: AtomicBool::new(false) }
+    }
+
+    fn shards(&self) -> MutexGuard<'_, BTreeMap<i32, Running>> {
+        self.shards.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self, partition: i32) {
+        let running = Running::start(&self.room, partition, FENCED_PAUSE_FIRST);
+        if let Some(before) = self.shards().insert(partition, running) {
+            // The group never gives what it has not taken back; if it did, the new thread would fence the old one.
+            before.stop.cancel();
+        }
+    }
+
+    /// Asks all chosen shards to stop, then waits for each: their last transactions run side by side.
+    fn end(&self, chosen: impl Fn(i32) -> bool) {
+        let mut ending = BTreeMap::new();
+        self.shards().retain(|partition, running| {
+            let stays = !chosen(*partition);
+            if !stays {
+                running.stop.cancel();
+                ending.insert(*partition, std::mem::replace(&mut running.ended, channel().1));
+            }
+            stays
+        });
+        let deadline = Instant::now() + STOP_WITHIN;
+        for (partition, ended) in ending {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match ended.recv_timeout(left) {
+                Ok(Err(why)) => tracing::warn!(partition, "the shard did not stop cleanly: {why}"),
+                Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
+                    tracing::error!(partition, "the shard hangs; its next owner fences it");
+                }
+                _ => {}
+            }
+            self.room.metrics.forget(partition);
+        }
+    }
+
+    /// Notices shards that ended by themselves.
+    fn look_after(&self) -> anyhow::Result<()> {
+        for (partition, running) in self.shards().iter_mut() {
+            if running.fenced_until.is_some() {
+                continue;
+            }
+            match running.ended.try_recv() {
+                Ok(Err(Failure::Fenced(why))) => {
+                    tracing::warn!(partition, "the shard stops, another process has its transactions: {why}");
+                    running.is_fenced();
+                }
+                Ok(Err(why)) => bail!("shard {partition} can't go on: {why}"),
+                Ok(Ok(())) | Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => {
+                    let offset = running.progress.applying.load(Ordering::Relaxed);
+                    bail!(
+                        "shard {partition} crashed, the last record it began to apply was at offset {offset}"
+                    )
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Group commits only serve tools that watch consumer lag: where a shard goes on is said by its journal.
+    fn tell_lag_monitors(&self, member: &BaseConsumer<Self>) {
+        let mut offsets = TopicPartitionList::new();
+        for (partition, running) in self.shards().iter_mut() {
+            let next = running.progress.next_offset();
+            if next > running.told && self.add(&mut offsets, *partition, Offset::Offset(next)) {
+                running.told = next;
+            }
+        }
+        if offsets.count() > 0
+            && let Err(error) = member.commit(&offsets, CommitMode::Async)
+        {
+            tracing::debug!("offsets for lag monitors: {error}");
+        }
+    }
+
+    fn add(&self, list: &mut TopicPartitionList, partition: i32, offset: Offset) -> bool {
+        list.add_partition_offset(&self.room.topics.spans, partition, offset).is_ok()
+    }
+
+    /// Starts fenced shards again whose assignment the group confirms: it takes an offset from members of its
+    /// present generation only.
+    fn start_confirmed(&self, member: &BaseConsumer<Self>) {
+        let now = Instant::now();
+        let due = self.shards().iter().find_map(|(partition, running)| {
+            let is_due = running.fenced_until.is_some_and(|until| until <= now);
+            is_due.then(|| (*partition, running.progress.next_offset().max(0)))
+        });
+        let Some((partition, next)) = due else { return };
+        let mut offsets = TopicPartitionList::new();
+        self.add(&mut offsets, partition, Offset::Offset(next));
+        let confirmed = member.commit(&offsets, CommitMode::Sync).is_ok();
+        let mut shards = self.shards();
+        match shards.get_mut(&partition) {
+            Some(running) if confirmed => {
+                tracing::info!(partition, "the group confirms the assignment, the shard starts again");
+                *running = Running::start(&self.room, partition, running.pause);
+            }
+            Some(running) => running.is_fenced(),
+            // A rebalance has taken it away meanwhile.
+            None => {}
+        }
+    }
+
+    fn report(&self, health: &Health) {
+        if !self.joined.load(Ordering::Relaxed) {
+            return;
+        }
+        let shards = self.shards();
+        let waiting: Vec<String> = shards
+            .iter()
+            .filter_map(|(partition, running)| Some(format!("shard {partition} {}", running.waits_for()?)))
+            .collect();
+        if waiting.is_empty() {
+            health.ready(PART, true, &format!("{} shards are live", shards.len()));
+        } else {
+            health.ready(PART, false, &waiting.join(", "));
+        }
+    }
+}
+
+impl ClientContext for Group {}
+
+impl ConsumerContext for Group {
+    fn rebalance(
+        &self,
+        member: &BaseConsumer<Self>,
+        event: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        let named: Vec<i32> = partitions.elements().iter().map(|element| element.partition()).collect();
+        let done = if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            tracing::info!(partitions = ?named, "partitions assigned");
+            self.joined.store(true, Ordering::Relaxed);
+            let taken = take(member, partitions);
+            named.iter().for_each(|partition| self.begin(*partition));
+            taken
+        } else {
+            tracing::info!(partitions = ?named, "partitions revoked");
+            // In here, because the group hands them on as soon as this returns.
+            self.end(|partition| named.contains(&partition));
+            give_back(member, partitions)
+        };
+        if let Err(error) = done {
+            tracing::error!("the assignment could not be changed: {error}");
+        }
+    }
+}
+
+/// Accepts partitions without ever fetching them: each shard has a consumer of its own.
+fn take(member: &BaseConsumer<Group>, partitions: &mut TopicPartitionList) -> KafkaResult<()> {
+    partitions.set_all_offsets(Offset::End)?;
+    match member.rebalance_protocol() {
+        RebalanceProtocol::Cooperative => member.incremental_assign(partitions)?,
+        _ => member.assign(partitions)?,
+    }
+    member.pause(partitions)
+}
+
+fn give_back(member: &BaseConsumer<Group>, partitions: &TopicPartitionList) -> KafkaResult<()> {
+    match member.rebalance_protocol() {
+        RebalanceProtocol::Cooperative => member.incremental_unassign(partitions),
+        _ => member.unassign(),
+    }
+}

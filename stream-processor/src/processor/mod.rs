@@ -1,0 +1,99 @@
+//! Role `processor`: spans from Kafka in, flow graphs to Kafka out.
+//!
+//! ```text
+//! membership ── who owns which partition (one thread)
+//!   └─ driver ── one thread a partition: poll ▶ apply ▶ commit
+//!        ├─ input        the partition's records and where its log ends
+//!        ├─ intake       record ▶ spans ▶ stitcher::Shard, or a dead letter
+//!        ├─ encode       stitcher::Commit ▶ records
+//!        ├─ transactor   records ▶ one Kafka transaction, under a watchdog
+//!        └─ recovery     where to go on after a start
+//! ```
+//!
+//! Each partition has its own consumer and its own transactional producer, so that one thread owns everything a
+//! shard needs and a rebalance only starts and ends threads. The group's consumer never fetches.
+
+mod deltas;
+mod driver;
+mod encode;
+mod failure;
+mod input;
+mod intake;
+mod membership;
+mod metrics;
+mod options;
+mod recovery;
+mod topics;
+mod transactor;
+
+pub use options::{FirstBoot, Options};
+
+use anyhow::Context;
+use metrics::ProcessorMetrics;
+use process::Health;
+use reader::Semconv;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use topics::Topics;
+
+/// What every shard of a process uses and none of them changes.
+struct Room {
+    options: Options,
+    topics: Topics,
+    semconv: Semconv,
+    metrics: ProcessorMetrics,
+}
+
+const PART: &str = "processor";
+
+/// Runs until `stop`, then commits what the shards have and returns. Open traces stay open.
+///
+/// # Errors
+/// One sentence, when the topics can't work, a shard can't go on, or the address for metrics is taken.
+pub async fn run(options: Options, health: Health, stop: CancellationToken) -> anyhow::Result<()> {
+    health.ready(PART, false, "starting");
+    let mut registry = process::Metrics::new("processor");
+    let metrics = ProcessorMetrics::register(registry.role());
+    // The admin server outlives the shards: it tells how the drain goes.
+    let drained = CancellationToken::new();
+    let router = process::admin_router(registry.share(), health.clone());
+    let admin = tokio::spawn(process::serve_admin(options.admin, router, drained.clone()));
+
+    let worked = tokio::select! {
+        worked = work(options, metrics, &health, &stop) => worked,
+        failed = ended_early(admin, &drained) => failed,
+    };
+    drained.cancel();
+    health.ready(PART, false, "stopped");
+    worked
+}
+
+async fn work(
+    options: Options,
+    metrics: ProcessorMetrics,
+    health: &Health,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let topics = Topics::named(&options.topic_prefix);
+    let Some(partitions) = topics::wait_until_usable(&options, &topics, health, stop).await? else {
+        return Ok(());
+    };
+    tracing::info!(partitions, topic = topics.spans, "the topics are as they must be");
+    let room = Arc::new(Room { options, topics, semconv: Semconv::embedded(), metrics });
+    let (health, stop) = (health.clone(), stop.clone());
+    tokio::task::spawn_blocking(move || membership::run(room, &health, &stop))
+        .await
+        .context("the thread that keeps the group membership crashed")?
+}
+
+/// Ends only when the admin server does so on its own, which means that it failed.
+async fn ended_early(
+    admin: tokio::task::JoinHandle<anyhow::Result<()>>,
+    drained: &CancellationToken,
+) -> anyhow::Result<()> {
+    let served = admin.await.context("the server for health and metrics crashed")?;
+    if served.is_ok() {
+        drained.cancelled().await;
+    }
+    served
+}

@@ -1,0 +1,206 @@
+//! What can be set from outside.
+
+use clap::ValueEnum;
+use process::{KafkaOptions, Secret};
+use rdkafka::ClientConfig;
+use std::net::{Ipv4Addr, SocketAddr};
+use stitcher::Settings;
+
+/// Flags of role `processor`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Options {
+    /// How to reach Kafka.
+    #[command(flatten)]
+    pub kafka: KafkaOptions,
+    /// Consumer group that shares the partitions among processes.
+    #[arg(long, env = "WEIR_GROUP", value_name = "NAME", default_value = "weir-processor")]
+    pub group: String,
+    /// Stable name of this replica (its ordinal, say): after a restart it gets its partitions back at once.
+    #[arg(long, env = "WEIR_GROUP_INSTANCE_ID", value_name = "NAME")]
+    pub group_instance_id: Option<String>,
+    /// Seconds after which a silent process loses its partitions.
+    #[arg(
+        long,
+        env = "WEIR_SESSION_TIMEOUT_S",
+        value_name = "SECONDS",
+        default_value_t = 6,
+        value_parser = clap::value_parser!(u32).range(1..=1800)
+    )]
+    pub session_timeout_s: u32,
+    /// Text before every topic's name, where several installations share one Kafka.
+    #[arg(long, env = "WEIR_TOPIC_PREFIX", value_name = "TEXT", default_value = "")]
+    pub topic_prefix: String,
+    /// Where a shard begins that has no journal.
+    #[arg(long, env = "WEIR_FIRST_BOOT_FROM", value_enum, default_value_t = FirstBoot::Earliest)]
+    pub first_boot_from: FirstBoot,
+    /// Goes on where the log begins when spans that a shard has not read are gone from it; they are counted.
+    #[arg(long, env = "WEIR_ACCEPT_GAP")]
+    pub accept_gap: bool,
+    /// Successful flows a second and shard whose events are published; of more, a share is. Failed flows always are.
+    #[arg(long, env = "WEIR_EVENTS_PER_SECOND", value_name = "NUMBER", default_value_t = 200)]
+    pub events_per_second: u32,
+    /// Flows at least this long get their graph into flow_traces, as failed ones do.
+    #[arg(long, env = "WEIR_SLOW_MS", value_name = "MILLISECONDS", default_value_t = 1000)]
+    pub slow_ms: u32,
+    /// Environment of spans that name none.
+    #[arg(long, env = "WEIR_DEFAULT_ENVIRONMENT", value_name = "NAME", default_value = "")]
+    pub default_environment: String,
+    /// File with the key of the user-id hash; without it, user ids are left out.
+    #[arg(long, env = "WEIR_USER_HASH_KEY_FILE", value_name = "FILE", value_parser = read_key)]
+    pub user_hash_key_file: Option<Secret>,
+    /// Address of /health, /ready and /metrics.
+    #[arg(
+        long,
+        env = "WEIR_ADMIN",
+        value_name = "HOST:PORT",
+        default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 13134))
+    )]
+    pub admin: SocketAddr,
+}
+
+/// Where a shard without a journal begins.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstBoot {
+    /// With the oldest span that is still in the log.
+    Earliest,
+    /// With spans that arrive from now on.
+    Latest,
+}
+
+impl Options {
+    /// The defaults, with these brokers.
+    pub fn new(kafka: KafkaOptions) -> Self {
+        Self {
+            kafka,
+            group: "weir-processor".to_owned(),
+            group_instance_id: None,
+            session_timeout_s: 6,
+            topic_prefix: String::new(),
+            first_boot_from: FirstBoot::Earliest,
+            accept_gap: false,
+            events_per_second: 200,
+            slow_ms: 1000,
+            default_environment: String::new(),
+            user_hash_key_file: None,
+            admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 13134)),
+        }
+    }
+
+    /// Settings of the shard of `partition`.
+    pub(super) fn settings(&self, partition: i32) -> Settings {
+        Settings {
+            shard: partition.unsigned_abs(),
+            slow_us: i64::from(self.slow_ms) * 1000,
+            events_per_second: self.events_per_second,
+            user_hash_key: self.user_hash_key_file.as_ref().map_or(Vec::new(), |key| key.reveal().into()),
+            default_environment: self.default_environment.clone(),
+            ..Settings::default()
+        }
+    }
+
+    /// The consumer that is a member of the group. It never fetches, so its offsets mean nothing.
+    pub(super) fn member(&self) -> ClientConfig {
+        let session_ms = u64::from(self.session_timeout_s) * 1000;
+        let mut client = self.kafka.client();
+        client
+            .set("group.id", &self.group)
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", session_ms.to_string())
+            .set("heartbeat.interval.ms", (session_ms / 3).to_string())
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "latest");
+        if let Some(name) = &self.group_instance_id {
+            client.set("group.instance.id", name);
+        }
+        client
+    }
+
+    /// A consumer that is handed its partition and its offset, and that may not choose another one by itself.
+    pub(super) fn reader(&self) -> ClientConfig {
+        let mut client = self.kafka.client();
+        client
+            // librdkafka wants a group even where nobody joins one.
+            .set("group.id", &self.group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "error")
+            .set("isolation.level", "read_committed")
+            .set("enable.partition.eof", "true")
+            // A full queue is looked at again after 10 ms, not after a second of idling.
+            .set("fetch.queue.backoff.ms", "10");
+        client
+    }
+
+    /// A producer whose transactions are this shard's commits.
+    pub(super) fn producer(&self, transactional_id: &str) -> ClientConfig {
+        let mut client = self.kafka.client();
+        client
+            .set("transactional.id", transactional_id)
+            .set("transaction.timeout.ms", "10000")
+            .set("message.timeout.ms", "8000")
+            .set("compression.type", "zstd")
+            // A commit's records are sent in one go: waiting longer for more would only delay it.
+            .set("linger.ms", "1");
+        client
+    }
+}
+
+fn read_key(path: &str) -> Result<Secret, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("can't read it: {error}"))?;
+    Ok(Secret::from(text.trim_end()))
+}
+
+/// Hash (FNV-1a) of the settings by which a replay of the same records would differ. Keys and sample rates of what
+/// is published are not among them.
+pub(super) fn config_hash(settings: &Settings) -> u64 {
+    let text = format!("{:?} {:?} {}", settings.waits, settings.limits, settings.default_environment);
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use rdkafka::consumer::BaseConsumer;
+    use rdkafka::producer::BaseProducer;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn options(args: &[&str]) -> Options {
+        Command::parse_from(std::iter::once("test").chain(args.iter().copied())).options
+    }
+
+    #[test]
+    fn the_defaults_of_flags_and_of_code_are_the_same() {
+        let in_code = Options::new(KafkaOptions::plaintext("127.0.0.1:9092"));
+        assert_eq!(format!("{:?}", options(&[])), format!("{in_code:?}"));
+    }
+
+    #[test]
+    fn librdkafka_accepts_every_client() {
+        let options = options(&["--group-instance-id", "processor-0", "--session-timeout-s", "10"]);
+        assert_eq!(options.member().get("session.timeout.ms"), Some("10000"));
+        options.member().create::<BaseConsumer>().unwrap();
+        options.reader().create::<BaseConsumer>().unwrap();
+        options.producer("weir.otlp_spans.0").create::<BaseProducer>().unwrap();
+    }
+
+    #[test]
+    fn the_hash_tells_only_settings_that_alter_a_replay() {
+        let settings = options(&[]).settings(0);
+        let hash = config_hash(&settings);
+        let mut other = settings.clone();
+        other.events_per_second = 1;
+        other.user_hash_key = b"key".to_vec();
+        assert_eq!(config_hash(&other), hash);
+        other.waits.complete_us += 1;
+        assert_ne!(config_hash(&other), hash);
+    }
+}
