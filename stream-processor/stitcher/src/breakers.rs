@@ -9,6 +9,9 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
+/// Start and id of the span that named it.
+type Place = (i64, u64);
+
 /// The breaker around each span, and which rejections are only an echo.
 pub(crate) struct Breakers {
     around: Vec<Option<Name>>,
@@ -43,7 +46,7 @@ impl Breakers {
 
     /// Callee of each breaker's earliest call, by service and breaker.
     pub fn targets(&self, view: &View<'_>, calls: &[Call]) -> BTreeMap<(Name, Name), Arc<Node>> {
-        let mut earliest: BTreeMap<(Name, Name), ((i64, u64), Arc<Node>)> = BTreeMap::new();
+        let mut earliest: BTreeMap<(Name, Name), (Place, Arc<Node>)> = BTreeMap::new();
         for call in calls.iter().filter(|call| call.client != NONE) {
             let Some(breaker) = self.around(call.client) else { continue };
             let client = &view.records[call.client as usize];

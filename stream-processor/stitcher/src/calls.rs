@@ -141,7 +141,7 @@ impl Finder<'_, '_> {
         for i in self.opaque() {
             match self.incoming(i) {
                 Incoming::Span { caller, half } => self.pair(i, caller, half),
-                Incoming::Virtual(caller) => self.from_virtual(i, caller),
+                Incoming::Virtual(caller) => self.pair_with_virtual(i, caller),
                 Incoming::Nobody => self.found.entry[i as usize] = !self.record(i).calls_out(),
                 Incoming::Pending | Incoming::Nested => {}
             }
@@ -221,7 +221,7 @@ impl Finder<'_, '_> {
         self.found.calls.push(call);
     }
 
-    fn from_virtual(&mut self, i: u32, caller: Arc<Node>) {
+    fn pair_with_virtual(&mut self, i: u32, caller: Arc<Node>) {
         self.found.entry[i as usize] = true;
         let Some(callee) = self.node_of(i) else { return };
         let is_topic = self.record(i).takes();
@@ -237,7 +237,7 @@ impl Finder<'_, '_> {
 
     fn call(&self, client: u32, server: u32, caller: Arc<Node>, callee: Arc<Node>) -> Call {
         let sides =
-            [client, server].map(|side| (side != NONE).then(|| self.own_verdict(side)).unwrap_or_default());
+            [client, server].map(|side| if side == NONE { Verdict::default() } else { self.own_verdict(side) });
         let mut verdict = joined(sides[0], sides[1]);
         if server != NONE {
             for proxy in self.view.through(server as usize) {

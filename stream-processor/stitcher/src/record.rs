@@ -79,7 +79,6 @@ pub(crate) struct Marks {
     pub resend: bool,
     /// The peer was named outright (`peer.service`), not derived from an address.
     pub names_peer: bool,
-    pub database: bool,
 }
 
 /// Where a flow's name comes from when nobody set one; the smaller, the stronger.
@@ -200,7 +199,6 @@ fn marks_of(span: &Span<'_>, duration_us: u64, limits: &Limits) -> Marks {
         timer: facts.timer,
         resend: facts.resends.is_some_and(|resends| resends > 0),
         names_peer: peer_kind == Some(PeerKind::Service),
-        database: peer_kind == Some(PeerKind::Database),
     }
 }
 

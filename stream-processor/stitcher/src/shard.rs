@@ -16,7 +16,7 @@ use crate::trace::{Known, Life, Trace};
 use crate::user::hashed;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-use core::hash::{BuildHasher, Hash, Hasher};
+use core::hash::BuildHasher;
 use core::mem;
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
@@ -562,9 +562,7 @@ impl Shard {
 
 /// Whether two summaries say the same, revision aside.
 fn content_of(summary: &FlowTrace) -> u64 {
-    let mut hasher = FxBuildHasher.build_hasher();
-    FlowTrace { revision: 0, ..summary.clone() }.hash(&mut hasher);
-    hasher.finish()
+    FxBuildHasher.hash_one(FlowTrace { revision: 0, ..summary.clone() })
 }
 
 /// The name that flows of health checks get: counted, but outside headline numbers.
