@@ -236,8 +236,8 @@ impl Finder<'_, '_> {
     }
 
     fn call(&self, client: u32, server: u32, caller: Arc<Node>, callee: Arc<Node>) -> Call {
-        let sides =
-            [client, server].map(|side| if side == NONE { Verdict::default() } else { self.own_verdict(side) });
+        let sides = [client, server]
+            .map(|side| if side == NONE { Verdict::default() } else { self.own_verdict(side) });
         let mut verdict = joined(sides[0], sides[1]);
         if server != NONE {
             for proxy in self.view.through(server as usize) {

@@ -94,7 +94,11 @@ fn of_several_servers_under_one_client_those_after_a_failure_are_retries() {
             &["a>b 2 e1 r1"],
         ),
         ("a fan-out", "1 - C a 0..100\n 2 1 S b 1..10\n 3 1 S b 20..30", &["a>b 2"]),
-        ("another service", "1 - C a 0..100\n 2 1 S b 1..10 code=503\n 3 1 S c 20..30", &["a>b 1 e1", "a>c 1"]),
+        (
+            "another service",
+            "1 - C a 0..100\n 2 1 S b 1..10 code=503\n 3 1 S c 20..30",
+            &["a>b 1 e1", "a>c 1"],
+        ),
         (
             "one that outlived its time-out",
             "1 - C a 0..100
@@ -128,7 +132,11 @@ fn a_rejected_call_was_never_sent() {
             "1 - S a 0..100 err fail=rejection\n 2 1 I a 1..9 fail=rejection err\n 5 2 I a 2..3 breaker=pay fail=rejection err",
             &["a>unknown:pay 1 e1 x1 ?1", "user>a 1 e1"],
         ),
-        ("a client that was not let through", "1 - C a 0..1 host=pay fail=rejection err", &["a>external:pay 1 e1 x1"]),
+        (
+            "a client that was not let through",
+            "1 - C a 0..1 host=pay fail=rejection err",
+            &["a>external:pay 1 e1 x1"],
+        ),
     ]);
 }
 

@@ -38,11 +38,7 @@ fn a_call_is_a_span_whose_parent_is_in_another_service() {
             &["gw>external:auth 1", "user>gw 1"],
         ),
         ("a nameless client without one counts nothing", "1 - C - 0..10 peer=auth", &[]),
-        (
-            "a service may call itself",
-            "1 - C app 0..100\n 2 1 S app 10..90",
-            &["app>app 1"],
-        ),
+        ("a service may call itself", "1 - C app 0..100\n 2 1 S app 10..90", &["app>app 1"]),
         (
             "a server inside a server's request is no call",
             "1 - S app 0..100\n 2 1 I app 5..95\n 3 2 S app 10..90",

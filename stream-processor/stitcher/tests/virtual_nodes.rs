@@ -8,8 +8,16 @@ fn a_client_without_an_answer_calls_who_it_names() {
     check(&[
         ("named service", "1 - C app 0..10 peer=ldap", &["app>external:ldap 1"]),
         ("database", "1 - C app 0..10 db=postgresql:db/orders", &["app>database:postgresql:db/orders 1"]),
-        ("host", "1 - C app 0..10 host=pay.example.com:443 code=502", &["app>external:pay.example.com:443 1 e1"]),
-        ("bare addresses share a node", "1 - C app 0..10 ip=10.0.0.1\n 2 - C app 0..10 ip=10.0.0.2", &["app>external:ip 2"]),
+        (
+            "host",
+            "1 - C app 0..10 host=pay.example.com:443 code=502",
+            &["app>external:pay.example.com:443 1 e1"],
+        ),
+        (
+            "bare addresses share a node",
+            "1 - C app 0..10 ip=10.0.0.1\n 2 - C app 0..10 ip=10.0.0.2",
+            &["app>external:ip 2"],
+        ),
         ("nobody", "1 - C app 0..10", &["app>unknown 1 ?1"]),
         ("itself", "1 - C app 0..10 peer=app", &["app>external:app 1"]),
     ]);
@@ -54,7 +62,11 @@ fn a_client_entry_span_gives_status_and_length_to_its_outgoing_call_only() {
 fn counts_are_scaled_by_sampling() {
     let commit = settle(&table("1 - C app 0..10 weight=4000\n 2 1 S auth 1..9 weight=2000"));
     let (key, counts) = &commit.deltas.edges[0];
-    assert_eq!((key.weight_milli, counts.calls, counts.paired), (2000, 1, 0), "the smaller weight, low confidence");
+    assert_eq!(
+        (key.weight_milli, counts.calls, counts.paired),
+        (2000, 1, 0),
+        "the smaller weight, low confidence"
+    );
     let commit = settle(&table("1 - C app 0..10 weight=4000\n 2 1 S auth 1..9 weight=4000"));
     let (key, counts) = &commit.deltas.edges[0];
     assert_eq!((key.weight_milli, counts.calls, counts.paired), (4000, 1, 1));
@@ -62,7 +74,8 @@ fn counts_are_scaled_by_sampling() {
 
 #[test]
 fn identity_has_a_namespace_and_the_callee_s_version() {
-    let commit = settle(&table("1 - C app 0..10 namespace=a version=1\n 2 1 S app 1..9 namespace=b version=2"));
+    let commit =
+        settle(&table("1 - C app 0..10 namespace=a version=1\n 2 1 S app 1..9 namespace=b version=2"));
     let (key, counts) = &commit.deltas.edges[0];
     assert_eq!((&*key.client.namespace, &*key.server.namespace, &*key.version), ("a", "b", "2"));
     assert_eq!(counts.calls, 1);

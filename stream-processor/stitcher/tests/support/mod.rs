@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use stitcher::delta::{EdgeCounts, Node};
 use stitcher::span::{
-    Facts, Failure, Kind, Messaging, MessagingOperation, OperationSource, Peer, PeerKind, Proxy, Resource, Span,
-    SpanId, Status, TraceId,
+    Facts, Failure, Kind, Messaging, MessagingOperation, OperationSource, Peer, PeerKind, Proxy, Resource,
+    Span, SpanId, Status, TraceId,
 };
 use stitcher::{Commit, Settings, Shard};
 
@@ -25,7 +25,8 @@ pub fn span(line: &'static str) -> Span<'static> {
     let mut next = || words.next().unwrap_or_else(|| panic!("too few words: {line}"));
     let (id, parent, kind, service, times) = (next(), next(), next(), next(), next());
     let (start, end) = times.split_once("..").expect("start..end");
-    let nanos = |ms: &str| ((ms.parse::<f64>().expect("ms") * 1e6) as i64 + (EPOCH_MS * 1_000_000) as i64) as u64;
+    let nanos =
+        |ms: &str| ((ms.parse::<f64>().expect("ms") * 1e6) as i64 + (EPOCH_MS * 1_000_000) as i64) as u64;
     let mut span = Span {
         trace_id: TraceId(TRACE),
         span_id: SpanId(id.parse().expect("id")),

@@ -1,0 +1,174 @@
+//! Whatever the order, however often, wherever commits and closes fall: the same spans end in the same graph.
+
+mod support;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use stitcher::delta::{EdgeKey, EndpointKey, OperationKey, ServiceKey};
+use stitcher::flow::FlowTrace;
+use stitcher::{Commit, Settings, Shard, Span};
+use support::table;
+
+const START_US: i64 = 1_700_000_000_000_000;
+
+/// A flow with everything in it: a browser, sidecars, an envelope, a retry, a breaker, a topic, a database, an
+/// orphan, a second trace that is linked.
+const FLOW: &str = "
+    1 - C console 0..200 browser operation=create_vm env=production
+    2 1 S gw 5..190 method=POST route=/vms version=2
+    3 2 C gw 10..180
+    4 3 C gw.mesh 11..179 proxy=gw
+    5 4 S vm.mesh 12..178 proxy=vm
+    6 5 S vm 15..170 version=7
+    7 6 I vm 16..60
+    8 7 C vm 17..30 code=503 key=1
+    9 8 S scheduler 18..29 code=503
+    10 7 C vm 31..50 code=200 key=1
+    11 10 S scheduler 32..49 code=200
+    12 6 C vm 61..80 db=postgresql:vms
+    13 6 I vm 81..90 breaker=billing
+    14 13 C vm 82..89 host=billing code=500
+    15 6 I vm 91..92 breaker=billing fail=rejection err
+    16 6 C vm 93..120 host=S3
+    17 16 C vm 94..119 host=s3.example.com
+    18 6 P vm 121..125 topic=kafka:vm-events
+    19 18 K mail 300..350 topic=kafka:vm-events
+    20 77 S stray 20..30
+    21 20 C stray 21..29
+    22 21 S auth 22..28
+    30 - K billing 400..450 topic=kafka:vm-events trace=9 env=production
+    31 30 C billing 410..440 code=504 host=pay
+";
+
+#[derive(Default, Debug, PartialEq)]
+struct Sums {
+    edges: BTreeMap<EdgeKey, [i64; 14]>,
+    services: BTreeMap<ServiceKey, [i64; 6]>,
+    operations: BTreeMap<OperationKey, [i64; 4]>,
+    endpoints: BTreeMap<EndpointKey, [i64; 3]>,
+    flows: BTreeMap<u128, FlowTrace>,
+}
+
+impl Sums {
+    fn add(&mut self, commit: Commit) {
+        for (key, c) in commit.deltas.edges {
+            let values = [
+                c.calls,
+                c.errors,
+                c.client_errors,
+                c.retries,
+                c.timeouts,
+                c.rejected,
+                c.messages,
+                c.paired,
+                c.callee_latency.count(),
+                c.callee_latency.sum_us,
+                c.caller_latency.count(),
+                c.caller_latency.sum_us,
+                c.wait.count(),
+                c.wait.sum_us,
+            ];
+            accumulate(&mut self.edges, key, values);
+        }
+        for (key, c) in commit.deltas.services {
+            let values = [
+                c.requests,
+                c.errors,
+                c.client_errors,
+                c.latency.sum_us,
+                c.self_time.sum_us,
+                c.critical_path.sum_us,
+            ];
+            accumulate(&mut self.services, key, values);
+        }
+        for (key, c) in commit.deltas.operations {
+            accumulate(&mut self.operations, key, [c.flows, c.errors, c.timeouts, c.duration.sum_us]);
+        }
+        for (key, c) in commit.deltas.endpoints {
+            accumulate(&mut self.endpoints, key, [c.requests, c.errors, c.latency.sum_us]);
+        }
+        for flow in commit.traces {
+            let before = self.flows.insert(flow.trace_id.0, flow.clone());
+            assert!(before.is_none_or(|before| before.revision < flow.revision), "revisions ascend");
+        }
+    }
+
+    fn settled(mut self) -> Self {
+        self.edges.retain(|_, counts| counts.iter().any(|count| *count != 0));
+        self.services.retain(|_, counts| counts.iter().any(|count| *count != 0));
+        self.operations.retain(|_, counts| counts.iter().any(|count| *count != 0));
+        self.endpoints.retain(|_, counts| counts.iter().any(|count| *count != 0));
+        for flow in self.flows.values_mut() {
+            // How often it was revised, and whether it was whole at its close, is a matter of arrival.
+            (flow.revision, flow.complete) = (0, false);
+        }
+        self
+    }
+}
+
+fn accumulate<K: Ord, const N: usize>(sums: &mut BTreeMap<K, [i64; N]>, key: K, values: [i64; N]) {
+    let sum = sums.entry(key).or_insert([0; N]);
+    sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+}
+
+/// One record a step: (span, seconds of log time since the step before, commit afterwards).
+fn run(spans: &[Span<'_>], steps: &[(usize, u16, bool)]) -> Sums {
+    let mut shard = Shard::new(Settings::default());
+    let (mut sums, mut now_us) = (Sums::default(), START_US);
+    for (offset, (span, wait_s, commit)) in steps.iter().enumerate() {
+        now_us += i64::from(*wait_s) * 1_000_000;
+        shard.begin_record(offset as i64, now_us);
+        shard.apply(&spans[*span]);
+        if *commit {
+            sums.add(shard.commit());
+        }
+    }
+    shard.settle_all();
+    sums.add(shard.commit());
+    sums.settled()
+}
+
+fn steps() -> impl Strategy<Value = Vec<(usize, u16, bool)>> {
+    let many = table(FLOW).len();
+    let order = Just((0..many).collect::<Vec<_>>()).prop_shuffle();
+    let duplicates = prop::collection::vec(0..many, 0..8);
+    let waits = prop_oneof![4 => Just(0_u16), 2 => 1_u16..5, 1 => 6_u16..20];
+    (order, duplicates)
+        .prop_flat_map(move |(order, duplicates)| {
+            let arrivals: Vec<usize> = order.into_iter().chain(duplicates).collect();
+            let steps = arrivals.len();
+            let timing = prop::collection::vec((waits.clone(), any::<bool>()), steps);
+            (Just(arrivals), timing)
+        })
+        .prop_map(|(arrivals, timing)| {
+            arrivals.into_iter().zip(timing).map(|(span, (wait, commit))| (span, wait, commit)).collect()
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_arrival_ends_in_the_same_graph(steps in steps()) {
+        let spans = table(FLOW);
+        let in_order: Vec<(usize, u16, bool)> = (0..spans.len()).map(|i| (i, 0, false)).collect();
+        prop_assert_eq!(run(&spans, &steps), run(&spans, &in_order));
+    }
+
+    #[test]
+    fn the_same_log_and_commits_give_the_same_outputs(steps in steps()) {
+        let spans = table(FLOW);
+        let outputs = || {
+            let mut shard = Shard::new(Settings::default());
+            let mut commits = Vec::new();
+            for (offset, (span, wait_s, commit)) in steps.iter().enumerate() {
+                shard.begin_record(offset as i64, START_US + i64::from(*wait_s) * 1_000_000);
+                shard.apply(&spans[*span]);
+                if *commit {
+                    commits.push(shard.commit());
+                }
+            }
+            commits
+        };
+        prop_assert_eq!(outputs(), outputs());
+    }
+}
