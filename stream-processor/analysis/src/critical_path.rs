@@ -25,7 +25,13 @@ pub struct Section {
 ///
 /// Empty when `root` is out of range or takes no time.
 pub fn critical_path(spans: &[Interval], root: u32) -> Vec<Section> {
-    match Walk::new(spans, root as usize) {
+    critical_path_by(spans, root, |index| index)
+}
+
+/// As [`critical_path`]; of siblings with exactly equal times the one with the lowest rank is on the path. With
+/// the span id as rank the answer does not depend on the order of the slice.
+pub fn critical_path_by<R: Ord>(spans: &[Interval], root: u32, rank: impl Fn(u32) -> R) -> Vec<Section> {
+    match Walk::new(spans, root as usize, rank) {
         Some(walk) => walk.sections(),
         None => Vec::new(),
     }
@@ -33,8 +39,13 @@ pub fn critical_path(spans: &[Interval], root: u32) -> Vec<Section> {
 
 /// Time each span spends on the critical path of `root`, in µs.
 pub fn critical_times(spans: &[Interval], root: u32) -> Vec<u64> {
+    critical_times_by(spans, root, |index| index)
+}
+
+/// As [`critical_times`], with the tie-break of [`critical_path_by`].
+pub fn critical_times_by<R: Ord>(spans: &[Interval], root: u32, rank: impl Fn(u32) -> R) -> Vec<u64> {
     let mut times = vec![0; spans.len()];
-    for section in critical_path(spans, root) {
+    for section in critical_path_by(spans, root, rank) {
         times[section.span as usize] += section.end_us.abs_diff(section.start_us);
     }
     times
@@ -53,7 +64,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(spans: &'a [Interval], root: usize) -> Option<Self> {
+    fn new<R: Ord>(spans: &'a [Interval], root: usize, rank: impl Fn(u32) -> R) -> Option<Self> {
         let span = spans.get(root)?;
         let mut walk = Walk {
             spans,
@@ -63,13 +74,13 @@ impl<'a> Walk<'a> {
             passed: vec![0; spans.len()],
         };
         walk.clipped[root] = Some((span.start_us, span.end()));
-        walk.clip_below_root();
+        walk.clip_below_root(rank);
         Some(walk)
     }
 
     /// Parents come before children, so that a child is clipped to what is left of its parent. A child that
     /// drops out takes everything below it along.
-    fn clip_below_root(&mut self) {
+    fn clip_below_root<R: Ord>(&mut self, rank: impl Fn(u32) -> R) {
         let mut stack = vec![self.root];
         while let Some(index) = stack.pop() {
             let Some((start, end)) = self.clipped[index] else { continue };
@@ -77,7 +88,7 @@ impl<'a> Walk<'a> {
             // By the unclipped end, as Jaeger UI orders them: clipping keeps this order.
             children.sort_by_key(|&child| {
                 let span = &self.spans[child as usize];
-                (Reverse(span.end()), span.start_us, child)
+                (Reverse(span.end()), span.start_us, rank(child))
             });
             for &child in children.iter() {
                 let child = child as usize;
@@ -161,6 +172,14 @@ mod tests {
     fn only_what_is_below_the_root_counts() {
         let spans = [span(0, 100, None), span(10, 90, Some(0)), span(20, 80, Some(1))];
         assert_eq!(critical_times(&spans, 1), vec![0, 20, 60]);
+    }
+
+    #[test]
+    fn a_rank_decides_between_equal_times_in_any_order_of_the_slice() {
+        let spans = [span(0, 100, None), span(10, 90, Some(0)), span(10, 90, Some(0))];
+        assert_eq!(critical_times(&spans, 0), vec![20, 80, 0]);
+        assert_eq!(critical_times_by(&spans, 0, |index| [7, 4, 3][index as usize]), vec![20, 0, 80]);
+        assert_eq!(critical_times_by(&spans, 0, |index| [7, 3, 4][index as usize]), vec![20, 80, 0]);
     }
 
     #[test]

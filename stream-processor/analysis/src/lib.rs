@@ -13,13 +13,13 @@ mod self_time;
 pub mod skew;
 mod tree;
 
-pub use critical_path::{Section, critical_path, critical_times};
+pub use critical_path::{Section, critical_path, critical_path_by, critical_times, critical_times_by};
 pub use self_time::self_times;
 
 /// What these functions need to know of a span. A span is named by its index in the slice it stands in.
 ///
-/// Ties between spans of exactly equal times go to the lower index, so a caller who wants the same answer
-/// for every order of arrival sorts by span id first.
+/// Only the choice between siblings of exactly equal times depends on the order of the slice; a caller who wants
+/// the same answer for every order of arrival gives their span ids as ranks ([`critical_times_by`]).
 #[derive(Clone, Copy, Debug)]
 pub struct Interval {
     /// Start, in µs since the epoch. (Any unit will do, as long as it is one.)
