@@ -288,7 +288,8 @@ impl Times {
             })
             .collect();
         let selves = analysis::self_times(&intervals);
-        let of_span = analysis::critical_times(&intervals, root);
+        let span_id = |i: u32| view.records[i as usize].span_id;
+        let of_span = analysis::critical_times_by(&intervals, root, span_id);
         let many = view.records.len();
         let mut times = Self { own: vec![0; many], critical: vec![0; many], of_span };
         let mut request = vec![NONE; many];
