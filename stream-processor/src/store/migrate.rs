@@ -1,0 +1,163 @@
+//! Tables first: applies the numbered migrations and refuses to write where a repeated insert would count twice.
+
+use anyhow::{Context, bail, ensure};
+use clickhouse::{Client, Row};
+use process::ClickHouseOptions;
+use schemas::migrations::{self, Migration};
+use serde::Deserialize;
+
+const VERSIONS: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
+    number UInt32, name String, applied_at DateTime('UTC') DEFAULT now()
+) ENGINE = ReplacingMergeTree ORDER BY number";
+
+/// Brings the database to the newest schema, creating it if there is none, and checks what exactly-once inserts
+/// rest on. Does nothing where that has been done; several processes may do it at once.
+///
+/// # Errors
+/// ClickHouse can't be reached or refuses; the database was made by a newer Weir; a table lacks pinned settings.
+pub async fn migrate(options: &ClickHouseOptions) -> anyhow::Result<()> {
+    let database = options.clickhouse_database.as_str();
+    ensure!(
+        !database.is_empty() && database.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'),
+        "the database name {database:?} may only hold letters, digits and underscores"
+    );
+    let client = options.client();
+    let create = format!("CREATE DATABASE IF NOT EXISTS {database}");
+    client
+        .clone()
+        .with_database("default")
+        .query_raw(&create)
+        .execute()
+        .await
+        .context("can't create the database")?;
+    client.query_raw(VERSIONS).execute().await.context("can't create schema_migrations")?;
+    let applied = applied(&client).await?;
+    for migration in pending(&applied)? {
+        apply(&client, migration)
+            .await
+            .with_context(|| format!("migration {} {}", migration.number, migration.name))?;
+        tracing::info!(number = migration.number, name = migration.name, database, "migration applied");
+    }
+    check_pinned(&client, database).await?;
+    create_analyst(&client, database).await;
+    Ok(())
+}
+
+async fn applied(client: &Client) -> anyhow::Result<Vec<u32>> {
+    let query = "SELECT DISTINCT number FROM schema_migrations ORDER BY number";
+    client.query_raw(query).fetch_all().await.context("can't read schema_migrations")
+}
+
+/// The migrations that are not in `applied`; refuses a database with numbers this program doesn't know.
+fn pending(applied: &[u32]) -> anyhow::Result<Vec<&'static Migration>> {
+    let newest = migrations::ALL.last().map_or(0, |migration| migration.number);
+    if let Some(unknown) = applied.iter().find(|number| **number > newest) {
+        bail!(
+            "the database has migration {unknown}, this program knows {newest}: run the newer Weir that made it"
+        );
+    }
+    Ok(migrations::ALL.iter().filter(|migration| !applied.contains(&migration.number)).collect())
+}
+
+async fn apply(client: &Client, migration: &Migration) -> anyhow::Result<()> {
+    for statement in migration.statements() {
+        client.query_raw(statement).execute().await.with_context(|| first_line(statement).to_owned())?;
+    }
+    let record = "INSERT INTO schema_migrations (number, name) SELECT {number:UInt32}, {name:String}";
+    client.query(record).param("number", migration.number).param("name", migration.name).execute().await?;
+    Ok(())
+}
+
+fn first_line(statement: &str) -> &str {
+    statement.lines().find(|line| !line.trim_start().starts_with("--")).unwrap_or(statement)
+}
+
+#[derive(Row, Deserialize)]
+struct Table {
+    name: String,
+    engine_full: String,
+}
+
+/// Every base table and view target must remember the tokens of past inserts.
+async fn check_pinned(client: &Client, database: &str) -> anyhow::Result<()> {
+    let query = "SELECT name, engine_full FROM system.tables WHERE database = {database:String}";
+    let tables: Vec<Table> = client.query(query).param("database", database).fetch_all().await?;
+    for name in migrations::tables() {
+        let table = tables.iter().find(|table| table.name == name);
+        let Some(table) = table else {
+            bail!("table {database}.{name} is missing though its migration was applied")
+        };
+        if let Some((setting, least)) = unpinned(&table.engine_full) {
+            bail!(
+                "table {database}.{name} would count a repeated insert twice; mend it with \
+                 ALTER TABLE {database}.{name} MODIFY SETTING {setting} = {least}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The first pinned setting that a table definition lacks.
+fn unpinned(engine_full: &str) -> Option<(&'static str, u64)> {
+    migrations::PINNED.into_iter().find(|(setting, least)| {
+        let value = engine_full.split_once("SETTINGS ").and_then(|(_, settings)| {
+            settings.split(',').find_map(|pair| {
+                pair.trim().strip_prefix(setting)?.trim().strip_prefix('=')?.trim().parse().ok()
+            })
+        });
+        value.is_none_or(|value: u64| value < *least)
+    })
+}
+
+/// Asks the server for a user `analyst`. A server may keep that to itself; then it says how to get one.
+async fn create_analyst(client: &Client, database: &str) {
+    let known = "SELECT count() FROM system.users WHERE name = 'analyst'";
+    if client.query_raw(known).fetch_one::<u64>().await.is_ok_and(|users| users > 0) {
+        return;
+    }
+    for statement in migrations::statements(migrations::ANALYST) {
+        let statement = statement.replace("{database}", database);
+        if let Err(error) = client.query_raw(&statement).execute().await {
+            tracing::warn!(
+                %error,
+                "ClickHouse doesn't let this user create the read-only user `analyst`; \
+                 create it as schemas/clickhouse/analyst.sql says"
+            );
+            return;
+        }
+    }
+    tracing::info!(database, "read-only user `analyst` created");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_missing_migrations_are_applied() {
+        let numbers = |applied: &[u32]| -> Vec<u32> {
+            pending(applied).unwrap().iter().map(|migration| migration.number).collect()
+        };
+        let all: Vec<u32> = migrations::ALL.iter().map(|migration| migration.number).collect();
+        assert_eq!(numbers(&[]), all);
+        assert_eq!(numbers(&[1]), all[1..]);
+        assert_eq!(numbers(&all), [0_u32; 0]);
+    }
+
+    #[test]
+    fn a_newer_database_is_refused() {
+        let error = pending(&[1, 2, 4_000]).unwrap_err().to_string();
+        assert!(error.contains("migration 4000"), "{error}");
+    }
+
+    #[test]
+    fn pins_are_read_from_the_definition() {
+        let good = "MergeTree ORDER BY x SETTINGS non_replicated_deduplication_window = 10000, \
+                    replicated_deduplication_window = 20000, replicated_deduplication_window_seconds = 604800, \
+                    index_granularity = 8192";
+        assert_eq!(unpinned(good), None);
+        let small = good.replace("_window = 10000", "_window = 100");
+        assert_eq!(unpinned(&small), Some(("non_replicated_deduplication_window", 10_000)));
+        assert_eq!(unpinned("MergeTree ORDER BY x"), Some(("non_replicated_deduplication_window", 10_000)));
+    }
+}

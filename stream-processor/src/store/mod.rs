@@ -1,0 +1,144 @@
+//! Role `store`: `flow_deltas`, `flow_traces` and the raw spans of `otlp_spans` into ClickHouse, each exactly once.
+//!
+//! A batch is fixed offset ranges of one lane. Its ranges are journaled before the first insert and its end after
+//! the last one; a batch that was begun is rebuilt from the same ranges into the same blocks, and ClickHouse drops
+//! the blocks whose tokens it knows. Raw spans alone may stand twice: a span that Kafka holds twice is stored twice.
+
+mod attribute_text;
+mod block;
+mod content;
+mod deltas;
+mod failure;
+mod flows;
+mod insert;
+mod journal;
+mod lane;
+mod metrics;
+mod migrate;
+mod names;
+mod options;
+mod rollup;
+mod row_binary;
+mod sequence;
+mod source;
+mod spans;
+mod topics;
+mod worker;
+
+pub use migrate::migrate;
+pub use options::Options;
+
+use insert::{Inserter, PART};
+use metrics::Metrics;
+use process::Health;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use worker::Shared;
+
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(2);
+/// Health of the topics.
+const KAFKA: &str = "kafka";
+
+/// Runs the role until `stop`, then finishes the batch at hand and returns.
+///
+/// # Errors
+/// The address of the admin server is taken, the tables or topics can't work, or a lane can't go on.
+pub async fn run(options: Options, health: Health, stop: CancellationToken) -> anyhow::Result<()> {
+    health.ready(PART, false, "connecting");
+    health.ready(KAFKA, false, "connecting");
+    let mut registry = process::Metrics::new("store");
+    let metrics = Metrics::register(registry.role());
+    let router = process::admin_router(registry.share(), health.clone());
+    // A lane or the admin server that fails takes the others down with it; the caller's token stays its own.
+    let stop = stop.child_token();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(process::serve_admin(options.admin, router, stop.clone()));
+    tasks.spawn(store(options, metrics, health, stop.clone()));
+    let mut outcome = Ok(());
+    while let Some(ended) = tasks.join_next().await {
+        let ended = ended.map_err(anyhow::Error::from).and_then(|result| result);
+        stop.cancel();
+        outcome = outcome.and(ended);
+    }
+    outcome
+}
+
+async fn store(
+    options: Options,
+    metrics: Metrics,
+    health: Health,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let Some(inserter) = prepare_tables(&options, &metrics, &health, &stop).await? else { return Ok(()) };
+    let Some(found) = topics::wait_until_there(&options, &health, &stop).await? else { return Ok(()) };
+    let lanes = lane::lanes(found.deltas, found.flows, found.spans);
+    let shared = Arc::new(Shared {
+        options,
+        journal_partitions: found.journal,
+        inserter,
+        metrics,
+        health: health.clone(),
+        stop: stop.clone(),
+    });
+    let mut threads = JoinSet::new();
+    for lane in lanes {
+        health.ready(
+            &format!("lane {} of {}", lane.number, lane.source.topic()),
+            false,
+            "reading its journal",
+        );
+        let shared = Arc::clone(&shared);
+        let runtime = tokio::runtime::Handle::current();
+        threads.spawn_blocking(move || worker::run(&shared, &lane, &runtime));
+    }
+    health.ready(KAFKA, true, "");
+    let mut outcome = Ok(());
+    while let Some(ended) = threads.join_next().await {
+        let ended = ended.map_err(anyhow::Error::from).and_then(|result| result);
+        if ended.is_err() {
+            stop.cancel();
+        }
+        outcome = outcome.and(ended);
+    }
+    outcome
+}
+
+/// Waits for ClickHouse and migrates it; `None` when stopped before. Only what waiting can mend is waited for.
+async fn prepare_tables(
+    options: &Options,
+    metrics: &Metrics,
+    health: &Health,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<Inserter>> {
+    while !stop.is_cancelled() {
+        let prepared = async {
+            migrate(&options.clickhouse).await?;
+            Inserter::open(&options.clickhouse, health.clone(), metrics.clone()).await
+        };
+        match prepared.await {
+            Ok(inserter) => {
+                health.ready(PART, true, "");
+                return Ok(Some(inserter));
+            }
+            Err(error) if is_passing(&error) => {
+                health.ready(PART, false, &format!("{error:#}"));
+                tracing::warn!("ClickHouse: {error:#}");
+            }
+            Err(error) => return Err(error),
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(TRY_AGAIN_AFTER) => {}
+        }
+    }
+    Ok(None)
+}
+
+fn is_passing(error: &anyhow::Error) -> bool {
+    use clickhouse::error::Error;
+    error
+        .chain()
+        .any(|cause| matches!(cause.downcast_ref::<Error>(), Some(Error::Network(_) | Error::TimedOut)))
+}

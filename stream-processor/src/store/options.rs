@@ -1,0 +1,93 @@
+//! What can be set from outside.
+
+use process::{ClickHouseOptions, KafkaOptions};
+use rdkafka::ClientConfig;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// Flags of role `store`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Options {
+    /// How to reach Kafka.
+    #[command(flatten)]
+    pub kafka: KafkaOptions,
+    /// How to reach ClickHouse.
+    #[command(flatten)]
+    pub clickhouse: ClickHouseOptions,
+    /// Rows that end a batch.
+    #[arg(long, env = "WEIR_BATCH_ROWS", value_name = "ROWS", default_value_t = 100_000)]
+    pub batch_rows: usize,
+    /// Bytes of messages that end a batch; bounds the memory of a lane.
+    #[arg(long, env = "WEIR_BATCH_BYTES", value_name = "BYTES", default_value_t = 32 << 20)]
+    pub batch_bytes: usize,
+    /// Milliseconds after its first record that end a batch.
+    #[arg(long, env = "WEIR_BATCH_MS", value_name = "MS", default_value_t = 1000)]
+    pub batch_ms: u64,
+    /// Text before every topic's name, where several installations share one Kafka.
+    #[arg(long, env = "WEIR_TOPIC_PREFIX", value_name = "TEXT", default_value = "")]
+    pub topic_prefix: String,
+    /// Goes on where the log begins when records that are not stored yet are gone from it; they are counted.
+    #[arg(long, env = "WEIR_ACCEPT_GAP")]
+    pub accept_gap: bool,
+    /// Address of /health, /ready and /metrics.
+    #[arg(
+        long,
+        env = "WEIR_ADMIN",
+        value_name = "HOST:PORT",
+        default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 13135))
+    )]
+    pub admin: SocketAddr,
+}
+
+impl Options {
+    /// The defaults, with these servers.
+    pub fn new(kafka: KafkaOptions, clickhouse: ClickHouseOptions) -> Self {
+        Self {
+            kafka,
+            clickhouse,
+            batch_rows: 100_000,
+            batch_bytes: 32 << 20,
+            batch_ms: 1000,
+            topic_prefix: String::new(),
+            accept_gap: false,
+            admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 13135)),
+        }
+    }
+
+    /// A topic's name in this installation.
+    pub(super) fn topic(&self, name: &str) -> String {
+        format!("{}{name}", self.topic_prefix)
+    }
+
+    pub(super) fn batch_time(&self) -> Duration {
+        Duration::from_millis(self.batch_ms)
+    }
+
+    /// A consumer that is handed its partitions and offsets, and that may not choose others by itself.
+    pub(super) fn reader(&self) -> ClientConfig {
+        let mut client = self.kafka.client();
+        client
+            // librdkafka wants a group even where nobody joins one.
+            .set("group.id", "weir-store")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "error")
+            .set("isolation.level", "read_committed")
+            .set("enable.partition.eof", "true")
+            .set("fetch.queue.backoff.ms", "10")
+            // What is fetched ahead of a batch, a lane.
+            .set("queued.max.messages.kbytes", "8192");
+        client
+    }
+
+    /// A producer whose transactions are a lane's journal entries.
+    pub(super) fn producer(&self, lane: u16) -> ClientConfig {
+        let mut client = self.kafka.client();
+        client
+            .set("transactional.id", self.topic(&format!("weir.store.{lane}")))
+            .set("transaction.timeout.ms", "10000")
+            .set("message.timeout.ms", "8000")
+            .set("linger.ms", "0");
+        client
+    }
+}

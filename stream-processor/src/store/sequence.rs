@@ -1,0 +1,82 @@
+//! Whether the commits of each shard follow each other without a hole.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Where a record stands in its shard's commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Number of the commit.
+    pub seq: u64,
+    /// This record is part `part`, counted from 0 …
+    pub part: u32,
+    /// … of `parts`.
+    pub parts: u32,
+}
+
+/// The last record of every shard, by partition.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Sequences(BTreeMap<i32, Place>);
+
+/// A break in a shard's commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hole {
+    last: Place,
+    next: Place,
+}
+
+impl Sequences {
+    /// Moves on to the next record of a partition; tells when it doesn't follow the one before. The first record
+    /// of a partition follows nothing.
+    pub fn follow(&mut self, partition: i32, next: Place) -> Option<Hole> {
+        let last = self.0.insert(partition, next)?;
+        let follows = if last.part + 1 < last.parts {
+            (next.seq, next.part) == (last.seq, last.part + 1)
+        } else {
+            (next.seq, next.part) == (last.seq + 1, 0)
+        };
+        (!follows).then_some(Hole { last, next })
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "commit {} part {} of {}", self.seq, self.part, self.parts)
+    }
+}
+
+impl fmt::Display for Hole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} follows {}", self.next, self.last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holes(places: &[(u64, u32, u32)]) -> Vec<bool> {
+        let mut sequences = Sequences::default();
+        places
+            .iter()
+            .map(|(seq, part, parts)| {
+                sequences.follow(0, Place { seq: *seq, part: *part, parts: *parts }).is_some()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn commits_follow_part_by_part() {
+        assert_eq!(holes(&[(7, 0, 2), (7, 1, 2), (8, 0, 1), (9, 0, 1)]), [false; 4]);
+    }
+
+    #[test]
+    fn a_missing_part_commit_or_a_step_back_is_a_hole() {
+        assert_eq!(holes(&[(7, 0, 2), (8, 0, 1)]), [false, true]);
+        assert_eq!(holes(&[(7, 0, 1), (9, 0, 1), (10, 0, 1)]), [false, true, false]);
+        assert_eq!(holes(&[(7, 0, 1), (7, 0, 1)]), [false, true]);
+        assert_eq!(holes(&[(7, 0, 1), (8, 1, 2)]), [false, true]);
+    }
+}
