@@ -1,0 +1,28 @@
+//! The edge where foreign bytes become the stitcher's terms: OTLP protobuf and JSON, Jaeger, Zipkin, in; one
+//! `stitcher::span::Span` after the other, out. Attribute names come from `semconv.toml` alone. Never panics on
+//! input, never recurses deeper than a fixed limit, and loses nothing without counting it by name.
+
+mod content;
+mod decode;
+mod facts;
+mod file;
+mod json;
+mod operation;
+mod otlp;
+mod peer;
+mod said;
+mod sampling;
+mod semconv;
+mod text;
+mod undecodable;
+mod value;
+mod wire;
+
+pub use decode::{decode_otlp, decode_otlp_repaired};
+pub use file::{BadLine, FileError, FileReport, read_file, read_from};
+pub use json::decode_otlp_json;
+pub use otlp::{Read, read_otlp, spans_of};
+pub use said::MAX_TEXT_BYTES;
+pub use semconv::{Semconv, SemconvError};
+pub use undecodable::Undecodable;
+pub use value::MAX_NESTING;

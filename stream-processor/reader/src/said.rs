@@ -1,0 +1,238 @@
+//! Collects what the attributes of one span or resource say, the best-ranked name of each fact winning.
+
+use schemas::semconv::{Marker, ResourceFact, SpanFact};
+use stitcher::span::{Failure, Resource};
+
+use crate::Undecodable;
+use crate::content;
+use crate::semconv::{Rule, Semconv};
+use crate::value::{Value, check_nesting};
+use crate::wire::{Field, fields};
+
+/// Longest text that is passed on, in bytes: names beyond it are noise, and every one of them is kept in memory.
+pub const MAX_TEXT_BYTES: usize = 512;
+
+const FACTS: usize = SpanFact::ALL.len();
+const _: () = assert!(FACTS <= 64, "`Said::present` has 64 bits");
+
+/// What one span said. Reused from span to span: only `present` is cleared.
+pub(crate) struct Said<'a> {
+    values: [Value<'a>; FACTS],
+    ranks: [u8; FACTS],
+    present: u64,
+    marks: u8,
+    extra_request_key: u64,
+    /// An exception was recorded.
+    pub(crate) exception: bool,
+    /// … and the last one that the table knows means this.
+    pub(crate) exception_means: Option<Failure>,
+    /// A text was not UTF-8 and has been cut short.
+    pub(crate) repaired: bool,
+}
+
+impl<'a> Said<'a> {
+    pub(crate) fn new() -> Self {
+        Self {
+            values: [Value::None; FACTS],
+            ranks: [0; FACTS],
+            present: 0,
+            marks: 0,
+            extra_request_key: 0,
+            exception: false,
+            exception_means: None,
+            repaired: false,
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.present = 0;
+        self.marks = 0;
+        self.extra_request_key = 0;
+        self.exception = false;
+        self.exception_means = None;
+        self.repaired = false;
+    }
+
+    /// Takes in one `KeyValue` of the span.
+    pub(crate) fn attribute(&mut self, semconv: &Semconv, pair: &'a [u8]) -> Result<(), Undecodable> {
+        let (key, value) = pair_of(pair)?;
+        let Some(rule) = semconv.of_span(key) else {
+            if semconv.is_request_key(key) {
+                let value = Value::read(value, &mut self.repaired)?;
+                let part = content::join(content::hash(key.as_bytes()), value.hash());
+                self.extra_request_key = self.extra_request_key.wrapping_add(part);
+            }
+            return check_compound(value);
+        };
+        check_compound(value)?;
+        let value = Value::read(value, &mut self.repaired)?;
+        self.obey(rule, value);
+        Ok(())
+    }
+
+    fn obey(&mut self, rule: &Rule<SpanFact>, value: Value<'a>) {
+        for (marker, when) in &rule.marks {
+            if when.holds(&value) {
+                self.marks |= 1 << *marker as u8;
+            }
+        }
+        let Some((fact, rank)) = rule.takes else { return };
+        // An empty text says nothing, except in Zipkin's `error` tag.
+        if value == Value::None || (value == Value::Text("") && fact != SpanFact::Error) {
+            return;
+        }
+        let index = fact as usize;
+        let bit = 1 << index;
+        if self.present & bit == 0 || rank < self.ranks[index] {
+            self.present |= bit;
+            self.ranks[index] = rank;
+            self.values[index] = value;
+        }
+    }
+
+    /// Takes in one `KeyValue` of a span event.
+    pub(crate) fn event_attribute(&mut self, semconv: &Semconv, pair: &'a [u8]) -> Result<(), Undecodable> {
+        let (key, value) = pair_of(pair)?;
+        check_compound(value)?;
+        if semconv.is_exception_type(key)
+            && let Some(text) = Value::read(value, &mut self.repaired)?.text()
+        {
+            self.exception = true;
+            self.exception_means = semconv.failure(text).or(self.exception_means);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn value(&self, fact: SpanFact) -> Value<'a> {
+        if self.present & (1 << fact as usize) == 0 { Value::None } else { self.values[fact as usize] }
+    }
+
+    /// The fact's text, bounded; empty when it isn't said or isn't text.
+    #[inline]
+    pub(crate) fn text(&self, fact: SpanFact) -> &'a str {
+        bounded(self.whole_text(fact))
+    }
+
+    /// The fact's text, however long.
+    #[inline]
+    pub(crate) fn whole_text(&self, fact: SpanFact) -> &'a str {
+        self.value(fact).text().unwrap_or_default()
+    }
+
+    pub(crate) fn int(&self, fact: SpanFact) -> Option<i64> {
+        self.value(fact).int()
+    }
+
+    /// Which of its names the fact was taken from.
+    pub(crate) fn rank(&self, fact: SpanFact) -> u8 {
+        self.ranks[fact as usize]
+    }
+
+    pub(crate) fn is(&self, marker: Marker) -> bool {
+        self.marks & (1 << marker as u8) != 0
+    }
+
+    /// Hash of what tells this request from others; doesn't depend on the order of attributes. 0: nothing does.
+    pub(crate) fn request_key(&self, semconv: &Semconv) -> u64 {
+        let mut key = self.extra_request_key;
+        let mut left = self.present;
+        while left != 0 {
+            let index = left.trailing_zeros() as usize;
+            left &= left - 1;
+            if semconv.in_request_key[index] {
+                key = key.wrapping_add(content::join(index as u64 + 1, self.values[index].hash()));
+            }
+        }
+        key
+    }
+}
+
+/// What one resource said.
+pub(crate) struct Emitter<'a> {
+    pub(crate) resource: Resource<'a>,
+    pub(crate) content: u64,
+    pub(crate) repaired: bool,
+    ranks: [u8; ResourceFact::ALL.len()],
+}
+
+impl<'a> Emitter<'a> {
+    pub(crate) fn new() -> Self {
+        Self {
+            resource: Resource::default(),
+            content: 0,
+            repaired: false,
+            ranks: [u8::MAX; ResourceFact::ALL.len()],
+        }
+    }
+
+    /// Takes in a `Resource` message; several of one `ResourceSpans` are one resource, as protobuf merges them.
+    pub(crate) fn read(&mut self, semconv: &Semconv, resource: &'a [u8]) -> Result<(), Undecodable> {
+        self.content = content::join(self.content, content::hash(resource));
+        for field in fields(resource) {
+            if let (1, pair) = field? {
+                self.attribute(semconv, pair.bytes()?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn attribute(&mut self, semconv: &Semconv, pair: &'a [u8]) -> Result<(), Undecodable> {
+        let (key, value) = pair_of(pair)?;
+        check_compound(value)?;
+        let Some(rule) = semconv.of_resource(key) else { return Ok(()) };
+        let value = Value::read(value, &mut self.repaired)?;
+        if rule.marks.iter().any(|(marker, when)| *marker == Marker::ClientResource && when.holds(&value)) {
+            self.resource.is_client = true;
+        }
+        if let (Some((fact, rank)), Some(text)) = (rule.takes, value.text())
+            && !text.is_empty()
+            && rank < self.ranks[fact as usize]
+        {
+            self.ranks[fact as usize] = rank;
+            *self.slot(fact) = bounded(text);
+        }
+        Ok(())
+    }
+
+    fn slot(&mut self, fact: ResourceFact) -> &mut &'a str {
+        match fact {
+            ResourceFact::Cluster => &mut self.resource.cluster,
+            ResourceFact::Namespace => &mut self.resource.namespace,
+            ResourceFact::Service => &mut self.resource.service,
+            ResourceFact::Version => &mut self.resource.version,
+            ResourceFact::Pod => &mut self.resource.pod,
+            ResourceFact::Environment => &mut self.resource.environment,
+        }
+    }
+}
+
+/// A text cut to [`MAX_TEXT_BYTES`].
+#[inline]
+pub(crate) fn bounded(text: &str) -> &str {
+    if text.len() <= MAX_TEXT_BYTES { text } else { &text[..text.floor_char_boundary(MAX_TEXT_BYTES)] }
+}
+
+/// Key and encoded value of a `KeyValue`. A key that is not UTF-8 is nobody's: it reads as empty.
+#[inline]
+fn pair_of(pair: &[u8]) -> Result<(&str, &[u8]), Undecodable> {
+    let (mut key, mut value): (&[u8], &[u8]) = (&[], &[]);
+    for field in fields(pair) {
+        match field? {
+            (1, Field::Bytes(bytes)) => key = bytes,
+            (2, Field::Bytes(bytes)) => value = bytes,
+            (1 | 2, _) => return Err(Undecodable::Malformed),
+            _ => {}
+        }
+    }
+    Ok((std::str::from_utf8(key).unwrap_or_default(), value))
+}
+
+/// Only lists (field 5) and maps (field 6) can nest.
+#[inline]
+fn check_compound(value: &[u8]) -> Result<(), Undecodable> {
+    match value.first() {
+        Some(0x2a | 0x32) => check_nesting(value, 1),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,356 @@
+//! The alias table, compiled: one look-up an attribute says which facts and markers it speaks of.
+
+use std::collections::{HashMap, HashSet};
+
+use rustc_hash::FxBuildHasher;
+use schemas::semconv::{
+    BaggageFact, Marker, Markers, MessagingOperation as Operation, ResourceFact, SpanFact, SpanKind, Table,
+};
+use stitcher::span::{Failure, Kind, MessagingOperation};
+
+pub use schemas::semconv::SemconvError;
+
+use crate::value::Value;
+
+/// The alias table in the shape the reader wants it. Build it once and share it.
+pub struct Semconv {
+    span: Keys<SpanFact>,
+    resource: Keys<ResourceFact>,
+    exception: Vec<String>,
+    request_prefixes: Vec<String>,
+    /// Facts that are part of a request's key, by number.
+    pub(crate) in_request_key: [bool; SpanFact::ALL.len()],
+    baggage: HashMap<String, (BaggageFact, u8), FxBuildHasher>,
+    failures: HashMap<String, Failure, FxBuildHasher>,
+    flags: HashMap<String, Option<Failure>, FxBuildHasher>,
+    messaging_operations: HashMap<String, MessagingOperation, FxBuildHasher>,
+    kinds: HashMap<String, Kind, FxBuildHasher>,
+    grpc_codes: HashMap<String, u8, FxBuildHasher>,
+    probe_paths: HashSet<String, FxBuildHasher>,
+    table: Table,
+}
+
+/// What an attribute name leads to.
+pub(crate) struct Rule<Fact> {
+    /// Takes the value for this fact, unless a name of smaller rank has one.
+    pub(crate) takes: Option<(Fact, u8)>,
+    /// Sets these markers when their condition holds.
+    pub(crate) marks: Vec<(Marker, When)>,
+}
+
+/// A marker's condition.
+pub(crate) enum When {
+    Present,
+    Equals(Vec<String>),
+    StartsWith(Vec<String>),
+}
+
+type Keys<Fact> = HashMap<String, Rule<Fact>, FxBuildHasher>;
+
+impl Semconv {
+    /// The table that comes with Weir.
+    ///
+    /// # Panics
+    /// If the embedded table is broken, which a test of `schemas` rules out.
+    pub fn embedded() -> Self {
+        Self::parse(schemas::semconv::EMBEDDED).expect("the embedded table is checked by a test")
+    }
+
+    /// A table of the reader's own.
+    ///
+    /// # Errors
+    /// If the text is not a table of that shape or lacks a fact.
+    pub fn parse(toml: &str) -> Result<Self, SemconvError> {
+        Ok(Self::compile(schemas::semconv::parse(toml)?))
+    }
+
+    fn compile(table: Table) -> Self {
+        let mut in_request_key = [false; SpanFact::ALL.len()];
+        for fact in &table.request_keys.facts {
+            in_request_key[*fact as usize] = true;
+        }
+        let (mut span, mut resource) = (Keys::default(), Keys::default());
+        for (fact, names) in &table.span {
+            take(&mut span, *fact, names);
+        }
+        for (fact, names) in &table.resource {
+            take(&mut resource, *fact, names);
+        }
+        for (marker, conditions) in &table.markers {
+            match marker {
+                Marker::ClientResource => mark(&mut resource, *marker, conditions),
+                Marker::Proxy | Marker::Streaming | Marker::Timer => mark(&mut span, *marker, conditions),
+            }
+        }
+        Self {
+            span,
+            resource,
+            exception: table.event.values().flatten().cloned().collect(),
+            request_prefixes: table.request_keys.prefixes.clone(),
+            in_request_key,
+            baggage: (table.baggage.iter())
+                .flat_map(|(fact, names)| ranked(names).map(|(name, rank)| (name.clone(), (*fact, rank))))
+                .collect(),
+            failures: failures(&table),
+            flags: flags(&table),
+            messaging_operations: spelled(&table.messaging_operations, messaging_operation),
+            kinds: spelled(&table.span_kinds, kind),
+            grpc_codes: (0..)
+                .zip(&table.grpc.codes)
+                .map(|(code, name)| (grpc_spelling(name), code))
+                .collect(),
+            probe_paths: table.probe.paths.iter().cloned().collect(),
+            table,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn of_span(&self, key: &str) -> Option<&Rule<SpanFact>> {
+        self.span.get(key)
+    }
+
+    #[inline]
+    pub(crate) fn of_resource(&self, key: &str) -> Option<&Rule<ResourceFact>> {
+        self.resource.get(key)
+    }
+
+    pub(crate) fn is_request_key(&self, key: &str) -> bool {
+        self.request_prefixes.iter().any(|prefix| key.starts_with(prefix.as_str()))
+    }
+
+    pub(crate) fn is_exception_type(&self, key: &str) -> bool {
+        self.exception.iter().any(|name| name == key)
+    }
+
+    pub(crate) fn of_baggage(&self, key: &str) -> Option<(BaggageFact, u8)> {
+        self.baggage.get(key).copied()
+    }
+
+    /// What an exception or error type means, by its last name.
+    pub(crate) fn failure(&self, error_type: &str) -> Option<Failure> {
+        let lower = error_type.to_ascii_lowercase();
+        // .NET writes `BrokenCircuitException`1`, C++ and Rust write `Elapsed<T>`.
+        let lower = lower.split(['`', '<', '(']).next().unwrap_or_default();
+        let last = lower.rsplit(['.', ':', '/', '$', '\\', '*', '+']).find(|part| !part.is_empty());
+        self.failures.get(lower).or_else(|| self.failures.get(last?)).copied()
+    }
+
+    /// What an Envoy response flag means; `None`: nothing went wrong.
+    pub(crate) fn flag(&self, flag: &str) -> Option<Failure> {
+        self.flags.get(&flag.to_ascii_lowercase()).copied().unwrap_or(Some(Failure::Other))
+    }
+
+    pub(crate) fn messaging_operation(&self, text: &str) -> Option<MessagingOperation> {
+        self.messaging_operations.get(&text.to_ascii_lowercase()).copied()
+    }
+
+    /// A span kind by name.
+    pub(crate) fn kind(&self, text: &str) -> Option<Kind> {
+        self.kinds.get(&text.to_ascii_lowercase()).copied()
+    }
+
+    pub(crate) fn grpc_code(&self, name: &str) -> Option<u8> {
+        self.grpc_codes.get(&grpc_spelling(name)).copied()
+    }
+
+    pub(crate) fn is_probe_agent(&self, user_agent: &str) -> bool {
+        self.table.probe.user_agents.iter().any(|start| starts_with(user_agent, start))
+    }
+
+    pub(crate) fn is_probe_path(&self, path: &str) -> bool {
+        self.probe_paths.contains(path)
+    }
+
+    pub(crate) fn is_probe_rpc(&self, method: &str) -> bool {
+        let service = method.split_once('/').map_or(method, |(service, _)| service);
+        self.table.probe.rpc_services.iter().any(|probe| probe == service)
+    }
+
+    /// The client that a user agent stands for.
+    pub(crate) fn client_agent(&self, user_agent: &str) -> Option<&str> {
+        let client = |agents: &[String]| agents.iter().any(|start| starts_with(user_agent, start));
+        self.table
+            .client_agents
+            .iter()
+            .find(|agent| client(&agent.user_agents))
+            .map(|agent| agent.name.as_str())
+    }
+
+    pub(crate) fn is_cloud_rpc(&self, system: &str) -> bool {
+        self.table.cloud_rpc.systems.iter().any(|cloud| cloud == system)
+    }
+
+    pub(crate) fn is_named_rpc(&self, system: &str) -> bool {
+        self.table.named_rpc.systems.iter().any(|named| named.eq_ignore_ascii_case(system))
+    }
+
+    /// The present name of a database system.
+    pub(crate) fn db_system<'a>(&'a self, name: &'a str) -> &'a str {
+        self.table.db_systems.get(name).map_or(name, String::as_str)
+    }
+
+    /// The present name of a messaging system.
+    pub(crate) fn messaging_system<'a>(&'a self, name: &'a str) -> &'a str {
+        self.table.messaging_systems.get(name).map_or(name, String::as_str)
+    }
+
+    /// The messaging system that the presence of the destination's attribute (by rank) tells.
+    pub(crate) fn messaging_system_of(&self, destination_rank: u8) -> &str {
+        let names = &self.table.span[&SpanFact::MessagingDestination];
+        let name = names.get(usize::from(destination_rank));
+        name.and_then(|name| self.table.messaging_system_of.get(name)).map_or("", String::as_str)
+    }
+}
+
+impl When {
+    #[inline]
+    pub(crate) fn holds(&self, value: &Value<'_>) -> bool {
+        match self {
+            Self::Present => true,
+            Self::Equals(wanted) => wanted.iter().any(|text| value.reads(text)),
+            Self::StartsWith(starts) => {
+                value.text().is_some_and(|text| starts.iter().any(|start| starts_with(text, start)))
+            }
+        }
+    }
+}
+
+fn starts_with(text: &str, start: &str) -> bool {
+    text.as_bytes().get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start.as_bytes()))
+}
+
+fn ranked(names: &[String]) -> impl Iterator<Item = (&String, u8)> + '_ {
+    names.iter().zip(0..u8::MAX)
+}
+
+fn entry<'k, Fact>(keys: &'k mut Keys<Fact>, name: &str) -> &'k mut Rule<Fact> {
+    keys.entry(name.to_owned()).or_insert_with(|| Rule { takes: None, marks: Vec::new() })
+}
+
+fn take<Fact: Copy>(keys: &mut Keys<Fact>, fact: Fact, names: &[String]) {
+    for (name, rank) in ranked(names) {
+        entry(keys, name).takes = Some((fact, rank));
+    }
+}
+
+fn mark<Fact>(keys: &mut Keys<Fact>, marker: Marker, conditions: &Markers) {
+    for name in &conditions.present {
+        entry(keys, name).marks.push((marker, When::Present));
+    }
+    for (name, values) in &conditions.equals {
+        entry(keys, name).marks.push((marker, When::Equals(values.clone())));
+    }
+    for (name, starts) in &conditions.starts_with {
+        entry(keys, name).marks.push((marker, When::StartsWith(starts.clone())));
+    }
+}
+
+fn failures(table: &Table) -> HashMap<String, Failure, FxBuildHasher> {
+    let timeouts = table.failures.timeouts.iter().map(|name| (name.to_ascii_lowercase(), Failure::Timeout));
+    let rejections =
+        table.failures.rejections.iter().map(|name| (name.to_ascii_lowercase(), Failure::Rejection));
+    timeouts.chain(rejections).collect()
+}
+
+fn flags(table: &Table) -> HashMap<String, Option<Failure>, FxBuildHasher> {
+    let row = |names: &[String], meaning: Option<Failure>| -> Vec<_> {
+        names.iter().map(|name| (name.to_ascii_lowercase(), meaning)).collect()
+    };
+    let flags = &table.response_flags;
+    [
+        row(&flags.none, None),
+        row(&flags.timeouts, Some(Failure::Timeout)),
+        row(&flags.rejections, Some(Failure::Rejection)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn spelled<Row: Copy, Meaning>(
+    rows: &std::collections::BTreeMap<Row, Vec<String>>,
+    meaning: impl Fn(Row) -> Meaning,
+) -> HashMap<String, Meaning, FxBuildHasher> {
+    let spellings = |(row, names): (&Row, &Vec<String>)| -> Vec<_> {
+        names.iter().map(|name| (name.to_ascii_lowercase(), meaning(*row))).collect()
+    };
+    rows.iter().flat_map(spellings).collect()
+}
+
+fn messaging_operation(row: Operation) -> MessagingOperation {
+    match row {
+        Operation::Create => MessagingOperation::Create,
+        Operation::Send => MessagingOperation::Send,
+        Operation::Receive => MessagingOperation::Receive,
+        Operation::Process => MessagingOperation::Process,
+        Operation::Settle => MessagingOperation::Settle,
+    }
+}
+
+fn kind(row: SpanKind) -> Kind {
+    match row {
+        SpanKind::Internal => Kind::Internal,
+        SpanKind::Server => Kind::Server,
+        SpanKind::Client => Kind::Client,
+        SpanKind::Producer => Kind::Producer,
+        SpanKind::Consumer => Kind::Consumer,
+    }
+}
+
+/// `DEADLINE_EXCEEDED`, `DeadlineExceeded` and `deadline_exceeded` are one; `CANCELED` is `CANCELLED`.
+fn grpc_spelling(name: &str) -> String {
+    let plain: String =
+        name.chars().filter(|letter| *letter != '_').map(|letter| letter.to_ascii_lowercase()).collect();
+    if plain == "canceled" { "cancelled".to_owned() } else { plain }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exception_is_known_by_its_last_name() {
+        let semconv = Semconv::embedded();
+        let cases = [
+            ("java.net.SocketTimeoutException", Some(Failure::Timeout)),
+            ("System.TimeoutException", Some(Failure::Timeout)),
+            ("asyncio.exceptions.TimeoutError", Some(Failure::Timeout)),
+            ("*context.deadlineExceededError", Some(Failure::Timeout)),
+            ("DEADLINE_EXCEEDED", Some(Failure::Timeout)),
+            ("io.github.resilience4j.circuitbreaker.CallNotPermittedException", Some(Failure::Rejection)),
+            ("Polly.CircuitBreaker.BrokenCircuitException`1", Some(Failure::Rejection)),
+            ("BulkheadFull", Some(Failure::Rejection)),
+            ("java.net.ConnectException", None),
+            ("", None),
+        ];
+        for (name, failure) in cases {
+            assert_eq!(semconv.failure(name), failure, "{name}");
+        }
+    }
+
+    #[test]
+    fn grpc_names_become_numbers() {
+        let semconv = Semconv::embedded();
+        let cases = [
+            ("OK", 0),
+            ("DEADLINE_EXCEEDED", 4),
+            ("DeadlineExceeded", 4),
+            ("canceled", 1),
+            ("unavailable", 14),
+            ("Unauthenticated", 16),
+        ];
+        for (name, code) in cases {
+            assert_eq!(semconv.grpc_code(name), Some(code), "{name}");
+        }
+        assert_eq!(semconv.grpc_code("NO_SUCH_CODE"), None);
+    }
+
+    #[test]
+    fn response_flags_have_meanings() {
+        let semconv = Semconv::embedded();
+        assert_eq!(semconv.flag("UT"), Some(Failure::Timeout));
+        assert_eq!(semconv.flag("UO"), Some(Failure::Rejection));
+        assert_eq!(semconv.flag("UF"), Some(Failure::Other));
+        assert_eq!(semconv.flag("-"), None);
+    }
+}
