@@ -1,0 +1,18 @@
+//! The `ingest` process.
+
+use clap::Parser;
+
+/// Takes OpenTelemetry spans over OTLP/gRPC and OTLP/HTTP and brings them to Kafka.
+#[derive(Parser)]
+#[command(version)]
+struct Command {
+    #[command(flatten)]
+    options: ingest::Options,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let command: Command = process::parse();
+    process::init_logging("ingest");
+    ingest::run(command.options, process::Health::new(), process::stop_on_signal()).await
+}

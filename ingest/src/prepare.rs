@@ -1,0 +1,99 @@
+//! From the bytes of a request to fragments ready for Kafka: everything that costs CPU and awaits nothing.
+
+use crate::answer::Format;
+use crate::encoding::Encoding;
+use crate::pressure::Charge;
+use crate::refusal::Refusal;
+use crate::rejected::Rejected;
+use crate::slice::{self, Fragment};
+use bytes::Bytes;
+use prost::Message;
+
+/// Memory of one decoded JSON object: the largest, an empty span, takes 300 bytes, and growing lists hold twice
+/// what they use for a moment.
+const BYTES_PER_JSON_OBJECT: usize = 600;
+/// A plan points at every span and copies the heads: at most twice the request.
+const PLAN_FACTOR: usize = 2;
+
+/// A request as it came.
+#[derive(Debug)]
+pub struct Intake {
+    /// The body, still compressed.
+    pub wire: Bytes,
+    /// How it is compressed.
+    pub encoding: Encoding,
+    /// How it is written.
+    pub format: Format,
+    /// The memory it holds.
+    pub charge: Charge,
+}
+
+/// What may be made of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct PrepareLimits {
+    /// Bytes once decompressed.
+    pub body_bytes: usize,
+    /// Bytes of a fragment.
+    pub fragment_bytes: usize,
+    /// Partitions of the topic.
+    pub partitions: u32,
+}
+
+/// A request whose spans are ready to go.
+#[derive(Debug)]
+pub struct Prepared {
+    /// Its spans by partition.
+    pub fragments: Vec<Fragment>,
+    /// Spans that stay behind.
+    pub rejected: Rejected,
+    /// The memory the fragments hold.
+    pub charge: Charge,
+}
+
+impl Intake {
+    /// Decompresses, decodes, checks and cuts.
+    ///
+    /// # Errors
+    /// The request is undecodable or too large, or finds no memory.
+    pub fn prepare(self, limits: PrepareLimits) -> Result<Prepared, Refusal> {
+        let Self { wire, encoding, format, mut charge } = self;
+        let limit = limits.body_bytes;
+        let overloaded = |overload| Refusal::overload(overload, limit);
+        let body = encoding.decompress(wire, limit, &mut charge)?;
+        let request = match format {
+            Format::Protobuf => body,
+            Format::Json => from_json(&body, limit, &mut charge)?,
+        };
+        charge.cover(request.len() * (1 + PLAN_FACTOR)).map_err(overloaded)?;
+        let plan = slice::plan(&request, limits.partitions, limits.fragment_bytes)
+            .map_err(|malformed| Refusal::Undecodable(malformed.to_string()))?;
+        let held = plan.fragments_bytes();
+        charge.cover(request.len() * (1 + PLAN_FACTOR) + held).map_err(overloaded)?;
+        let prepared = Prepared { fragments: plan.fragments(), rejected: plan.rejected, charge };
+        Ok(prepared.holding(held))
+    }
+}
+
+impl Prepared {
+    /// The request itself is gone from here on, only its fragments stay.
+    fn holding(mut self, bytes: usize) -> Self {
+        // Shrinking a charge always succeeds.
+        let _ = self.charge.cover(bytes);
+        self
+    }
+
+    /// Spans that go out.
+    pub fn accepted(&self) -> u64 {
+        self.fragments.iter().map(|fragment| fragment.spans).sum()
+    }
+}
+
+/// OTLP/JSON as OTLP protobuf. A decoded document is many times the size of its text when it is made of empty
+/// objects, so they are counted and charged first.
+fn from_json(body: &Bytes, limit: usize, charge: &mut Charge) -> Result<Bytes, Refusal> {
+    let objects = body.iter().filter(|byte| **byte == b'{').count();
+    let decoded = 2 * body.len() + objects * BYTES_PER_JSON_OBJECT;
+    charge.cover(body.len() + decoded).map_err(|overload| Refusal::overload(overload, limit))?;
+    let traces = reader::decode_otlp_json(body).map_err(|error| Refusal::Undecodable(error.to_string()))?;
+    Ok(traces.encode_to_vec().into())
+}
