@@ -167,8 +167,6 @@ pub struct Truth {
     pub spans: u64,
     /// First and last end of a span, microseconds since the epoch; `None` before the first flow.
     pub range_us: Option<(i64, i64)>,
-    /// Environments that other traffic of the same time uses on purpose; nothing of them is compared.
-    pub beside: Vec<String>,
     /// Spans that ingest refused for good, or that were given up: 0 in a run that counts.
     pub lost: u64,
 }
@@ -223,6 +221,16 @@ impl Truth {
     /// The run's seconds of event time, first and one past the last; empty for an empty run.
     pub fn window_s(&self) -> (i64, i64) {
         self.range_us.map_or((0, 0), |(first, last)| (first / 1_000_000, last / 1_000_000 + 1))
+    }
+
+    /// Environments whose counts are compared: the workload's own, and none at all, where its spans would be if
+    /// their environment got lost. Whatever is in others is somebody else's.
+    pub fn environments(&self) -> Vec<String> {
+        let mut environments: Vec<String> =
+            self.operations.keys().map(|(environment, _)| environment.clone()).collect();
+        environments.dedup();
+        environments.push(String::new());
+        environments
     }
 
     /// Sum over all edges.

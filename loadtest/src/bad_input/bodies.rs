@@ -8,7 +8,7 @@ use prost::Message;
 use prost::encoding::encode_varint;
 
 /// Environment of everything in here, so that it can be told from the normal traffic beside it.
-pub const ENVIRONMENT: &str = "bad-input";
+pub(super) const ENVIRONMENT: &str = "bad-input";
 
 /// Nanoseconds of one second.
 const SECOND: u64 = 1_000_000_000;

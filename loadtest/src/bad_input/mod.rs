@@ -5,10 +5,9 @@ mod bodies;
 mod counters;
 
 use crate::demo::{self, Targets};
-use crate::truth::Truth;
 use crate::verify::{self, Report};
 use anyhow::Context;
-use bodies::{ENVIRONMENT, Maker, request, resource_spans};
+use bodies::{Maker, request, resource_spans};
 use clap::Args;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -72,8 +71,7 @@ pub async fn run(
     traffic.run_for.get_or_insert(Duration::from_secs(45));
     let normal = tokio::spawn(demo::run_demo(traffic, targets.clone(), stop));
     let outcomes = Attack::new(&targets)?.run().await?;
-    let mut truth: Truth = normal.await.context("the normal traffic died")??;
-    truth.beside.push(ENVIRONMENT.into());
+    let truth = normal.await.context("the normal traffic died")??;
     let report = verify::verify(&truth, &targets).await?;
     let changed = counters::changes(&before, &counters::read(&options.metrics).await);
     Ok((outcomes, changed, report))

@@ -60,14 +60,15 @@ struct OperationAnswer {
 struct Asker<'a> {
     client: reqwest::Client,
     api: &'a str,
-    /// Milliseconds since the epoch.
-    range_ms: (i64, i64),
+    /// Microseconds since the epoch.
+    range_us: (i64, i64),
 }
 
 pub(super) async fn checks(truth: &Truth, api: &str) -> anyhow::Result<Vec<Check>> {
     let (from_s, to_s) = truth.window_s();
     let client = reqwest::Client::builder().no_proxy().build()?;
-    let asker = Asker { client, api: api.trim_end_matches('/'), range_ms: (from_s * 1_000, to_s * 1_000) };
+    let asker =
+        Asker { client, api: api.trim_end_matches('/'), range_us: (from_s * 1_000_000, to_s * 1_000_000) };
     Ok(vec![asker.graphs(truth).await?, asker.operations(truth).await?])
 }
 
@@ -116,8 +117,8 @@ impl Asker<'_> {
         about: &[(&str, &str)],
     ) -> anyhow::Result<T> {
         let url = format!("{}/api/v1/{what}", self.api);
-        let (from, to) = (self.range_ms.0.to_string(), self.range_ms.1.to_string());
-        let range = [("startTime", from.as_str()), ("endTime", to.as_str())];
+        let (from, to) = (self.range_us.0.to_string(), self.range_us.1.to_string());
+        let range = [("from", from.as_str()), ("to", to.as_str())];
         let response = self.client.get(&url).query(&range).query(about).send().await?;
         let status = response.status();
         let body = response.bytes().await?;

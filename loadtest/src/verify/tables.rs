@@ -10,11 +10,12 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// Flows may begin this long before their first span ends, seconds.
-const LONGEST_FLOW_S: i64 = 60;
+const LONGEST_FLOW_S: i64 = 15;
 
 pub(super) struct Tables<'a> {
     client: Client,
     truth: &'a Truth,
+    environments: Vec<String>,
     from_s: i64,
     to_s: i64,
 }
@@ -63,7 +64,7 @@ struct SummaryRow {
 impl<'a> Tables<'a> {
     pub fn new(targets: &Targets, truth: &'a Truth) -> Self {
         let (from_s, to_s) = truth.window_s();
-        Self { client: targets.clickhouse.client(), truth, from_s, to_s }
+        Self { client: targets.clickhouse.client(), truth, environments: truth.environments(), from_s, to_s }
     }
 
     pub async fn checks(&self) -> anyhow::Result<Vec<Check>> {
@@ -94,13 +95,13 @@ impl<'a> Tables<'a> {
                  server_kind, toInt64(sum(calls)) AS calls, toInt64(sum(errors)) AS errors, \
                  toInt64(sum(client_errors)) AS client_errors, toInt64(sum(retries)) AS retries, \
                  toInt64(sum(rejected)) AS rejected, toInt64(sum(timeouts)) AS timeouts FROM {table} \
-                 WHERE window >= toDateTime(?, 'UTC') AND window < toDateTime(?, 'UTC') AND NOT has(?, toString(environment)) \
+                 WHERE window >= toDateTime(?, 'UTC') AND window < toDateTime(?, 'UTC') AND has(?, toString(environment)) \
                  GROUP BY environment, operation, client, client_namespace, client_kind, server, server_namespace, \
                  server_kind"
             ))
             .bind(from_s)
             .bind(to_s)
-            .bind(&self.truth.beside)
+            .bind(&self.environments)
             .fetch_all()
             .await?;
         let found: BTreeMap<EdgeKey, EdgeCounts> = rows.into_iter().map(EdgeRow::split).collect();
@@ -114,12 +115,12 @@ impl<'a> Tables<'a> {
             .query(&format!(
                 "SELECT environment, operation, toInt64(sum(flows)) AS flows, toInt64(sum(errors)) AS errors, \
                  toInt64(sum(timeouts)) AS timeouts FROM {table} \
-                 WHERE window >= toDateTime(?, 'UTC') AND window < toDateTime(?, 'UTC') AND NOT has(?, toString(environment)) \
+                 WHERE window >= toDateTime(?, 'UTC') AND window < toDateTime(?, 'UTC') AND has(?, toString(environment)) \
                  GROUP BY environment, operation"
             ))
             .bind(from_s)
             .bind(to_s)
-            .bind(&self.truth.beside)
+            .bind(&self.environments)
             .fetch_all()
             .await?;
         let found: BTreeMap<OperationKey, OperationCounts> =
@@ -135,11 +136,11 @@ impl<'a> Tables<'a> {
                 "SELECT TraceId AS trace, count() AS spans FROM \
                  (SELECT DISTINCT TraceId, SpanId, SpanKind FROM otel_traces \
                   WHERE Timestamp >= toDateTime64(?, 9, 'UTC') AND Timestamp < toDateTime64(?, 9, 'UTC') \
-                  AND NOT has(?, toString(Environment))) GROUP BY TraceId",
+                  AND has(?, toString(Environment))) GROUP BY TraceId",
             )
             .bind(self.from_s - LONGEST_FLOW_S)
             .bind(self.to_s)
-            .bind(&self.truth.beside)
+            .bind(&self.environments)
             .fetch_all()
             .await?;
         let found: BTreeMap<String, u64> = rows.into_iter().map(|row| (row.trace, row.spans)).collect();
@@ -166,11 +167,11 @@ impl<'a> Tables<'a> {
             .query(
                 "SELECT environment, operation, status, toInt64(count()) AS flows FROM traces FINAL \
                  WHERE start >= toDateTime64(?, 6, 'UTC') AND start < toDateTime64(?, 6, 'UTC') \
-                 AND NOT has(?, toString(environment)) GROUP BY environment, operation, status",
+                 AND has(?, toString(environment)) GROUP BY environment, operation, status",
             )
             .bind(self.from_s - LONGEST_FLOW_S)
             .bind(self.to_s)
-            .bind(&self.truth.beside)
+            .bind(&self.environments)
             .fetch_all()
             .await?;
         let mut found = BTreeMap::new();
@@ -190,15 +191,16 @@ impl<'a> Tables<'a> {
         let outside: u64 = self
             .client
             .query(
-                "SELECT count() FROM otel_traces \
-                 WHERE Timestamp < toDateTime64(?, 9, 'UTC') OR Timestamp >= toDateTime64(?, 9, 'UTC')",
+                "SELECT count() FROM otel_traces WHERE Timestamp < toDateTime64(?, 9, 'UTC') \
+                 OR Timestamp >= toDateTime64(?, 9, 'UTC') OR NOT has(?, toString(Environment))",
             )
             .bind(self.from_s - LONGEST_FLOW_S)
             .bind(self.to_s)
+            .bind(&self.environments)
             .fetch_one()
             .await?;
         Ok((outside > 0).then(|| {
-            format!("{outside} spans of other runs are stored too; only this run's time was compared")
+            format!("{outside} spans of others are stored too; only this run's time and environments were compared")
         }))
     }
 }

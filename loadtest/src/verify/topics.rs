@@ -19,9 +19,9 @@ use std::time::{Duration, Instant};
 const SILENCE: Duration = Duration::from_secs(20);
 
 pub(super) async fn checks(truth: &Truth, kafka: &KafkaOptions) -> anyhow::Result<Vec<Check>> {
-    let (kafka, window_s, beside) = (kafka.clone(), truth.window_s(), truth.beside.clone());
+    let (kafka, window_s, environments) = (kafka.clone(), truth.window_s(), truth.environments());
     let read = tokio::task::spawn_blocking(move || -> anyhow::Result<(Folded, Summaries)> {
-        let mut folded = Folded::new(window_s, beside);
+        let mut folded = Folded::new(window_s, environments);
         read_whole(&kafka, FLOW_DELTAS, |value| folded.add(value))?;
         let mut summaries = Summaries::default();
         read_whole(&kafka, FLOW_TRACES, |value| summaries.add(value))?;
@@ -87,13 +87,14 @@ fn read_whole(
 /// Which deltas belong to the run.
 struct Ours {
     window_s: (i64, i64),
-    beside: Vec<String>,
+    environments: Vec<String>,
 }
 
 impl Ours {
     fn hold(&self, deltas: &FlowDeltas, environment: u32, window_s: u32) -> bool {
-        let beside = text(deltas, environment).is_some_and(|environment| self.beside.contains(&environment));
-        !beside && (self.window_s.0..self.window_s.1).contains(&i64::from(window_s))
+        let ours =
+            text(deltas, environment).is_some_and(|environment| self.environments.contains(&environment));
+        ours && (self.window_s.0..self.window_s.1).contains(&i64::from(window_s))
     }
 }
 
@@ -107,9 +108,9 @@ struct Folded {
 }
 
 impl Folded {
-    fn new(window_s: (i64, i64), beside: Vec<String>) -> Self {
+    fn new(window_s: (i64, i64), environments: Vec<String>) -> Self {
         Self {
-            ours: Ours { window_s, beside },
+            ours: Ours { window_s, environments },
             edges: BTreeMap::new(),
             operations: BTreeMap::new(),
             records: BTreeMap::new(),

@@ -121,7 +121,7 @@ fn everything_the_issue_asks_for_happens() {
         "create_vm",
         "delete_vm",
         "login",
-        "process vm-events",
+        "process kafka:vm-events",
         "update_config",
     ];
     assert_eq!(operations, BTreeSet::from(named));
@@ -227,7 +227,7 @@ fn a_machine_is_placed_equipped_announced_and_paid() {
 
 #[test]
 fn the_second_consumer_works_in_its_own_trace_and_links_back() {
-    let flow = find("process vm-events", is_flawless);
+    let flow = find("process kafka:vm-events", is_flawless);
     let story = expected(&[
         ("kafka:vm-events", "notification-service", 1),
         ("notification-service", "redis:session-cache/0", 1),

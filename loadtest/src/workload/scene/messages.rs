@@ -64,7 +64,8 @@ impl Tale {
     ) {
         let arrives_us = message.at_us + self.rng.random_range(2_000..60_000);
         let mut apart = Tale::new(&mut self.rng, self.environment, arrives_us);
-        apart.operation(&format!("process {VM_EVENTS}"));
+        // Nobody names it: the fallback says what was done and with which node of the graph.
+        apart.operation(&format!("process {}", topic().name));
         let emitter = apart.emitter(consumer);
         let receive = apart.root(emitter, Kind::Consumer);
         let link = (message.trace_id, message.span_id);
