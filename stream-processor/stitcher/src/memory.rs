@@ -56,8 +56,14 @@ impl Memory {
         self.spans += spans;
     }
 
-    pub fn forget(&mut self, spans: usize) {
+    /// A closed trace is gone. `alive` says which others are not.
+    pub fn forget(&mut self, spans: usize, alive: impl Fn(&TraceId) -> bool) {
         self.spans -= spans;
+        for order in [&mut self.complete, &mut self.incomplete] {
+            while order.front().is_some_and(|id| !alive(id)) {
+                order.pop_front();
+            }
+        }
     }
 
     /// The next trace to forget, while there are too many spans. It may be gone already.
@@ -81,7 +87,7 @@ impl Memory {
             }
         }
         while self.prints > self.most_prints {
-            match self.tomb_order.pop_front() {
+            match self.tomb_order.front().copied() {
                 Some(oldest) => self.bury(oldest),
                 None => return,
             }
@@ -91,6 +97,9 @@ impl Memory {
     pub fn bury(&mut self, id: TraceId) {
         if let Some(tomb) = self.tombs.remove(&id) {
             self.prints -= tomb.prints.len();
+        }
+        while self.tomb_order.front().is_some_and(|id| !self.tombs.contains_key(id)) {
+            self.tomb_order.pop_front();
         }
     }
 

@@ -51,6 +51,11 @@ impl Names {
         }
     }
 
+    /// Environment and operation of a flow that says neither.
+    pub fn nothing(&self) -> (Name, Name) {
+        (self.empty.clone(), self.unknown.clone())
+    }
+
     pub fn text(&mut self, text: &str) -> Name {
         if text.is_empty() {
             return self.empty.clone();

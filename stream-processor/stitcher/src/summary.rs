@@ -21,8 +21,7 @@ pub(crate) fn summarise(
     settings: &Settings,
 ) -> FlowTrace {
     let root = &trace.records[resolved.root as usize];
-    let (environment, operation) =
-        trace.emitted.under.clone().unwrap_or((names.empty.clone(), names.unknown.clone()));
+    let (environment, operation) = trace.emitted.under.clone().unwrap_or_else(|| names.nothing());
     let duration_us = root.duration_us.cast_signed();
     let (complete, truncated) = match trace.life {
         Life::Open => (false, false),

@@ -1,0 +1,137 @@
+//! When a trace is finished, and how long it is remembered (DESIGN 4.6).
+
+use super::{Close, Shard};
+use crate::span::TraceId;
+use crate::trace::{Life, Trace};
+use core::mem;
+
+impl Shard {
+    /// The oldest traces make room for new ones.
+    pub(super) fn settle_oldest(&mut self) {
+        while self.open_spans > self.settings.limits.open_spans {
+            let Some((_, id)) = self.open.first().copied() else { return };
+            self.count("settled_early", 1);
+            self.close(id, true);
+        }
+    }
+
+    pub(super) fn forget_oldest(&mut self) {
+        while let Some(id) = self.memory.over_limit() {
+            let Some(trace) = self.forget(id) else { continue };
+            let (environment, operation) =
+                trace.emitted.under.clone().unwrap_or_else(|| self.names.nothing());
+            self.memory.entomb(id, environment, operation, trace.fingerprints());
+            self.timers.insert((self.clock_us + self.settings.waits.remember_us, id));
+        }
+    }
+
+    /// Lets go of a closed trace, after a last word about spans that came since the last commit.
+    pub(super) fn forget(&mut self, id: TraceId) -> Option<Trace> {
+        if self.traces.get(&id)?.dirty {
+            self.resolve_one(id);
+        }
+        let trace = self.traces.remove(&id)?;
+        self.timers.remove(&(trace.timer_us, id));
+        self.memory.forget(trace.records.len(), |id| self.traces.contains_key(id));
+        Some(trace)
+    }
+
+    /// A trace's timer ran out.
+    pub(super) fn look_at(&mut self, id: TraceId) {
+        let Some(trace) = self.traces.get(&id) else {
+            return self.memory.bury(id);
+        };
+        match trace.life {
+            Life::Closed { since_us, .. } if self.clock_us >= since_us + self.settings.waits.remember_us => {
+                self.forget(id);
+                self.memory.bury(id);
+            }
+            Life::Closed { since_us, .. } => self.set_timer(id, since_us + self.settings.waits.remember_us),
+            Life::Open => self.look_at_open(id),
+        }
+    }
+
+    pub(super) fn look_at_open(&mut self, id: TraceId) {
+        let waits = self.settings.waits.clone();
+        let Some(trace) = self.traces.get_mut(&id) else { return };
+        let (first_us, last_us) = (trace.first_us, trace.last_us);
+        if self.clock_us >= first_us + waits.name_us && !mem::replace(&mut trace.name_waived, true) {
+            let unnamed = trace.emitted.under.is_none();
+            if unnamed && !mem::replace(&mut trace.dirty, true) {
+                self.dirty.push(id);
+            }
+        }
+        if self.clock_us >= first_us + waits.longest_us {
+            return self.close(id, true);
+        }
+        let mut next_us = last_us + waits.complete_us;
+        if self.clock_us >= next_us {
+            let missing = self.missing_now(id);
+            next_us = last_us
+                + match missing {
+                    (_, true) => waits.unseen_us,
+                    (true, false) => waits.unanswered_us,
+                    (false, false) => waits.complete_us,
+                };
+            if self.clock_us >= next_us {
+                return self.close(id, false);
+            }
+        }
+        let name_us = first_us + waits.name_us;
+        if self.clock_us < name_us {
+            next_us = next_us.min(name_us);
+        }
+        self.set_timer(id, next_us.min(first_us + waits.longest_us));
+    }
+
+    /// (answers missing, parents or root missing) after everything that is here.
+    pub(super) fn missing_now(&mut self, id: TraceId) -> (bool, bool) {
+        if self.traces.get(&id).is_some_and(|trace| trace.dirty) {
+            self.update(id);
+            // It stays in the list of dirty traces: its events are due at the commit.
+            if let Some(trace) = self.traces.get_mut(&id) {
+                trace.dirty = true;
+            }
+        }
+        let missing = self.traces.get(&id).map(|trace| trace.missing).unwrap_or_default();
+        (missing.answers > 0, missing.parents)
+    }
+
+    pub(super) fn set_timer(&mut self, id: TraceId, at_us: i64) {
+        let Some(trace) = self.traces.get_mut(&id) else { return };
+        self.timers.remove(&(trace.timer_us, id));
+        trace.timer_us = at_us;
+        self.timers.insert((at_us, id));
+    }
+
+    /// It is finished: whatever is unresolved becomes virtual.
+    pub(super) fn close(&mut self, id: TraceId, truncated: bool) {
+        let Some(trace) = self.traces.get_mut(&id).filter(|trace| trace.is_open()) else { return };
+        self.open.remove(&(trace.first_offset, id));
+        trace.life = Life::Closed { since_us: self.clock_us, complete: false, truncated };
+        let Some(mut resolved) = self.update(id) else { return };
+        let remember_us = self.clock_us + self.settings.waits.remember_us;
+        self.set_timer(id, remember_us);
+        let Some(trace) = self.traces.get_mut(&id) else { return };
+        let complete = trace.missing.answers == 0 && !trace.missing.parents;
+        trace.life = Life::Closed { since_us: self.clock_us, complete, truncated };
+        let spans = trace.records.len();
+        let (environment, operation) = trace.emitted.under.clone().unwrap_or_else(|| self.names.nothing());
+        self.closes.push(Close { trace_id: id, position: self.next_offset, operation, environment });
+        self.open_spans -= spans;
+        self.memory.closed(id, spans, complete);
+        self.count("closed", 1);
+        if !complete {
+            self.count("closed_incomplete", 1);
+        }
+        if truncated {
+            self.count("closed_truncated", 1);
+        }
+        if resolved.cycles > 0 {
+            self.count("cycle", u64::from(mem::take(&mut resolved.cycles)));
+        }
+        self.revise(id, &resolved);
+        self.complete_event(id, &resolved);
+        self.forget_oldest();
+    }
+}
