@@ -1,0 +1,144 @@
+//! Stops, crashes and rebalances: what is committed is never written again, and nothing is left out.
+
+mod processor_river;
+
+use processor_river::spans::traces;
+use processor_river::{River, wait};
+use std::process::{Child, Command, Stdio};
+use stream_processor::processor::{FirstBoot, Options};
+
+fn gateway_to_auth(river: &River) -> i64 {
+    river.calls().get(&("gateway".to_owned(), "auth".to_owned())).copied().unwrap_or_default()
+}
+
+/// A processor as a process of its own, to be killed.
+struct Process(Child);
+
+impl Process {
+    fn start(river: &River) -> Self {
+        let child = Command::new(env!("CARGO_BIN_EXE_stream-processor"))
+            .args(["--role", "processor", "--kafka", &river.brokers, "--topic-prefix", &river.prefix])
+            .args(["--group", &river.options().group, "--group-instance-id", "processor-0"])
+            .args(["--admin", "127.0.0.1:0"])
+            .stderr(Stdio::null())
+            .spawn();
+        Self(child.unwrap())
+    }
+
+    /// SIGKILL.
+    fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_and_a_start_go_on_where_the_journal_ends() {
+    let Some(river) = River::new("stop", 2).await else { return };
+    for round in 1..=3 {
+        let processor = river.start(river.options());
+        processor.wait_live(2).await;
+        river.send_packed(&traces(round, 50));
+        wait("the calls of every round", || gateway_to_auth(&river) == round as i64 * 50).await;
+        processor.stop().await.unwrap();
+    }
+    river.assert_no_holes();
+    let end = river.journal().into_iter().fold([0; 2], |mut ends, commit| {
+        ends[commit.shard as usize] = commit.next_offset;
+        ends
+    });
+    assert_eq!(end, [3, 3], "three packed messages a partition");
+    river.drop_topics().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_processor_leaves_nothing_half_done() {
+    let Some(river) = River::new("kill", 2).await else { return };
+    let mut sent = 0;
+    for round in 1..=3 {
+        let processor = Process::start(&river);
+        river.send_keyed(&traces(round * 2, 100));
+        sent += 100;
+        wait("the calls of every round", || gateway_to_auth(&river) == sent).await;
+        // More comes in while it dies.
+        river.send_packed(&traces(round * 2 + 1, 100));
+        sent += 100;
+        processor.kill();
+    }
+    let _last = Process::start(&river);
+    wait("all calls", || gateway_to_auth(&river) == sent).await;
+    river.assert_no_holes();
+    river.drop_topics().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processors_share_the_partitions_and_one_takes_over_from_the_other() {
+    let Some(river) = River::new("share", 2).await else { return };
+    let first = river.start(river.options());
+    first.wait_live(2).await;
+    river.send_packed(&traces(1, 50));
+    wait("50 calls", || gateway_to_auth(&river) == 50).await;
+
+    let second = river.start(river.options());
+    second.wait_live(1).await;
+    first.wait_live(1).await;
+    river.send_packed(&traces(2, 50));
+    wait("100 calls", || gateway_to_auth(&river) == 100).await;
+
+    first.stop().await.unwrap();
+    second.wait_live(2).await;
+    river.send_packed(&traces(3, 50));
+    wait("150 calls", || gateway_to_auth(&river) == 150).await;
+    second.stop().await.unwrap();
+    river.assert_no_holes();
+    river.drop_topics().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_groups_on_one_river_fence_each_other_but_double_nothing() {
+    let Some(river) = River::new("fence", 1).await else { return };
+    let first = river.start(river.options());
+    first.wait_live(1).await;
+    river.send_packed(&traces(1, 50));
+    wait("50 calls", || gateway_to_auth(&river) == 50).await;
+
+    // A mistake in the configuration: the same topics under another group.
+    let second = river.start(Options { group: format!("{}other", river.prefix), ..river.options() });
+    let fenced = || first.health.reasons().contains("was fenced by another process");
+    wait("the first notices", fenced).await;
+    river.send_packed(&traces(2, 50));
+    wait("100 calls", || gateway_to_auth(&river) == 100).await;
+    second.stop().await.unwrap();
+    first.wait_live(1).await;
+    river.send_packed(&traces(3, 50));
+    wait("150 calls", || gateway_to_auth(&river) == 150).await;
+    first.stop().await.unwrap();
+    river.assert_no_holes();
+    river.drop_topics().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_boot_from_latest_leaves_out_what_was_there() {
+    let Some(river) = River::new("latest", 1).await else { return };
+    river.send_packed(&traces(1, 50));
+    let options = || Options { first_boot_from: FirstBoot::Latest, ..river.options() };
+    let processor = river.start(options());
+    processor.wait_live(1).await;
+    river.send_packed(&traces(2, 7));
+    wait("only the new calls", || gateway_to_auth(&river) == 7).await;
+    processor.stop().await.unwrap();
+
+    // Not a first boot any more: what came meanwhile is read.
+    river.send_packed(&traces(3, 5));
+    let processor = river.start(options());
+    wait("what came meanwhile", || gateway_to_auth(&river) == 12).await;
+    processor.stop().await.unwrap();
+    river.drop_topics().await;
+}
