@@ -35,6 +35,8 @@ pub struct Shard {
     open: BTreeSet<(i64, TraceId)>,
     timers: BTreeSet<(i64, TraceId)>,
     dirty: Vec<TraceId>,
+    /// Traces with more spans than one may have: closed after this record.
+    overgrown: Vec<TraceId>,
     open_spans: usize,
     memory: Memory,
     names: Names,
@@ -92,6 +94,7 @@ impl Shard {
             open: BTreeSet::new(),
             timers: BTreeSet::new(),
             dirty: Vec::new(),
+            overgrown: Vec::new(),
             open_spans: 0,
             memory: Memory::new(&settings.limits),
             names: Names::new(settings.limits.name_bytes),
@@ -109,12 +112,14 @@ impl Shard {
     /// The next record of the partition: log time moves on by what passed since the one before, and everything
     /// due happens. A clock that jumps back stands still; it can't freeze the shard.
     pub fn begin_record(&mut self, offset: i64, timestamp_us: i64) {
+        self.keep_limits();
         self.pass_time(timestamp_us);
         self.next_offset = offset + 1;
     }
 
     /// Nothing unread is left, and it was `now_us` when that was known for certain.
     pub fn end_of_log(&mut self, now_us: i64) {
+        self.keep_limits();
         self.pass_time(now_us);
     }
 
@@ -172,6 +177,7 @@ impl Shard {
 
     /// Everything since the last commit. Only between records: a commit never cuts one in two.
     pub fn commit(&mut self) -> Commit {
+        self.keep_limits();
         self.resolve_dirty();
         let (cut, overflowed) = (mem::take(&mut self.names.cut), mem::take(&mut self.caps.overflowed));
         self.count("names_cut", cut);

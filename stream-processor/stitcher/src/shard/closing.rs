@@ -6,8 +6,11 @@ use crate::trace::{Life, Trace};
 use core::mem;
 
 impl Shard {
-    /// The oldest traces make room for new ones.
-    pub(super) fn settle_oldest(&mut self) {
+    /// Limits take effect between records only: a close never falls inside one.
+    pub(super) fn keep_limits(&mut self) {
+        for id in mem::take(&mut self.overgrown) {
+            self.close(id, true);
+        }
         while self.open_spans > self.settings.limits.open_spans {
             let Some((_, id)) = self.open.first().copied() else { return };
             self.count("settled_early", 1);

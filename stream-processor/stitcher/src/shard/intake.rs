@@ -45,12 +45,10 @@ impl Shard {
         }
         let Some(trace) = self.traces.get_mut(&id) else { return };
         if trace.records.len() >= self.settings.limits.spans_per_trace {
-            let open = trace.is_open();
-            self.count("span_over_trace_limit", 1);
-            if open {
-                self.close(id, true);
+            if trace.is_open() {
+                self.overgrown.push(id);
             }
-            return;
+            return self.count("span_over_trace_limit", 1);
         }
         trace.push(record);
         trace.last_us = self.clock_us;
@@ -60,7 +58,6 @@ impl Shard {
         }
         if open {
             self.open_spans += 1;
-            self.settle_oldest();
         } else {
             self.memory.remember(1);
             self.count("late_span", 1);
