@@ -1,5 +1,6 @@
 //! Spans of the OpenTelemetry Python SDK and of a real Collector lead to the right graph, and the Collector's Kafka
 //! exporter chooses the partition that every other producer chooses.
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;

@@ -1,5 +1,6 @@
 //! The workload's truth and the stitcher's answer are two readings of the same rules: here they meet without
 //! servers, in log time, with late spans, whole requests sent twice, and commits in between.
+#![allow(clippy::unwrap_used, reason = "in tests a panic is the report")]
 
 use loadtest::otlp;
 use loadtest::truth::{EdgeCounts, EdgeKey, Node, OperationCounts, OperationKey, Truth};

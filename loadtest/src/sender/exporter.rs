@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 const LATE_DUPLICATE: Duration = Duration::from_secs(9);
 /// Exports that wait to be repeated; beyond that none are added.
 const LATE_DUPLICATES: usize = 16;
+/// How long after a stop an export is still tried: somebody waits for the end, and the server may be gone.
+const AFTER_STOP: Duration = Duration::from_secs(5);
 /// First and longest pause between two attempts.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -25,6 +27,8 @@ pub(super) struct Exporter {
     epoch_us: i64,
     counters: Arc<Counters>,
     stop: CancellationToken,
+    /// When the stop was noticed.
+    stopped: Option<Instant>,
     exports: u64,
     to_repeat: VecDeque<(Instant, Vec<Span>)>,
 }
@@ -45,6 +49,7 @@ impl Exporter {
             epoch_us,
             counters,
             stop,
+            stopped: None,
             exports: 0,
             to_repeat: VecDeque::new(),
         }
@@ -119,7 +124,7 @@ impl Exporter {
     /// Sends until it is acknowledged. A failure that says nothing about what happened is answered by sending
     /// again: whoever reads must count a span once.
     async fn deliver(&mut self, batch: &[Span]) -> bool {
-        let give_up = Instant::now() + self.settings.patience;
+        let mut give_up = Instant::now() + self.settings.patience;
         let mut pause = BACKOFF.0;
         loop {
             let failed = match self.transport.export(&self.emitter, batch, self.epoch_us).await {
@@ -133,6 +138,10 @@ impl Exporter {
                 }
                 Failed::Busy { retry_after, .. } => retry_after.unwrap_or(pause).min(BACKOFF.1),
             };
+            if self.stop.is_cancelled() {
+                let stopped = *self.stopped.get_or_insert_with(Instant::now);
+                give_up = give_up.min(stopped + AFTER_STOP);
+            }
             if Instant::now() + wait >= give_up {
                 tracing::error!(service = self.emitter.actor.name(), why = %failed, "an export was given up");
                 return false;
