@@ -17,6 +17,7 @@ pub mod door;
 pub mod encoding;
 pub mod grpc;
 pub mod http;
+pub mod mend;
 pub mod metrics;
 pub mod options;
 pub mod origin;

@@ -17,6 +17,8 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     spans_accepted: Counter,
     spans_rejected: Family<Reason, Counter>,
+    /// Texts that were not UTF-8.
+    pub texts_mended: Counter,
     /// Bodies as they came over the wire.
     pub body_bytes: Counter,
     messages: Counter,
@@ -53,6 +55,7 @@ impl Metrics {
             requests: Family::default(),
             spans_accepted: Counter::default(),
             spans_rejected: Family::default(),
+            texts_mended: Counter::default(),
             body_bytes: Counter::default(),
             messages: Counter::default(),
             message_bytes: Counter::default(),
@@ -70,6 +73,11 @@ impl Metrics {
             "spans_rejected",
             "Spans dropped from accepted requests, by reason",
             m.spans_rejected,
+        );
+        registry.register(
+            "texts_mended",
+            "Texts that were not UTF-8, invalid bytes replaced",
+            m.texts_mended,
         );
         registry.register("body_bytes", "Bytes of request bodies as sent", m.body_bytes);
         registry.register("messages", "Messages that Kafka acknowledged", m.messages);

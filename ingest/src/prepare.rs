@@ -2,18 +2,20 @@
 
 use crate::answer::Format;
 use crate::encoding::Encoding;
+use crate::mend;
 use crate::pressure::Charge;
 use crate::refusal::Refusal;
 use crate::rejected::Rejected;
-use crate::slice::{self, Fragment};
+use crate::slice::{self, Fragment, Plan};
+use crate::wire::Malformed;
 use bytes::Bytes;
 use prost::Message;
 
 /// Memory of one decoded JSON object: the largest, an empty span, takes 300 bytes, and growing lists hold twice
 /// what they use for a moment.
 const BYTES_PER_JSON_OBJECT: usize = 600;
-/// A plan points at every span and copies the heads: at most twice the request.
-const PLAN_FACTOR: usize = 2;
+/// A plan points at every span and copies the heads, at most twice the request; mending copies it once more.
+const PLAN_FACTOR: usize = 3;
 
 /// A request as it came.
 #[derive(Debug)]
@@ -46,6 +48,8 @@ pub struct Prepared {
     pub fragments: Vec<Fragment>,
     /// Spans that stay behind.
     pub rejected: Rejected,
+    /// Texts that were not UTF-8.
+    pub texts_mended: u64,
     /// The memory the fragments hold.
     pub charge: Charge,
 }
@@ -65,13 +69,30 @@ impl Intake {
             Format::Json => from_json(&body, limit, &mut charge)?,
         };
         charge.cover(request.len() * (1 + PLAN_FACTOR)).map_err(overloaded)?;
-        let plan = slice::plan(&request, limits.partitions, limits.fragment_bytes)
-            .map_err(|malformed| Refusal::Undecodable(malformed.to_string()))?;
+        let mended;
+        let (plan, texts_mended) = match limits.plan(&request) {
+            Err(Malformed::Text) => {
+                mended = mend::texts(&request).map_err(undecodable)?;
+                (limits.plan(&mended.request).map_err(undecodable)?, mended.texts)
+            }
+            planned => (planned.map_err(undecodable)?, 0),
+        };
         let held = plan.fragments_bytes();
         charge.cover(request.len() * (1 + PLAN_FACTOR) + held).map_err(overloaded)?;
-        let prepared = Prepared { fragments: plan.fragments(), rejected: plan.rejected, charge };
+        let fragments = plan.fragments();
+        let prepared = Prepared { fragments, rejected: plan.rejected, texts_mended, charge };
         Ok(prepared.holding(held))
     }
+}
+
+impl PrepareLimits {
+    fn plan(self, request: &[u8]) -> Result<Plan<'_>, Malformed> {
+        slice::plan(request, self.partitions, self.fragment_bytes)
+    }
+}
+
+fn undecodable(malformed: Malformed) -> Refusal {
+    Refusal::Undecodable(malformed.to_string())
 }
 
 impl Prepared {

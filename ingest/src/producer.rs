@@ -55,6 +55,8 @@ impl Producer {
             .set("queue.buffering.max.messages", "100000")
             .set("reconnect.backoff.max.ms", "1000")
             .set("socket.nagle.disable", "true");
+        // Concerns consumers only, and librdkafka warns about it.
+        config.remove("queued.max.messages.kbytes");
         let client = config.create().context("the Kafka options are not accepted")?;
         Ok(Self { config, client: Arc::new(RwLock::new(client)) })
     }

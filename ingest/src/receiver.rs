@@ -79,6 +79,7 @@ impl Receiver {
     /// It could not be read, or Kafka did not acknowledge all of it.
     pub async fn accept(&self, intake: Intake, origin: Origin) -> Result<Accepted, Refusal> {
         let prepared = self.prepare(intake, origin).await?;
+        self.metrics.texts_mended.inc_by(prepared.texts_mended);
         let accepted = Accepted { spans: prepared.accepted(), rejected: prepared.rejected };
         let delivery = self.sink.deliver(prepared.fragments, prepared.charge);
         match timeout(self.limits.ack_time, delivery).await {

@@ -5,7 +5,7 @@
 
 use crate::wire::{Field, Fields, Malformed, Value};
 
-/// Deepest allowed nesting of attribute values; `OTLP` itself sets none, and readers recurse.
+/// Deepest allowed nesting of attribute values. OTLP itself sets none, SDKs hardly nest at all, and readers recurse.
 pub const MAX_NESTING: usize = 32;
 
 /// A message's known fields. Unknown fields are allowed and travel on: a newer sender may know more.
@@ -29,40 +29,58 @@ enum Kind {
     Message(&'static Shape),
 }
 
-/// What is wrong with a part of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flaw {
-    /// Not the protobuf it should be: nothing around it can be trusted either.
-    Malformed(Malformed),
-    /// Well-formed, but not acceptable; the reason as it is counted.
-    Rejected(&'static str),
-}
-
-impl From<Malformed> for Flaw {
-    fn from(malformed: Malformed) -> Self {
-        Self::Malformed(malformed)
-    }
-}
-
 /// Checks every field of `message`, and of the messages in it.
-pub fn check(shape: &'static Shape, message: &[u8]) -> Result<(), Flaw> {
-    check_message(shape, message, 0)
+///
+/// # Errors
+/// The first thing that is not as it should be.
+pub fn check(shape: &'static Shape, message: &[u8]) -> Result<(), Malformed> {
+    visit_message(shape, message, 0, &mut is_utf8)
 }
 
 /// Checks one field of a message of this shape.
-pub fn check_field(shape: &'static Shape, field: &Field<'_>) -> Result<(), Flaw> {
-    check_value(shape, field, 0)
+///
+/// # Errors
+/// The first thing that is not as it should be.
+pub fn check_field(shape: &'static Shape, field: &Field<'_>) -> Result<(), Malformed> {
+    visit(shape, field, 0, &mut is_utf8)
 }
 
-fn check_message(shape: &'static Shape, message: &[u8], depth: usize) -> Result<(), Flaw> {
+/// Checks everything but texts, and shows every text.
+///
+/// # Errors
+/// The first thing that is not as it should be.
+pub fn each_text(shape: &'static Shape, message: &[u8], see: &mut dyn FnMut(&[u8])) -> Result<(), Malformed> {
+    visit_message(shape, message, 0, &mut |text| {
+        see(text);
+        Ok(())
+    })
+}
+
+type OnText<'f> = &'f mut dyn FnMut(&[u8]) -> Result<(), Malformed>;
+
+fn is_utf8(text: &[u8]) -> Result<(), Malformed> {
+    std::str::from_utf8(text).map(|_| ()).map_err(|_| Malformed::Text)
+}
+
+fn visit_message(
+    shape: &'static Shape,
+    message: &[u8],
+    depth: usize,
+    on_text: OnText<'_>,
+) -> Result<(), Malformed> {
     let depth = depth + usize::from(shape.nests);
     if depth > MAX_NESTING {
-        return Err(Flaw::Rejected("nested_too_deep"));
+        return Err(Malformed::Nesting);
     }
-    Fields::of(message).try_for_each(|field| check_value(shape, &field?, depth))
+    Fields::of(message).try_for_each(|field| visit(shape, &field?, depth, on_text))
 }
 
-fn check_value(shape: &'static Shape, field: &Field<'_>, depth: usize) -> Result<(), Flaw> {
+fn visit(
+    shape: &'static Shape,
+    field: &Field<'_>,
+    depth: usize,
+    on_text: OnText<'_>,
+) -> Result<(), Malformed> {
     let Some((_, kind)) = shape.fields.iter().find(|(number, _)| *number == field.number) else {
         return Ok(());
     };
@@ -71,15 +89,13 @@ fn check_value(shape: &'static Shape, field: &Field<'_>, depth: usize) -> Result
         | (Kind::Fixed32, Value::Fixed32)
         | (Kind::Fixed64, Value::Fixed64)
         | (Kind::Bytes, Value::Bytes(_)) => Ok(()),
-        (Kind::Text, Value::Bytes(text)) => {
-            std::str::from_utf8(text).map(|_| ()).map_err(|_| Flaw::Rejected("invalid_utf8"))
-        }
+        (Kind::Text, Value::Bytes(text)) => on_text(text),
         (Kind::Id(length), Value::Bytes(id)) if id.is_empty() || id.len() == *length => Ok(()),
         (Kind::Id(_), Value::Bytes(id)) => {
-            Err(Malformed::IdLength { message: shape.name, field: field.number, length: id.len() }.into())
+            Err(Malformed::IdLength { message: shape.name, field: field.number, length: id.len() })
         }
-        (Kind::Message(inner), Value::Bytes(message)) => check_message(inner, message, depth),
-        _ => Err(Malformed::WireType { message: shape.name, field: field.number }.into()),
+        (Kind::Message(inner), Value::Bytes(message)) => visit_message(inner, message, depth, on_text),
+        _ => Err(Malformed::WireType { message: shape.name, field: field.number }),
     }
 }
 
@@ -87,11 +103,18 @@ const fn shape(name: &'static str, fields: &'static [(u32, Kind)]) -> Shape {
     Shape { name, fields, nests: false }
 }
 
-/// `ResourceSpans` without its scope spans, which are walked one by one.
-pub static RESOURCE_SPANS: Shape = shape("ResourceSpans", &[(1, Kind::Message(&RESOURCE)), (3, Kind::Text)]);
+/// `TracesData`, and `ExportTraceServiceRequest`, which is the same on the wire.
+pub static TRACES: Shape = shape("TracesData", &[(1, Kind::Message(&RESOURCE_SPANS))]);
 
-/// `ScopeSpans` without its spans.
-pub static SCOPE_SPANS: Shape = shape("ScopeSpans", &[(1, Kind::Message(&SCOPE)), (3, Kind::Text)]);
+/// `ResourceSpans`.
+pub static RESOURCE_SPANS: Shape = shape(
+    "ResourceSpans",
+    &[(1, Kind::Message(&RESOURCE)), (2, Kind::Message(&SCOPE_SPANS)), (3, Kind::Text)],
+);
+
+/// `ScopeSpans`.
+pub static SCOPE_SPANS: Shape =
+    shape("ScopeSpans", &[(1, Kind::Message(&SCOPE)), (2, Kind::Message(&SPAN)), (3, Kind::Text)]);
 
 /// `Span`.
 pub static SPAN: Shape = shape(
@@ -179,8 +202,7 @@ mod tests {
     #[test]
     fn nesting_ends_at_the_limit() {
         assert_eq!(check(&SPAN, &span_with(nested(MAX_NESTING))), Ok(()));
-        let too_deep = check(&SPAN, &span_with(nested(MAX_NESTING + 1)));
-        assert_eq!(too_deep, Err(Flaw::Rejected("nested_too_deep")));
+        assert_eq!(check(&SPAN, &span_with(nested(MAX_NESTING + 1))), Err(Malformed::Nesting));
     }
 
     #[test]
@@ -188,10 +210,7 @@ mod tests {
         for (id, result) in [
             (vec![], Ok(())),
             (vec![1; 8], Ok(())),
-            (
-                vec![0x12, 0x23, 0xad],
-                Err(Malformed::IdLength { message: "Span", field: 2, length: 3 }.into()),
-            ),
+            (vec![0x12, 0x23, 0xad], Err(Malformed::IdLength { message: "Span", field: 2, length: 3 })),
         ] {
             let span = Span { span_id: id, ..Span::default() }.encode_to_vec();
             assert_eq!(check(&SPAN, &span), result);
@@ -200,9 +219,9 @@ mod tests {
 
     #[test]
     fn text_must_be_utf8_and_fields_of_their_type() {
-        assert_eq!(check(&SPAN, &[0x2a, 1, 0xff]), Err(Flaw::Rejected("invalid_utf8")));
+        assert_eq!(check(&SPAN, &[0x2a, 1, 0xff]), Err(Malformed::Text));
         let wrong = Malformed::WireType { message: "Span", field: 5 };
-        assert_eq!(check(&SPAN, &[0x28, 1]), Err(wrong.into()));
+        assert_eq!(check(&SPAN, &[0x28, 1]), Err(wrong));
     }
 
     #[test]

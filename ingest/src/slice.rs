@@ -4,7 +4,7 @@
 //! valid `TracesData`. Pure: bytes in, bytes out.
 
 use crate::rejected::Rejected;
-use crate::shape::{self, Flaw, RESOURCE_SPANS, SCOPE_SPANS, SPAN, Shape};
+use crate::shape::{self, RESOURCE_SPANS, SCOPE_SPANS, SPAN};
 use crate::wire::{Field, Fields, Malformed, Value, put_length_delimited, varint_len};
 use schemas::topics::partition_of;
 use std::ops::Range;
@@ -83,61 +83,53 @@ pub fn plan(request: &[u8], partitions: u32, fragment_bytes: usize) -> Result<Pl
 impl<'a> Plan<'a> {
     fn add_resource_spans(&mut self, message: &'a [u8], partitions: u32) -> Result<(), Malformed> {
         let first_span = self.spans.len();
-        let mut head = Head::of(&RESOURCE_SPANS);
+        let mut head = Vec::new();
         for field in Fields::of(message) {
             let field = field?;
             if field.number == 2 {
                 self.add_scope_spans(nested("ResourceSpans", &field)?, partitions)?;
             } else {
-                head.add(&field)?;
+                shape::check_field(&RESOURCE_SPANS, &field)?;
+                head.extend_from_slice(field.raw);
             }
         }
-        if self.keep_since(first_span, &head) {
-            self.resources.push(head.bytes);
+        if self.spans.len() > first_span {
+            self.resources.push(head);
         }
         Ok(())
     }
 
     fn add_scope_spans(&mut self, message: &'a [u8], partitions: u32) -> Result<(), Malformed> {
         let first_span = self.spans.len();
-        let mut head = Head::of(&SCOPE_SPANS);
+        let mut head = Vec::new();
         for field in Fields::of(message) {
             let field = field?;
             if field.number == 2 {
                 self.add_span(&field, partitions)?;
             } else {
-                head.add(&field)?;
+                shape::check_field(&SCOPE_SPANS, &field)?;
+                head.extend_from_slice(field.raw);
             }
         }
-        if self.keep_since(first_span, &head) {
-            self.scopes.push(Scope { resource: as_index(self.resources.len()), head: head.bytes });
+        if self.spans.len() > first_span {
+            self.scopes.push(Scope { resource: as_index(self.resources.len()), head });
         }
         Ok(())
     }
 
     fn add_span(&mut self, field: &Field<'a>, partitions: u32) -> Result<(), Malformed> {
         let message = nested("ScopeSpans", field)?;
-        match shape::check(&SPAN, message).and_then(|()| trace_id(message)) {
-            Ok(trace_id) => self.spans.push(PlannedSpan {
+        shape::check(&SPAN, message)?;
+        match ids(message)? {
+            (0, _) => self.rejected.add("zero_trace_id", 1),
+            (_, 0) => self.rejected.add("zero_span_id", 1),
+            (trace_id, _) => self.spans.push(PlannedSpan {
                 partition: partition_of(trace_id, partitions),
                 scope: as_index(self.scopes.len()),
                 raw: field.raw,
             }),
-            Err(Flaw::Rejected(reason)) => self.rejected.add(reason, 1),
-            Err(Flaw::Malformed(malformed)) => return Err(malformed),
         }
         Ok(())
-    }
-
-    /// Whether spans were added since `first_span` and stay: under a flawed head none does.
-    fn keep_since(&mut self, first_span: usize, head: &Head) -> bool {
-        if let Some(reason) = head.flaw {
-            self.rejected.add(reason, (self.spans.len() - first_span) as u64);
-            self.spans.truncate(first_span);
-            // Scopes of dropped spans go too, so that indices stay what the next spans expect.
-            self.scopes.truncate(self.spans.last().map_or(0, |span| span.scope as usize + 1));
-        }
-        self.spans.len() > first_span
     }
 
     /// Groups the spans by partition and finds where each partition's run must be cut.
@@ -234,30 +226,8 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// The fields of a container besides what it contains, checked as they are gathered.
-struct Head {
-    shape: &'static Shape,
-    bytes: Vec<u8>,
-    flaw: Option<&'static str>,
-}
-
-impl Head {
-    fn of(shape: &'static Shape) -> Self {
-        Self { shape, bytes: Vec::new(), flaw: None }
-    }
-
-    fn add(&mut self, field: &Field<'_>) -> Result<(), Malformed> {
-        match shape::check_field(self.shape, field) {
-            Ok(()) => self.bytes.extend_from_slice(field.raw),
-            Err(Flaw::Rejected(reason)) => self.flaw = Some(reason),
-            Err(Flaw::Malformed(malformed)) => return Err(malformed),
-        }
-        Ok(())
-    }
-}
-
-/// The trace id of a checked span. Where a field stands twice the last one holds, as everywhere in protobuf.
-fn trace_id(span: &[u8]) -> Result<u128, Flaw> {
+/// Trace id and span id of a checked span. Where a field stands twice the last one holds, as everywhere in protobuf.
+fn ids(span: &[u8]) -> Result<(u128, u128), Malformed> {
     let (mut trace_id, mut span_id) = (0, 0);
     for field in Fields::of(span) {
         match field? {
@@ -266,13 +236,7 @@ fn trace_id(span: &[u8]) -> Result<u128, Flaw> {
             _ => {}
         }
     }
-    if trace_id == 0 {
-        return Err(Flaw::Rejected("zero_trace_id"));
-    }
-    if span_id == 0 {
-        return Err(Flaw::Rejected("zero_span_id"));
-    }
-    Ok(trace_id)
+    Ok((trace_id, span_id))
 }
 
 fn big_endian(id: &[u8]) -> u128 {
@@ -424,26 +388,6 @@ mod tests {
         let names: Vec<String> =
             decoded(&fragments).iter().flat_map(spans_of).map(|span| span.name).collect();
         assert_eq!(names, ["good"]);
-    }
-
-    #[test]
-    fn a_flawed_resource_takes_its_spans_along_and_nothing_else() {
-        let flawed = |service: &str| {
-            let mut bytes = resource(service, vec![scope("s", vec![span(1, 1, "lost")])]).encode_to_vec();
-            let at = bytes.windows(4).position(|window| window == b"BAD!").unwrap();
-            bytes[at] = 0xff;
-            bytes
-        };
-        let good = resource("good", vec![scope("s", vec![span(2, 2, "kept")])]).encode_to_vec();
-        let mut request = Vec::new();
-        for message in [flawed("BAD!"), good.clone(), flawed("BAD!")] {
-            put_length_delimited(&mut request, 1, message.len());
-            request.extend_from_slice(&message);
-        }
-        let plan = plan(&request, 1, LIMIT).unwrap();
-        assert_eq!(plan.rejected.iter().collect::<Vec<_>>(), [("invalid_utf8", 2)]);
-        let wanted = TracesData { resource_spans: vec![ResourceSpans::decode(&good[..]).unwrap()] };
-        assert_eq!(decoded(&plan.fragments()), [wanted]);
     }
 
     #[test]

@@ -58,6 +58,12 @@ pub enum Malformed {
         /// The length found.
         length: usize,
     },
+    /// A text is not UTF-8.
+    #[error("a text is not UTF-8")]
+    Text,
+    /// An attribute's value is nested too deeply.
+    #[error("a value is nested deeper than {}", crate::shape::MAX_NESTING)]
+    Nesting,
 }
 
 /// The fields of a message in their order on the wire. Ends after the first error.
