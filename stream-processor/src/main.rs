@@ -1,11 +1,12 @@
-//! The stream processor as a process of its own.
+//! The stream processor as a process of its own, in one of its roles.
 
-use clap::{Parser, ValueEnum};
+use clap::{Arg, Parser, ValueEnum, value_parser};
 use process::Health;
-use stream_processor::processor;
+use stream_processor::{processor, store};
 
 /// Turns spans into flow graphs (role processor), or carries spans and graphs into ClickHouse (role store).
-/// Options differ by role: `--role ROLE --help` shows them.
+///
+/// The other options differ by role: `--role store --help` shows those of the store.
 #[derive(Parser, Debug)]
 #[command(name = "stream-processor", version)]
 struct Command<T: clap::Args> {
@@ -18,13 +19,36 @@ struct Command<T: clap::Args> {
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
+    /// Kafka to Kafka: spans in, flow graphs out.
     Processor,
+    /// Kafka to ClickHouse: spans and flow graphs into tables.
+    Store,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let command: Command<processor::Options> = process::parse();
-    process::init_logging("processor");
-    let stop = process::stop_on_signal();
-    processor::run(command.options, Health::new(), stop).await
+    match role() {
+        Role::Processor => {
+            let command: Command<processor::Options> = process::parse();
+            process::init_logging("processor");
+            processor::run(command.options, Health::new(), process::stop_on_signal()).await
+        }
+        Role::Store => {
+            let command: Command<store::Options> = process::parse();
+            process::init_logging("store");
+            store::run(command.options, Health::new(), process::stop_on_signal()).await
+        }
+    }
+}
+
+/// The role decides which other flags there are, so it is looked for before they are known.
+fn role() -> Role {
+    let role = Arg::new("role").long("role").env("WEIR_ROLE").value_parser(value_parser!(Role));
+    let first_look = clap::Command::new("stream-processor")
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .ignore_errors(true)
+        .arg(role)
+        .get_matches();
+    first_look.get_one("role").copied().unwrap_or(Role::Processor)
 }

@@ -1,5 +1,7 @@
 //! Stops, crashes and rebalances: what is committed is never written again, and nothing is left out.
 
+#![allow(clippy::unwrap_used)] // test code; clippy looks for it in functions marked as tests only
+
 mod processor_river;
 
 use processor_river::spans::traces;

@@ -357,8 +357,8 @@ mod tests {
 
     #[test]
     fn the_largest_possible_change_still_fits() {
-        let mut widest = Histogram::default();
-        widest.buckets = (0..4_352).map(|bucket| (bucket, i64::MAX)).collect();
+        let buckets = (0..4_352).map(|bucket| (bucket, i64::MAX)).collect();
+        let widest = Histogram { buckets, sum_us: i64::MAX };
         let long = "x".repeat(256);
         let edges = (0..40).map(|index| {
             let counts = EdgeCounts {

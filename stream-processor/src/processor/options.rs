@@ -8,6 +8,7 @@ use stitcher::Settings;
 
 /// Flags of role `processor`.
 #[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Processor")]
 pub struct Options {
     /// How to reach Kafka.
     #[command(flatten)]

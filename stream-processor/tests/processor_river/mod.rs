@@ -2,6 +2,7 @@
 //! readers of what is committed.
 
 #![allow(dead_code)] // each test binary uses its part
+#![allow(clippy::unwrap_used)] // test code, though clippy doesn't see that in a module of its own
 
 pub mod spans;
 
