@@ -1,0 +1,315 @@
+//! Answers over any range: live state where it is complete, ClickHouse for what is older, joined at one second.
+
+use crate::App;
+use crate::error::ApiError;
+use crate::filter::Filter;
+use crate::graph::{Graph, GraphBuilder, Latency};
+use crate::histogram::Histogram;
+use crate::hub::frame::WindowAnswer;
+use crate::live::feed::{locked, now_us};
+use crate::live::shards::Staleness;
+use crate::live::{Live, OperationFlows};
+use crate::node::Node;
+use crate::number::{Count, rate, share};
+use crate::range::Asked;
+use crate::series::Additive;
+use crate::stored::{OperationRow, Segment, answerable, histogram, segments};
+use crate::{counts::OperationCounts, filter::PROBE};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// A graph over a range.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct GraphAnswer {
+    pub operation_name: Option<String>,
+    pub environment: Option<String>,
+    pub window: WindowAnswer,
+    /// `live`, `clickhouse` or `clickhouse+live`.
+    pub source: &'static str,
+    #[serde(flatten)]
+    pub graph: Graph,
+    pub staleness: Staleness,
+}
+
+/// Operations over a range.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct OperationsAnswer {
+    pub operations: Vec<OperationAnswer>,
+    pub environments: Vec<String>,
+    pub window: WindowAnswer,
+    /// `live`, `clickhouse` or `clickhouse+live`.
+    pub source: &'static str,
+    pub staleness: Staleness,
+}
+
+/// One operation in one environment.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct OperationAnswer {
+    pub name: String,
+    pub environment: String,
+    /// Flows that ended in the range.
+    pub count: Count,
+    pub error_count: Count,
+    pub timeouts: Count,
+    pub error_rate: f64,
+    /// Flows a second.
+    pub rate: f64,
+    #[serde(flatten)]
+    pub latency: Latency,
+    /// Newest second in which anything of it ended, in µs.
+    pub last_seen: i64,
+    /// Health checks and the like: hidden by default.
+    pub probe: bool,
+}
+
+/// Which seconds come from where: ClickHouse up to `live_from_s`, live state after it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Plan {
+    from_s: u32,
+    live_from_s: u32,
+    to_s: u32,
+    seconds: f64,
+}
+
+impl Plan {
+    fn new(asked: Asked, live: &Live, filter: &Filter, now_us: i64) -> Self {
+        let now_s = u32::try_from(now_us / 1_000_000).unwrap_or_default();
+        let live_from_s = live.complete_from_s();
+        match asked {
+            // The range ends now, so a little less than the live state has counts as the live state.
+            Asked::Last(window_s) if now_s + 1 >= live_from_s.saturating_add(window_s.saturating_sub(30)) => {
+                let range = live.latest(filter, window_s, now_us);
+                Self {
+                    from_s: range.from_s,
+                    live_from_s: range.from_s,
+                    to_s: range.to_s,
+                    seconds: range.seconds,
+                }
+            }
+            Asked::Last(window_s) => {
+                Self::joined(now_s + 1 - window_s.min(now_s), now_s + 1, live_from_s, now_s)
+            }
+            Asked::Between(from_s, to_s) => Self::joined(from_s, to_s, live_from_s, now_s),
+        }
+    }
+
+    fn joined(from_s: u32, to_s: u32, live_from_s: u32, now_s: u32) -> Self {
+        // Percentiles are kept by ten seconds; where both sources meet, no ten seconds may be counted twice.
+        let live_from_s = live_from_s.div_ceil(10).saturating_mul(10);
+        if from_s >= live_from_s {
+            return Self { from_s, live_from_s: from_s, to_s, seconds: f64::from(to_s - from_s) };
+        }
+        let (from_s, stored_to_s) = answerable(from_s, to_s, now_s);
+        let (live_from_s, to_s) =
+            if to_s <= live_from_s { (stored_to_s, stored_to_s) } else { (live_from_s, to_s) };
+        // Nothing ends after now, so a rate doesn't divide by the future.
+        let seconds = f64::from(to_s.min(now_s + 1).saturating_sub(from_s).max(1));
+        Self { from_s, live_from_s, to_s, seconds }
+    }
+
+    fn stored(self) -> Vec<Segment> {
+        segments(self.from_s, self.live_from_s)
+    }
+
+    fn source(self) -> &'static str {
+        match (self.from_s < self.live_from_s, self.live_from_s < self.to_s) {
+            (false, _) => "live",
+            (true, false) => "clickhouse",
+            (true, true) => "clickhouse+live",
+        }
+    }
+
+    fn window(self) -> WindowAnswer {
+        let us = |second: u32| i64::from(second) * 1_000_000;
+        WindowAnswer {
+            from: us(self.from_s),
+            to: us(self.to_s),
+            seconds: (self.seconds * 10.0).round() / 10.0,
+        }
+    }
+}
+
+/// The graph of the flows that match; with `around`, only what touches the nodes it names.
+///
+/// # Errors
+/// ClickHouse is needed and can't answer.
+pub async fn graph(
+    app: &App,
+    filter: Filter,
+    asked: Asked,
+    around: Option<&(dyn Fn(&Node) -> bool + Sync)>,
+) -> Result<GraphAnswer, ApiError> {
+    let plan = Plan::new(asked, &locked(&app.live), &filter, now_us());
+    let mut builder = GraphBuilder::default();
+    for segment in plan.stored() {
+        add_stored(app, &mut builder, segment, &filter).await?;
+    }
+    let staleness = {
+        let live = locked(&app.live);
+        live.add_to(&mut builder, &filter, plan.live_from_s, plan.to_s);
+        live.staleness(now_us())
+    };
+    if let Some(matches) = around {
+        builder.around(matches);
+    }
+    Ok(GraphAnswer {
+        window: plan.window(),
+        source: plan.source(),
+        graph: builder.finish(plan.seconds, &app.rules),
+        operation_name: filter.operation,
+        environment: filter.environment,
+        staleness,
+    })
+}
+
+async fn add_stored(
+    app: &App,
+    builder: &mut GraphBuilder,
+    segment: Segment,
+    filter: &Filter,
+) -> Result<(), ApiError> {
+    let failed = |error| ApiError::store_unavailable(&error);
+    for row in app.stored.edges(segment, filter).await.map_err(failed)? {
+        let (client, server) = row.nodes();
+        let totals = builder.edge(&client, &server);
+        totals.counts.add(&row.counts());
+        totals.callee.add(&histogram(&row.callee, row.callee_sum));
+        totals.caller.add(&histogram(&row.caller, row.caller_sum));
+        totals.wait.add(&histogram(&row.wait, row.wait_sum));
+    }
+    for row in app.stored.services(segment, filter).await.map_err(failed)? {
+        let totals = builder.service(&row.node());
+        totals.counts.add(&row.counts());
+        totals.latency.add(&histogram(&row.latency, row.latency_sum));
+        totals.self_time.add(&histogram(&row.self_time, row.self_sum));
+        totals.critical_path.add(&histogram(&row.critical_path, row.critical_sum));
+        totals.versions.insert(row.version);
+    }
+    Ok(())
+}
+
+/// The operations that match.
+///
+/// # Errors
+/// ClickHouse is needed and can't answer.
+pub async fn operations(app: &App, filter: Filter, asked: Asked) -> Result<OperationsAnswer, ApiError> {
+    let plan = Plan::new(asked, &locked(&app.live), &filter, now_us());
+    let mut totals: BTreeMap<(String, String), Totals> = BTreeMap::new();
+    for segment in plan.stored() {
+        let rows = app
+            .stored
+            .operations(segment, &filter)
+            .await
+            .map_err(|error| ApiError::store_unavailable(&error))?;
+        for row in rows {
+            totals.entry((row.environment.clone(), row.operation.clone())).or_default().add_stored(&row);
+        }
+    }
+    let live = locked(&app.live);
+    for flows in live.flows(&filter, plan.live_from_s, plan.to_s) {
+        totals.entry((flows.environment.clone(), flows.operation.clone())).or_default().add_live(&flows);
+    }
+    let operations = listed(totals, plan.seconds);
+    let mut environments = live.environments();
+    environments.extend(operations.iter().map(|operation| operation.environment.clone()));
+    environments.sort();
+    environments.dedup();
+    let staleness = live.staleness(now_us());
+    Ok(OperationsAnswer { operations, environments, window: plan.window(), source: plan.source(), staleness })
+}
+
+/// An operation's sums over all sources.
+#[derive(Debug, Default)]
+struct Totals {
+    counts: OperationCounts,
+    duration: Histogram,
+    last_seen_s: u32,
+}
+
+impl Totals {
+    fn add_stored(&mut self, row: &OperationRow) {
+        self.counts.add(&row.counts());
+        self.duration.add(&histogram(&row.duration, row.duration_sum));
+        self.last_seen_s = self.last_seen_s.max(row.last_seen);
+    }
+
+    fn add_live(&mut self, flows: &OperationFlows) {
+        self.counts.add(&flows.counts);
+        self.duration.add(&flows.durations);
+        self.last_seen_s = self.last_seen_s.max(flows.newest_s);
+    }
+
+    fn answer(self, environment: String, name: String, seconds: f64) -> OperationAnswer {
+        OperationAnswer {
+            count: Count(self.counts.flows),
+            error_count: Count(self.counts.errors),
+            timeouts: Count(self.counts.timeouts),
+            error_rate: share(self.counts.errors, self.counts.flows),
+            rate: rate(self.counts.flows, seconds),
+            latency: Latency::of(&self.duration),
+            last_seen: i64::from(self.last_seen_s) * 1_000_000,
+            probe: name == PROBE,
+            environment,
+            name,
+        }
+    }
+}
+
+/// Most flows first.
+fn listed(totals: BTreeMap<(String, String), Totals>, seconds: f64) -> Vec<OperationAnswer> {
+    let mut answers: Vec<OperationAnswer> = totals
+        .into_iter()
+        .map(|((environment, name), totals)| totals.answer(environment, name, seconds))
+        .collect();
+    answers.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.name.cmp(&b.name)));
+    answers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+
+    const NOW_S: u32 = 1_700_000_000;
+    const NOW_US: i64 = NOW_S as i64 * 1_000_000;
+
+    fn plan(asked: Asked) -> Plan {
+        let mut live = Live::new(Limits::default());
+        live.begin("kafka", NOW_S - 895, 1);
+        Plan::new(asked, &live, &Filter::default(), NOW_US)
+    }
+
+    #[test]
+    fn the_last_minutes_come_from_memory() {
+        for asked in [Asked::Last(60), Asked::Last(900), Asked::Between(NOW_S - 800, NOW_S - 100)] {
+            assert_eq!((plan(asked).source(), plan(asked).stored()), ("live", vec![]), "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn older_ranges_come_from_clickhouse() {
+        let old = plan(Asked::Between(NOW_S - 4_000, NOW_S - 2_000));
+        assert_eq!((old.source(), old.seconds), ("clickhouse", 2_000.0));
+        assert_eq!(old.stored().iter().map(|segment| segment.to_s - segment.from_s).sum::<u32>(), 2_000);
+    }
+
+    #[test]
+    fn ranges_over_both_meet_at_one_second() {
+        let both = plan(Asked::Last(3_600));
+        assert_eq!((both.source(), both.seconds), ("clickhouse+live", 3_600.0));
+        let joint_s = both.stored().last().unwrap().to_s;
+        assert_eq!((joint_s, joint_s % 10), (both.live_from_s, 0));
+    }
+
+    #[test]
+    fn before_anything_is_loaded_clickhouse_answers_everything() {
+        let live = Live::new(Limits::default());
+        let plan = Plan::new(Asked::Last(900), &live, &Filter::default(), NOW_US);
+        assert_eq!(plan.source(), "clickhouse");
+    }
+}

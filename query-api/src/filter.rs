@@ -1,0 +1,79 @@
+//! What an answer is about: which operation, which environment.
+
+use crate::error::ApiError;
+use crate::limits::Limits;
+
+/// Operation of health checks and the like: hidden unless asked for.
+pub const PROBE: &str = "__probe__";
+/// Operation of calls whose flow nobody has named (yet).
+pub const UNKNOWN: &str = "unknown";
+
+/// Which flows count. `None` means any.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Filter {
+    /// Exactly this operation.
+    pub operation: Option<String>,
+    /// Exactly this environment.
+    pub environment: Option<String>,
+    /// Whether probes count when no operation is asked for.
+    pub probes: bool,
+}
+
+impl Filter {
+    /// From what a caller sent; "" counts as not given.
+    ///
+    /// # Errors
+    /// A text is longer than any name can be.
+    pub fn new(
+        operation: Option<String>,
+        environment: Option<String>,
+        probes: bool,
+        limits: &Limits,
+    ) -> Result<Self, ApiError> {
+        let checked = |name: &str, text: Option<String>| match text {
+            Some(text) if text.chars().count() > limits.text_chars => {
+                Err(ApiError::bad_request(format!("{name} is longer than {} characters", limits.text_chars)))
+            }
+            Some(text) if text.is_empty() => Ok(None),
+            text => Ok(text),
+        };
+        let operation = checked("operation", operation)?;
+        Ok(Self { operation, environment: checked("environment", environment)?, probes })
+    }
+
+    /// Whether flows of this operation in this environment count.
+    pub fn matches(&self, environment: &str, operation: &str) -> bool {
+        let wanted =
+            self.operation.as_deref().map_or(self.probes || operation != PROBE, |wanted| wanted == operation);
+        wanted && self.environment.as_deref().is_none_or(|wanted| wanted == environment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(operation: &str, environment: &str, probes: bool) -> Filter {
+        Filter::new(Some(operation.into()), Some(environment.into()), probes, &Limits::default()).unwrap()
+    }
+
+    #[test]
+    fn nothing_asked_for_means_everything_but_probes() {
+        assert!(filter("", "", false).matches("prod", "login"));
+        assert!(!filter("", "", false).matches("prod", PROBE));
+        assert!(filter("", "", true).matches("prod", PROBE));
+        assert!(filter(PROBE, "", false).matches("prod", PROBE));
+    }
+
+    #[test]
+    fn names_must_be_equal() {
+        assert!(filter("login", "prod", false).matches("prod", "login"));
+        assert!(!filter("login", "prod", false).matches("dev", "login"));
+        assert!(!filter("login", "prod", false).matches("prod", "Login"));
+    }
+
+    #[test]
+    fn endless_texts_are_refused() {
+        assert!(Filter::new(Some("x".repeat(513)), None, false, &Limits::default()).is_err());
+    }
+}

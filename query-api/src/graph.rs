@@ -1,0 +1,416 @@
+//! A flow graph as answers and frames show it: counts and percentiles over one range of time.
+
+use crate::counts::{EdgeCounts, ServiceCounts};
+use crate::histogram::Histogram;
+use crate::node::{Kind, Node};
+use crate::number::{Count, ms, rate, share};
+use crate::series::Additive;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Nodes and edges in the order of their ids.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Graph {
+    /// Everybody who calls or is called.
+    pub nodes: Vec<NodeAnswer>,
+    /// Who calls whom.
+    pub edges: Vec<EdgeAnswer>,
+}
+
+/// One node.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NodeAnswer {
+    /// Unique in the graph, see [`Node`].
+    pub id: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Name and place.
+    pub service: ServiceInfo,
+    /// Its numbers.
+    pub metrics: NodeMetrics,
+    /// By the rules of [`StatusRules`].
+    pub status: Status,
+}
+
+/// Name and place of a node.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct ServiceInfo {
+    pub name: String,
+    pub namespace: String,
+    pub cluster: String,
+    /// The newest of `versions` in the order of text; "" if none is known.
+    pub version: String,
+    pub versions: Vec<String>,
+}
+
+/// Requests that a node answered; for callers that emit no spans, the calls they made.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct NodeMetrics {
+    pub request_count: Count,
+    pub error_count: Count,
+    pub client_errors: Count,
+    pub raw_request_count: i64,
+    pub error_rate: f64,
+    /// Requests a second.
+    pub rate: f64,
+    #[serde(flatten)]
+    pub latency: Latency,
+    /// Milliseconds not spent waiting for callees.
+    pub avg_self_time: Option<f64>,
+    /// Milliseconds a request held up its whole flow.
+    pub avg_critical_path: Option<f64>,
+}
+
+/// How well a node does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Fewer errors than the other two.
+    Healthy,
+    /// A noticeable share of errors.
+    Degraded,
+    /// Most requests fail.
+    Down,
+}
+
+/// When a node counts as degraded or down.
+#[derive(Debug, Clone, Copy)]
+pub struct StatusRules {
+    /// Share of errors from which a node is degraded.
+    pub degraded: f64,
+    /// Share of errors from which a node is down.
+    pub down: f64,
+    /// Requests below which no share of errors means anything.
+    pub least_requests: i64,
+}
+
+/// One edge.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct EdgeAnswer {
+    /// Id of the caller's node.
+    pub from: String,
+    /// Id of the callee's node.
+    pub to: String,
+    /// Attempts; logical calls are `callCount − retryCount`.
+    pub call_count: Count,
+    pub error_count: Count,
+    pub client_errors: Count,
+    pub retry_count: Count,
+    pub timeouts: Count,
+    pub rejected: Count,
+    /// Messages carried, for topics.
+    pub messages: Count,
+    pub raw_call_count: i64,
+    pub error_rate: f64,
+    /// Calls a second.
+    pub rate: f64,
+    /// Share of the calls that were seen from both sides and on time.
+    pub confidence: f64,
+    #[serde(flatten)]
+    pub latency: Latency,
+    /// `callee` or `caller`: who measured the latency; the caller does where the callee emits no spans.
+    pub latency_side: Option<&'static str>,
+    /// As the caller measured it, network and queueing included.
+    pub caller_avg_latency: Option<f64>,
+    pub caller_p95_latency: Option<f64>,
+    /// Milliseconds between producer and consumer of a message, approximate: two clocks.
+    pub avg_wait: Option<f64>,
+}
+
+/// Milliseconds with decimals; null without measurements.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct Latency {
+    pub avg_latency: Option<f64>,
+    pub p50_latency: Option<f64>,
+    pub p95_latency: Option<f64>,
+    pub p99_latency: Option<f64>,
+}
+
+impl Latency {
+    /// Read from buckets, never from other percentiles.
+    pub fn of(histogram: &Histogram) -> Self {
+        let quantile = |q| histogram.quantile_us(q).map(|us| ms(us as f64));
+        Self {
+            avg_latency: histogram.mean_us().map(ms),
+            p50_latency: quantile(0.5),
+            p95_latency: quantile(0.95),
+            p99_latency: quantile(0.99),
+        }
+    }
+}
+
+/// Everything known about one edge in the range.
+#[derive(Debug, Clone, Default)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct EdgeTotals {
+    pub counts: EdgeCounts,
+    pub callee: Histogram,
+    pub caller: Histogram,
+    pub wait: Histogram,
+}
+
+/// Everything known about one service in the range.
+#[derive(Debug, Clone, Default)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct ServiceTotals {
+    pub counts: ServiceCounts,
+    pub latency: Histogram,
+    pub self_time: Histogram,
+    pub critical_path: Histogram,
+    pub versions: BTreeSet<String>,
+}
+
+/// Adds up totals from any number of windows and sources, then makes a [`Graph`] of them.
+#[derive(Debug, Default)]
+pub struct GraphBuilder {
+    edges: BTreeMap<(Arc<Node>, Arc<Node>), EdgeTotals>,
+    services: BTreeMap<Arc<Node>, ServiceTotals>,
+}
+
+impl GraphBuilder {
+    /// The totals of an edge, to add to.
+    pub fn edge(&mut self, client: &Arc<Node>, server: &Arc<Node>) -> &mut EdgeTotals {
+        self.edges.entry((client.clone(), server.clone())).or_default()
+    }
+
+    /// The totals of a service, to add to.
+    pub fn service(&mut self, node: &Arc<Node>) -> &mut ServiceTotals {
+        self.services.entry(node.clone()).or_default()
+    }
+
+    /// Keeps only the edges that begin or end at a matching service, and the nodes of those edges.
+    pub fn around(&mut self, matches: impl Fn(&Node) -> bool) {
+        self.edges.retain(|(client, server), _| matches(client) || matches(server));
+        let touched: BTreeSet<Arc<Node>> =
+            self.edges.keys().flat_map(|(client, server)| [client.clone(), server.clone()]).collect();
+        self.services.retain(|node, _| touched.contains(node) || matches(node));
+    }
+
+    /// The graph of a range that is `seconds` long. What corrections have brought to nothing is left out.
+    pub fn finish(mut self, seconds: f64, rules: &StatusRules) -> Graph {
+        self.edges.retain(|_, totals| !totals.counts.is_zero());
+        self.services.retain(|_, totals| !totals.counts.is_zero());
+        let nodes =
+            self.nodes().into_iter().map(|(node, totals)| node_answer(&node, &totals, seconds, rules));
+        let mut nodes: Vec<NodeAnswer> = nodes.collect();
+        let edges =
+            self.edges.iter().map(|((client, server), totals)| edge_answer(client, server, totals, seconds));
+        let mut edges: Vec<EdgeAnswer> = edges.collect();
+        nodes.sort_by(|a, b| a.id.cmp(&b.id));
+        edges.sort_by(|a, b| (&a.from, &a.to).cmp(&(&b.from, &b.to)));
+        Graph { nodes, edges }
+    }
+
+    /// Services count their own requests. Whoever emits no spans is known by the calls to it, or, if nobody calls
+    /// it, by the calls it makes.
+    fn nodes(&self) -> BTreeMap<Arc<Node>, ServiceTotals> {
+        let mut nodes = self.services.clone();
+        let mut called: BTreeMap<Arc<Node>, ServiceTotals> = BTreeMap::new();
+        let mut calling: BTreeMap<Arc<Node>, ServiceTotals> = BTreeMap::new();
+        for ((client, server), totals) in &self.edges {
+            called.entry(server.clone()).or_default().add_calls(totals);
+            calling.entry(client.clone()).or_default().add_calls(totals);
+        }
+        for (node, totals) in called.into_iter().chain(calling) {
+            nodes.entry(node).or_insert(totals);
+        }
+        nodes
+    }
+}
+
+impl EdgeTotals {
+    /// The callee's own measurement where there is one, else the caller's.
+    fn latency(&self) -> (&Histogram, Option<&'static str>) {
+        if self.callee.count() > 0 {
+            (&self.callee, Some("callee"))
+        } else if self.caller.count() > 0 {
+            (&self.caller, Some("caller"))
+        } else {
+            (&self.caller, None)
+        }
+    }
+}
+
+impl ServiceTotals {
+    fn add_calls(&mut self, edge: &EdgeTotals) {
+        self.counts.add(&ServiceCounts {
+            requests: edge.counts.calls,
+            errors: edge.counts.errors,
+            client_errors: edge.counts.client_errors,
+            raw_requests: edge.counts.raw_calls,
+        });
+        self.latency.add(edge.latency().0);
+    }
+}
+
+impl StatusRules {
+    fn status(&self, totals: &ServiceTotals) -> Status {
+        let errors = share(totals.counts.errors, totals.counts.requests);
+        if totals.counts.requests < self.least_requests * 1_000 || errors < self.degraded {
+            Status::Healthy
+        } else if errors < self.down {
+            Status::Degraded
+        } else {
+            Status::Down
+        }
+    }
+}
+
+fn node_answer(node: &Node, totals: &ServiceTotals, seconds: f64, rules: &StatusRules) -> NodeAnswer {
+    let counts = &totals.counts;
+    let versions: Vec<String> =
+        totals.versions.iter().filter(|version| !version.is_empty()).cloned().collect();
+    NodeAnswer {
+        id: node.to_string(),
+        kind: node.kind,
+        service: ServiceInfo {
+            name: node.name.clone(),
+            namespace: node.namespace.clone(),
+            cluster: node.cluster.clone(),
+            version: versions.last().cloned().unwrap_or_default(),
+            versions,
+        },
+        metrics: NodeMetrics {
+            request_count: Count(counts.requests),
+            error_count: Count(counts.errors),
+            client_errors: Count(counts.client_errors),
+            raw_request_count: counts.raw_requests,
+            error_rate: share(counts.errors, counts.requests),
+            rate: rate(counts.requests, seconds),
+            latency: Latency::of(&totals.latency),
+            avg_self_time: totals.self_time.mean_us().map(ms),
+            avg_critical_path: totals.critical_path.mean_us().map(ms),
+        },
+        status: rules.status(totals),
+    }
+}
+
+fn edge_answer(client: &Node, server: &Node, totals: &EdgeTotals, seconds: f64) -> EdgeAnswer {
+    let counts = &totals.counts;
+    let (latency, latency_side) = totals.latency();
+    EdgeAnswer {
+        from: client.to_string(),
+        to: server.to_string(),
+        call_count: Count(counts.calls),
+        error_count: Count(counts.errors),
+        client_errors: Count(counts.client_errors),
+        retry_count: Count(counts.retries),
+        timeouts: Count(counts.timeouts),
+        rejected: Count(counts.rejected),
+        messages: Count(counts.messages),
+        raw_call_count: counts.raw_calls,
+        error_rate: share(counts.errors, counts.calls),
+        rate: rate(counts.calls, seconds),
+        confidence: share(counts.paired, counts.calls),
+        latency: Latency::of(latency),
+        latency_side,
+        caller_avg_latency: totals.caller.mean_us().map(ms),
+        caller_p95_latency: totals.caller.quantile_us(0.95).map(|us| ms(us as f64)),
+        avg_wait: totals.wait.mean_us().map(ms),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: StatusRules = StatusRules { degraded: 0.05, down: 0.5, least_requests: 10 };
+
+    fn node(name: &str, kind: Kind) -> Arc<Node> {
+        Arc::new(Node { cluster: String::new(), namespace: String::new(), name: name.into(), kind })
+    }
+
+    fn calls(calls: i64, errors: i64) -> EdgeCounts {
+        EdgeCounts { calls: calls * 1_000, errors: errors * 1_000, raw_calls: calls, ..EdgeCounts::default() }
+    }
+
+    fn latency(values: i64) -> Histogram {
+        Histogram::from_buckets([(100, values)], 100 * values).0
+    }
+
+    #[test]
+    fn callees_without_spans_are_known_by_the_calls_to_them() {
+        let mut builder = GraphBuilder::default();
+        let (auth, database) = (node("auth", Kind::Service), node("postgresql", Kind::Database));
+        let edge = builder.edge(&auth, &database);
+        edge.counts.add(&calls(20, 2));
+        edge.caller.add(&latency(20));
+        builder.service(&auth).counts.add(&ServiceCounts { requests: 7_000, ..ServiceCounts::default() });
+        let graph = builder.finish(10.0, &RULES);
+        let [auth, database] = &graph.nodes[..] else { panic!("{graph:?}") };
+        assert_eq!((auth.metrics.request_count, auth.status), (Count(7_000), Status::Healthy));
+        assert_eq!((database.metrics.request_count, database.status), (Count(20_000), Status::Degraded));
+        assert_eq!((graph.edges[0].rate, graph.edges[0].latency_side), (2.0, Some("caller")));
+        assert_eq!((graph.edges[0].error_rate, graph.edges[0].latency.p95_latency), (0.1, Some(0.1)));
+    }
+
+    #[test]
+    fn a_caller_without_spans_is_known_by_the_calls_it_makes() {
+        let mut builder = GraphBuilder::default();
+        builder.edge(&node("user", Kind::User), &node("web", Kind::Service)).counts.add(&calls(3, 3));
+        let graph = builder.finish(1.0, &RULES);
+        assert_eq!(
+            graph.nodes.iter().map(|node| node.metrics.request_count).collect::<Vec<_>>(),
+            [Count(3_000); 2]
+        );
+        assert_eq!(graph.nodes[0].status, Status::Healthy, "three requests are too few to judge by");
+    }
+
+    #[test]
+    fn what_a_correction_took_back_is_gone() {
+        let mut builder = GraphBuilder::default();
+        let (web, auth) = (node("web", Kind::Service), node("auth", Kind::Service));
+        builder.edge(&web, &auth).counts.add(&calls(1, 0));
+        builder.edge(&web, &auth).counts.add(&calls(-1, 0));
+        assert_eq!(builder.finish(1.0, &RULES), Graph::default());
+    }
+
+    #[test]
+    fn fields_are_named_as_the_api_promises() {
+        let mut builder = GraphBuilder::default();
+        builder.edge(&node("web", Kind::Service), &node("auth", Kind::Service)).counts.add(&calls(4, 1));
+        let json = serde_json::to_value(builder.finish(2.0, &RULES)).unwrap();
+        let edge = &json["edges"][0];
+        assert_eq!((edge["from"].as_str(), edge["to"].as_str()), (Some("web"), Some("auth")));
+        assert_eq!(
+            (edge["callCount"].as_i64(), edge["errorRate"].as_f64(), edge["rate"].as_f64()),
+            (Some(4), Some(0.25), Some(2.0))
+        );
+        for field in [
+            "retryCount",
+            "timeouts",
+            "rejected",
+            "avgLatency",
+            "p50Latency",
+            "p95Latency",
+            "p99Latency",
+            "confidence",
+        ] {
+            assert!(edge.get(field).is_some(), "{field} is missing in {edge}");
+        }
+        let metrics = &json["nodes"][0]["metrics"];
+        for field in ["requestCount", "errorCount", "avgLatency", "p95Latency"] {
+            assert!(metrics.get(field).is_some(), "{field} is missing in {metrics}");
+        }
+    }
+
+    #[test]
+    fn around_keeps_a_service_and_its_neighbours() {
+        let mut builder = GraphBuilder::default();
+        let (web, auth, database) =
+            (node("web", Kind::Service), node("auth", Kind::Service), node("db", Kind::Database));
+        builder.edge(&web, &auth).counts.add(&calls(1, 0));
+        builder.edge(&auth, &database).counts.add(&calls(1, 0));
+        builder.around(|node| node.name == "web");
+        let graph = builder.finish(1.0, &RULES);
+        assert_eq!(graph.nodes.iter().map(|node| node.id.as_str()).collect::<Vec<_>>(), ["auth", "web"]);
+    }
+}

@@ -1,0 +1,168 @@
+//! Latency histograms as they travel in deltas and tables: sparse HDR buckets, 2 significant digits, unit 1 µs.
+//! Merging is addition, so a percentile never depends on how the numbers were rolled up.
+
+use crate::series::Additive;
+
+/// Values up to here have a bucket of their own.
+const EXACT: u16 = 256;
+/// Buckets an octave above that.
+const PER_OCTAVE: u16 = 128;
+/// Highest bucket of a value below 2^40 µs; larger indexes can only come from a broken writer.
+pub const LAST_BUCKET: u16 = 32 * PER_OCTAVE + 255;
+
+/// Signed bucket counts in ascending order of bucket, and the exact sum. Both are in thousandths, adjusted for
+/// sampling as in the tables: an unsampled value counts 1000, so that mixed sampling rates add up exactly.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Histogram {
+    buckets: Vec<(u16, i64)>,
+    sum_milli_us: i64,
+}
+
+impl Histogram {
+    /// From buckets with counts and the sum, all in thousandths. Buckets that can't exist are left out; the number of
+    /// those comes back beside the histogram.
+    pub fn from_buckets(buckets: impl IntoIterator<Item = (u32, i64)>, sum_milli_us: i64) -> (Self, u64) {
+        let mut histogram = Self { buckets: Vec::new(), sum_milli_us };
+        let mut impossible = 0;
+        for (bucket, count) in buckets {
+            match u16::try_from(bucket) {
+                Ok(bucket) if bucket <= LAST_BUCKET => histogram.add_bucket(bucket, count),
+                _ => impossible += 1,
+            }
+        }
+        (histogram, impossible)
+    }
+
+    /// Values recorded, in thousandths.
+    pub fn count(&self) -> i64 {
+        self.buckets.iter().fold(0, |sum: i64, (_, count)| sum.saturating_add(*count))
+    }
+
+    /// Mean in µs; `None` without values.
+    pub fn mean_us(&self) -> Option<f64> {
+        let count = self.count();
+        (count > 0).then(|| self.sum_milli_us as f64 / count as f64)
+    }
+
+    /// The middle of the bucket that holds the value of nearest rank ⌈q·n⌉; `None` without values.
+    pub fn quantile_us(&self, q: f64) -> Option<u64> {
+        let count = self.count();
+        if count <= 0 {
+            return None;
+        }
+        // Whole numbers throughout, as the SQL function hdrQuantile does it: float rounding can't move a rank.
+        let millionths = i128::from((q.clamp(0.0, 1.0) * 1e6).round() as i64);
+        let rank = (i128::from(count) * millionths).max(1);
+        let mut below = 0_i128;
+        self.buckets.iter().find_map(|&(bucket, count)| {
+            below += i128::from(count);
+            (below * 1_000_000 >= rank).then(|| middle_us(bucket))
+        })
+    }
+
+    fn add_bucket(&mut self, bucket: u16, count: i64) {
+        // Writers list buckets in ascending order, so the end is where most of them belong.
+        match self.buckets.last() {
+            Some(&(last, _)) if last >= bucket => {}
+            _ => return self.buckets.push((bucket, count)),
+        }
+        match self.buckets.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
+            Ok(at) => self.buckets[at].1 = self.buckets[at].1.saturating_add(count),
+            Err(at) => self.buckets.insert(at, (bucket, count)),
+        }
+    }
+}
+
+impl Additive for Histogram {
+    fn add(&mut self, other: &Self) {
+        for &(bucket, count) in &other.buckets {
+            self.add_bucket(bucket, count);
+        }
+        self.sum_milli_us = self.sum_milli_us.saturating_add(other.sum_milli_us);
+    }
+
+    fn is_zero(&self) -> bool {
+        self.sum_milli_us == 0 && self.buckets.iter().all(|(_, count)| *count == 0)
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.buckets.capacity() * size_of::<(u16, i64)>()
+    }
+}
+
+fn middle_us(bucket: u16) -> u64 {
+    if bucket < EXACT {
+        return u64::from(bucket);
+    }
+    let exponent = bucket / PER_OCTAVE - 1;
+    let mantissa = bucket % PER_OCTAVE + PER_OCTAVE;
+    (u64::from(mantissa) << exponent) + ((1 << exponent) / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bucket rule, written independently of the reader above.
+    fn bucket_of(value_us: u64) -> u32 {
+        if value_us < 256 {
+            return u32::try_from(value_us).unwrap();
+        }
+        let exponent = 63 - value_us.leading_zeros() - 7;
+        exponent * 128 + u32::try_from(value_us >> exponent).unwrap()
+    }
+
+    fn of(values: &[u64]) -> Histogram {
+        let mut all = Histogram::default();
+        for &value in values {
+            all.add(&Histogram::from_buckets([(bucket_of(value), 1)], value as i64).0);
+        }
+        all
+    }
+
+    #[test]
+    fn small_values_are_exact_and_large_ones_within_one_percent() {
+        for value in [0, 1, 255, 256, 257, 1_000, 84_321, 5_000_000, (1 << 40) - 1] {
+            let read = of(&[value]).quantile_us(0.5).unwrap();
+            let off = read.abs_diff(value) as f64;
+            assert!(off <= value as f64 * 0.01, "{value} read as {read}");
+        }
+    }
+
+    #[test]
+    fn quantiles_are_nearest_rank() {
+        let ten = of(&[10, 20, 30, 40, 50, 60, 70, 80, 90, 100]);
+        let read = [0.0, 0.5, 0.51, 0.95, 1.0].map(|q| ten.quantile_us(q).unwrap());
+        assert_eq!(read, [10, 50, 60, 100, 100]);
+        assert_eq!(ten.mean_us(), Some(55.0));
+    }
+
+    #[test]
+    fn merging_parts_equals_recording_at_once_in_any_order() {
+        let (left, right) = (of(&[5, 700, 90_000]), of(&[6, 700, 1]));
+        let (mut one, mut other) = (left.clone(), right.clone());
+        one.add(&right);
+        other.add(&left);
+        assert_eq!(one, other);
+        assert_eq!(one, of(&[1, 5, 6, 700, 700, 90_000]));
+    }
+
+    #[test]
+    fn a_correction_takes_a_value_away_again() {
+        let mut histogram = of(&[100, 900]);
+        histogram.add(&Histogram::from_buckets([(bucket_of(900), -1)], -900).0);
+        assert_eq!(
+            (histogram.count(), histogram.quantile_us(0.99), histogram.mean_us()),
+            (1, Some(100), Some(100.0))
+        );
+        histogram.add(&Histogram::from_buckets([(100, -1)], -100).0);
+        assert!(histogram.is_zero());
+        assert_eq!((histogram.quantile_us(0.5), histogram.mean_us()), (None, None));
+    }
+
+    #[test]
+    fn impossible_buckets_are_counted_and_left_out() {
+        let (histogram, impossible) = Histogram::from_buckets([(7, 2), (4352, 1), (70_000, 1)], 14);
+        assert_eq!((histogram.count(), impossible), (2, 2));
+    }
+}

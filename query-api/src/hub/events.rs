@@ -1,0 +1,120 @@
+//! The life of single flows, as subscribers see it.
+
+use crate::filter::UNKNOWN;
+use schemas::v1::{FlowEvent, FlowEventKind, FlowStatus};
+use serde::Serialize;
+
+/// Start, update or completion of a flow. Times are µs since the epoch, durations µs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the names say it; docs/live-protocol.md explains each")]
+pub struct Event {
+    /// `flow_start`, `flow_update` or `flow_complete`: the frame's type.
+    #[serde(skip)]
+    pub kind: &'static str,
+    pub flow_id: String,
+    /// `unknown` while nobody has named it.
+    pub operation_name: String,
+    pub environment: String,
+    pub current_service: String,
+    /// 0–100.
+    pub progress: u32,
+    pub elapsed_time: i64,
+    pub span_count: u32,
+    /// Share of the successful flows of its shard that are published; failed ones all are.
+    pub sample_rate: f64,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+}
+
+/// What is known once a flow is complete.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the names say it; docs/live-protocol.md explains each")]
+pub struct Outcome {
+    pub status: &'static str,
+    pub start_time: i64,
+    pub duration: i64,
+    pub error_count: u32,
+    pub retry_count: u32,
+    pub services: Vec<String>,
+    pub root_service: String,
+    pub root_name: String,
+    /// Whether the root was seen and nothing is dangling.
+    pub complete: bool,
+}
+
+impl From<FlowEvent> for Event {
+    fn from(event: FlowEvent) -> Self {
+        let kind = match event.kind() {
+            FlowEventKind::Start => "flow_start",
+            FlowEventKind::Update => "flow_update",
+            FlowEventKind::Complete => "flow_complete",
+        };
+        let status = status(event.status());
+        let outcome = event.summary.filter(|_| kind == "flow_complete").map(|flow| Outcome {
+            status,
+            start_time: flow.start_us,
+            duration: flow.duration_us,
+            error_count: flow.errors,
+            retry_count: flow.retries,
+            services: flow.services,
+            root_service: flow.root_service,
+            root_name: flow.root_name,
+            complete: flow.complete,
+        });
+        let named = !event.operation.is_empty();
+        Self {
+            kind,
+            flow_id: event.trace_id.iter().map(|byte| format!("{byte:02x}")).collect(),
+            operation_name: if named { event.operation } else { UNKNOWN.to_owned() },
+            environment: event.environment,
+            current_service: event.current_service,
+            progress: event.progress.min(100),
+            elapsed_time: event.elapsed_us,
+            span_count: event.spans,
+            sample_rate: f64::from(event.sample_milli) / 1_000.0,
+            outcome,
+        }
+    }
+}
+
+fn status(status: FlowStatus) -> &'static str {
+    match status {
+        FlowStatus::Success => "success",
+        FlowStatus::Error => "error",
+        FlowStatus::Timeout => "timeout",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schemas::v1::FlowTrace;
+
+    #[test]
+    fn a_completion_carries_its_outcome() {
+        let event = Event::from(FlowEvent {
+            kind: FlowEventKind::Complete.into(),
+            trace_id: vec![0xab; 16],
+            operation: "login".into(),
+            status: FlowStatus::Timeout.into(),
+            progress: 100,
+            summary: Some(FlowTrace { duration_us: 812_000, errors: 2, ..FlowTrace::default() }),
+            ..FlowEvent::default()
+        });
+        let json = serde_json::to_value(&event).unwrap();
+        assert_eq!((event.kind, json["flowId"].as_str()), ("flow_complete", Some("ab".repeat(16).as_str())));
+        assert_eq!((json["status"].as_str(), json["duration"].as_i64()), (Some("timeout"), Some(812_000)));
+    }
+
+    #[test]
+    fn a_flow_nobody_has_named_is_unknown() {
+        let event = Event::from(FlowEvent { kind: FlowEventKind::Start.into(), ..FlowEvent::default() });
+        let json = serde_json::to_value(&event).unwrap();
+        assert_eq!(
+            (event.kind, json["operationName"].as_str(), json.get("status")),
+            ("flow_start", Some("unknown"), None)
+        );
+    }
+}

@@ -1,0 +1,122 @@
+//! Who watches what: subscribers with equal filters share one view, and those with equal ids one serialised frame.
+
+mod diff;
+mod events;
+pub mod frame;
+mod view;
+
+pub use events::Event;
+pub use frame::Frames;
+pub use view::ViewKey;
+
+use crate::error::ApiError;
+use crate::graph::StatusRules;
+use crate::limits::Limits;
+use crate::live::Live;
+use crate::live::feed::locked;
+use crate::live::shards::Sequences;
+use crate::metrics::ApiMetrics;
+use axum::extract::ws::Utf8Bytes;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+use tokio::sync::broadcast;
+use view::View;
+
+/// All views.
+pub struct Hub {
+    // A lock, because sockets come and go on many tasks while one thread ticks. A new subscriber must get its
+    // snapshot and its place in the stream of frames in one step.
+    inner: Mutex<Inner>,
+    limits: Limits,
+    rules: StatusRules,
+    metrics: ApiMetrics,
+}
+
+#[derive(Default)]
+struct Inner {
+    views: HashMap<ViewKey, View>,
+    events: VecDeque<Event>,
+}
+
+/// A place in a view's stream of frames.
+#[derive(Debug)]
+pub struct Subscription {
+    /// What to send first: a snapshot, or the deltas since the point of resuming.
+    pub first: Vec<Utf8Bytes>,
+    /// What comes after.
+    pub frames: broadcast::Receiver<Frames>,
+}
+
+impl Hub {
+    /// Without views.
+    pub fn new(limits: Limits, rules: StatusRules, metrics: ApiMetrics) -> Self {
+        Self { inner: Mutex::default(), limits, rules, metrics }
+    }
+
+    /// Begins or joins a view. With `resume`, the deltas since those sequences if they are still there.
+    ///
+    /// # Errors
+    /// A bound on views or ids is reached.
+    pub fn subscribe(
+        &self,
+        live: &Mutex<Live>,
+        key: &ViewKey,
+        id: &str,
+        resume: Option<&Sequences>,
+        now: (i64, Instant),
+    ) -> Result<Subscription, ApiError> {
+        let mut inner = self.inner();
+        if !inner.views.contains_key(key) {
+            if inner.views.len() >= self.limits.views {
+                return Err(ApiError::too_many("too many different filters are being watched"));
+            }
+            let view = View::new(key.clone(), &locked(live), &self.rules, now);
+            inner.views.insert(key.clone(), view);
+            self.count(&inner);
+        }
+        let Some(view) = inner.views.get_mut(key) else {
+            return Err(ApiError::too_many("too many different filters are being watched"));
+        };
+        let frames = view.receiver(id, &self.limits)?;
+        Ok(Subscription { first: view.first_frames(id, resume), frames })
+    }
+
+    /// Queues an event for the next tick.
+    pub fn event(&self, event: Event) {
+        self.metrics.flow_events.inc();
+        let mut inner = self.inner();
+        if inner.views.is_empty() {
+            return;
+        }
+        if inner.events.len() >= self.limits.events_waiting {
+            inner.events.pop_front();
+            self.metrics.flow_events_dropped.inc();
+        }
+        inner.events.push_back(event);
+    }
+
+    /// Computes every view anew and sends what changed.
+    pub fn tick(&self, live: &Mutex<Live>, now: (i64, Instant)) {
+        let mut inner = self.inner();
+        let events = std::mem::take(&mut inner.events);
+        let before = inner.views.len();
+        inner.views.retain(|_, view| !view.is_abandoned(now.1, &self.limits));
+        for view in inner.views.values_mut() {
+            // The lock on live state is taken for each view anew, so that the reader of Kafka gets its turns.
+            view.update(&locked(live), &self.rules, now, &self.limits);
+            view.publish(&events, now.1, &self.limits);
+        }
+        if before != inner.views.len() {
+            self.count(&inner);
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, inner: &Inner) {
+        self.metrics.views.set(i64::try_from(inner.views.len()).unwrap_or(i64::MAX));
+    }
+}

@@ -1,0 +1,238 @@
+//! One filter being watched: the graph as it was last sent, the deltas that led there, and who listens.
+
+use super::diff::Changes;
+use super::events::Event;
+use super::frame::{self, Frames, Headline, WindowAnswer};
+use crate::error::ApiError;
+use crate::filter::Filter;
+use crate::graph::{Graph, GraphBuilder, StatusRules};
+use crate::limits::Limits;
+use crate::live::Live;
+use crate::live::shards::Sequences;
+use axum::extract::ws::Utf8Bytes;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::broadcast;
+
+/// What makes two subscriptions the same view.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ViewKey {
+    /// Which flows.
+    pub filter: Filter,
+    /// Over how many of the last seconds.
+    pub window_s: u32,
+    /// Whether flow events are wanted.
+    pub events: bool,
+}
+
+/// A view and its subscribers by subscription id.
+pub(super) struct View {
+    key: ViewKey,
+    graph: Graph,
+    headline: Headline,
+    /// The snapshot's data, once somebody has asked for it since the last tick.
+    snapshot: Option<Arc<str>>,
+    /// The delta of this tick that isn't published yet.
+    pending: Option<Arc<str>>,
+    past: Past,
+    channels: BTreeMap<String, broadcast::Sender<Frames>>,
+    sent_at: Instant,
+    last_listener_at: Instant,
+}
+
+impl View {
+    pub fn new(key: ViewKey, live: &Live, rules: &StatusRules, (now_us, now): (i64, Instant)) -> Self {
+        let (graph, headline) = compute(&key, live, rules, now_us);
+        Self {
+            past: Past::starting_at(headline.sequences.clone()),
+            key,
+            graph,
+            headline,
+            snapshot: None,
+            pending: None,
+            channels: BTreeMap::new(),
+            sent_at: now,
+            last_listener_at: now,
+        }
+    }
+
+    /// A place among the listeners of `id`.
+    pub fn receiver(&mut self, id: &str, limits: &Limits) -> Result<broadcast::Receiver<Frames>, ApiError> {
+        self.channels.retain(|_, channel| channel.receiver_count() > 0);
+        if let Some(channel) = self.channels.get(id) {
+            return Ok(channel.subscribe());
+        }
+        if self.channels.len() >= limits.ids_per_view {
+            return Err(ApiError::too_many(
+                "too many different ids for these filters: use the same id for the same purpose",
+            ));
+        }
+        let (channel, receiver) = broadcast::channel(limits.ticks_behind);
+        self.channels.insert(id.to_owned(), channel);
+        Ok(receiver)
+    }
+
+    /// What a new listener is sent before it joins the stream.
+    pub fn first_frames(&mut self, id: &str, resume: Option<&Sequences>) -> Vec<Utf8Bytes> {
+        if let Some(deltas) = resume.and_then(|sequences| self.past.since(sequences)) {
+            return deltas.map(|data| frame::frame("graph_delta", id, data)).collect();
+        }
+        let data = self.snapshot.get_or_insert_with(|| frame::snapshot(&self.headline, &self.graph).into());
+        vec![frame::frame("snapshot", id, data)]
+    }
+
+    /// Computes the graph anew; what changed waits for `publish`.
+    pub fn update(
+        &mut self,
+        live: &Live,
+        rules: &StatusRules,
+        (now_us, now): (i64, Instant),
+        limits: &Limits,
+    ) {
+        let (graph, headline) = compute(&self.key, live, rules, now_us);
+        let changes = Changes::between(&self.graph, &graph);
+        let news = !changes.is_empty()
+            || headline.sequences != self.headline.sequences
+            || headline.totals != self.headline.totals
+            || headline.staleness.fresh != self.headline.staleness.fresh;
+        if news || now.duration_since(self.sent_at) >= limits.heartbeat {
+            let data: Arc<str> = frame::delta(&headline, &changes).into();
+            self.past.push(headline.sequences.clone(), data.clone(), limits.resume_bytes);
+            self.pending = Some(data);
+            self.snapshot = None;
+            (self.graph, self.headline) = (graph, headline);
+            self.sent_at = now;
+        }
+    }
+
+    /// Sends the pending delta and the events that match, as one batch for each id.
+    pub fn publish(&mut self, events: &VecDeque<Event>, now: Instant, limits: &Limits) {
+        let delta = self.pending.take();
+        self.channels.retain(|_, channel| channel.receiver_count() > 0);
+        if self.channels.is_empty() {
+            return;
+        }
+        self.last_listener_at = now;
+        let (events, omitted) = self.matching(events, limits);
+        if delta.is_none() && events.is_empty() {
+            return;
+        }
+        for (id, channel) in &self.channels {
+            let mut frames: Vec<Utf8Bytes> =
+                events.iter().map(|(kind, data)| frame::frame(kind, id, data)).collect();
+            frames.extend(delta.as_deref().map(|data| frame::frame("graph_delta", id, data)));
+            if omitted > 0 {
+                frames.push(frame::frame("flows_omitted", id, &format!("{{\"count\":{omitted}}}")));
+            }
+            // Without receivers there is nobody to miss it.
+            let _ = channel.send(frames.into());
+        }
+    }
+
+    /// Whether nobody has listened for so long that resuming is no use any more.
+    pub fn is_abandoned(&self, now: Instant, limits: &Limits) -> bool {
+        self.channels.values().all(|channel| channel.receiver_count() == 0)
+            && now.duration_since(self.last_listener_at) > limits.view_linger
+    }
+
+    /// The newest events that match, and how many more there were.
+    fn matching(&self, events: &VecDeque<Event>, limits: &Limits) -> (Vec<(&'static str, String)>, usize) {
+        if !self.key.events {
+            return (Vec::new(), 0);
+        }
+        let matching: Vec<&Event> = events
+            .iter()
+            .filter(|event| self.key.filter.matches(&event.environment, &event.operation_name))
+            .collect();
+        let omitted = matching.len().saturating_sub(limits.events_per_tick);
+        (matching[omitted..].iter().map(|event| (event.kind, frame::json(event))).collect(), omitted)
+    }
+}
+
+fn compute(key: &ViewKey, live: &Live, rules: &StatusRules, now_us: i64) -> (Graph, Headline) {
+    let range = live.latest(&key.filter, key.window_s, now_us);
+    let mut builder = GraphBuilder::default();
+    live.add_to(&mut builder, &key.filter, range.from_s, range.to_s);
+    let headline = Headline {
+        window: WindowAnswer::from(range),
+        sequences: live.sequences(),
+        staleness: live.staleness(now_us),
+        totals: live.totals(&key.filter, range),
+        being_named: live.being_named(key.filter.environment.as_deref(), now_us),
+    };
+    (builder.finish(range.seconds, rules), headline)
+}
+
+/// The deltas of the last while, each with the sequences it led to, bounded in bytes.
+struct Past {
+    start: Sequences,
+    deltas: VecDeque<(Sequences, Arc<str>)>,
+    bytes: usize,
+}
+
+impl Past {
+    fn starting_at(start: Sequences) -> Self {
+        Self { start, deltas: VecDeque::new(), bytes: 0 }
+    }
+
+    fn push(&mut self, sequences: Sequences, data: Arc<str>, limit: usize) {
+        self.bytes += data.len();
+        self.deltas.push_back((sequences, data));
+        while self.bytes > limit {
+            let Some((sequences, data)) = self.deltas.pop_front() else { return };
+            self.bytes -= data.len();
+            self.start = sequences;
+        }
+    }
+
+    /// The deltas after the first point with these sequences. Deltas hold new values, not differences, so that
+    /// sending some that the client has already seen does no harm.
+    fn since(&self, sequences: &Sequences) -> Option<impl Iterator<Item = &str>> {
+        let after = if self.start == *sequences {
+            0
+        } else {
+            self.deltas.iter().position(|(reached, _)| reached == sequences)? + 1
+        };
+        Some(self.deltas.range(after..).map(|(_, data)| &**data))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seq: u64) -> Sequences {
+        Sequences::from([(0, seq)])
+    }
+
+    fn past() -> Past {
+        let mut past = Past::starting_at(at(5));
+        for (seq, data) in [(6, "a"), (6, "b"), (7, "c")] {
+            past.push(at(seq), data.into(), 100);
+        }
+        past
+    }
+
+    fn since(past: &Past, seq: u64) -> Option<String> {
+        past.since(&at(seq)).map(Iterator::collect)
+    }
+
+    #[test]
+    fn resuming_gives_everything_after_the_first_such_point() {
+        let past = past();
+        assert_eq!(since(&past, 5).as_deref(), Some("abc"));
+        assert_eq!(since(&past, 6).as_deref(), Some("bc"));
+        assert_eq!(since(&past, 7).as_deref(), Some(""));
+        assert_eq!(since(&past, 4), None);
+    }
+
+    #[test]
+    fn the_past_is_bounded_and_knows_where_it_begins() {
+        let mut past = past();
+        past.push(at(8), "d".into(), 2);
+        assert_eq!((past.bytes, past.deltas.len()), (2, 2));
+        assert_eq!(since(&past, 6).as_deref(), Some("cd"));
+        assert_eq!(since(&past, 5), None);
+    }
+}

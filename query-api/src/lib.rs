@@ -1,0 +1,31 @@
+//! Weir's questions and answers: REST, the live WebSocket and the first page. It reads Kafka and ClickHouse and
+//! writes to neither.
+
+mod answer;
+mod change;
+mod counts;
+mod error;
+mod filter;
+mod graph;
+mod histogram;
+mod hub;
+mod limits;
+mod live;
+mod metrics;
+mod node;
+mod number;
+mod options;
+mod origin;
+mod page;
+mod protocol;
+mod range;
+mod rest;
+mod series;
+mod serve;
+mod socket;
+mod stored;
+mod traces;
+
+pub use options::Options;
+use serve::App;
+pub use serve::run;

@@ -1,0 +1,10 @@
+//! Live state: the last 15 minutes of every flow graph, in memory.
+
+pub mod cut;
+pub mod events;
+pub mod feed;
+mod group;
+pub mod shards;
+mod state;
+
+pub use state::{LatestRange, Live, OperationFlows};

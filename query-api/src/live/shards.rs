@@ -1,0 +1,328 @@
+//! How far each shard has been read, and whether anything of it is missing.
+
+use crate::change::Commit;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// A shard whose last commit is older than this is late: shards commit every 5 s even when idle.
+const LATE_AFTER_US: i64 = 12_000_000;
+/// Further behind the log's end than this is more than a batch on its way.
+const BEHIND_AFTER_US: i64 = 3_000_000;
+
+/// Last complete commit by shard; as keys of JSON objects the numbers are text.
+pub type Sequences = BTreeMap<u32, u64>;
+
+/// What to do with a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is the next one.
+    Next,
+    /// It is news, but something before it is missing.
+    AfterHole,
+    /// It was here before: adding it would count it twice.
+    Repeated,
+}
+
+/// The shards by number.
+#[derive(Debug, Default)]
+pub struct Shards {
+    by_number: BTreeMap<u32, Shard>,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    /// Last complete commit.
+    seq: u64,
+    /// The record that must come next; `None` before the first.
+    expected: Option<(u64, u32)>,
+    clock_us: i64,
+    at_end: bool,
+    trouble: Option<Trouble>,
+}
+
+#[derive(Debug, Clone)]
+struct Trouble {
+    since_us: i64,
+    sentence: String,
+}
+
+/// How current an answer is, shard by shard.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Staleness {
+    /// Whether nothing is missing or late.
+    pub fresh: bool,
+    /// One sentence for people.
+    pub message: String,
+    /// Earliest µs from which live answers are complete.
+    pub complete_from: i64,
+    /// Where the state at start came from: `clickhouse`, `kafka` or `none` (not loaded yet).
+    pub loaded_from: &'static str,
+    /// Seconds by which the slowest shard is behind; null before its first commit.
+    pub behind_seconds: Option<f64>,
+    /// The shards by number.
+    pub shards: BTreeMap<u32, ShardStaleness>,
+}
+
+/// How current one shard is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShardStaleness {
+    /// Last complete commit that is in the answer.
+    pub seq: u64,
+    /// The shard's log time at that commit in µs.
+    pub clock: i64,
+    /// Seconds since then.
+    pub behind_seconds: Option<f64>,
+    /// See [`ShardState`].
+    pub state: ShardState,
+    /// What is wrong, in words; "" if nothing is.
+    pub message: String,
+}
+
+/// What can be said about a shard's numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShardState {
+    /// Everything committed is in.
+    Live,
+    /// It has not committed anything yet.
+    Waiting,
+    /// The log is being worked off.
+    CatchingUp,
+    /// The shard has not committed for longer than it may.
+    Late,
+    /// Commits are missing: numbers are too low, or may be.
+    Hole,
+}
+
+impl Shards {
+    /// Makes the shards known that exist, so that a silent one shows.
+    pub fn expect(&mut self, count: u32) {
+        for number in 0..count {
+            self.by_number.entry(number).or_default();
+        }
+    }
+
+    /// Judges a record by its place in the shard's sequence. A hole is an alarm that stays until everything it
+    /// could have changed is older than the live state (`forget_trouble_before`).
+    pub fn accept(&mut self, commit: &Commit, now_us: i64) -> Verdict {
+        let shard = self.by_number.entry(commit.shard).or_default();
+        let place = (commit.seq, commit.part);
+        let verdict = match shard.expected {
+            None => Verdict::Next,
+            Some(expected) if place == expected => Verdict::Next,
+            // A shard that begins again at 1 has lost its journal: what it says is news, but not the whole story.
+            Some(expected) if place > expected || place == (1, 0) => Verdict::AfterHole,
+            Some(_) => Verdict::Repeated,
+        };
+        if verdict != Verdict::Next {
+            shard.raise(commit, verdict, now_us);
+        }
+        if verdict != Verdict::Repeated {
+            shard.advance(commit);
+        }
+        verdict
+    }
+
+    /// The shard's partition has been read to its end.
+    pub fn at_end(&mut self, number: u32) {
+        self.by_number.entry(number).or_default().at_end = true;
+    }
+
+    /// Forgets alarms that were raised before `before_us`.
+    pub fn forget_trouble_before(&mut self, before_us: i64) {
+        for shard in self.by_number.values_mut() {
+            shard.trouble.take_if(|trouble| trouble.since_us < before_us);
+        }
+    }
+
+    /// Last complete commit of each shard that has one.
+    pub fn sequences(&self) -> Sequences {
+        let heard = self.by_number.iter().filter(|(_, shard)| shard.expected.is_some());
+        heard.map(|(number, shard)| (*number, shard.seq)).collect()
+    }
+
+    /// Whether every shard has been read to its end at least once.
+    pub fn all_read(&self) -> bool {
+        !self.by_number.is_empty() && self.by_number.values().all(|shard| shard.at_end)
+    }
+
+    /// Shards whose commits are missing.
+    pub fn holes(&self) -> usize {
+        self.by_number.values().filter(|shard| shard.trouble.is_some()).count()
+    }
+
+    /// The report for an answer made at `now_us`.
+    pub fn staleness(&self, now_us: i64, complete_from: i64, loaded_from: &'static str) -> Staleness {
+        let shards: BTreeMap<u32, ShardStaleness> =
+            self.by_number.iter().map(|(number, shard)| (*number, shard.staleness(now_us))).collect();
+        let behind_seconds = shards.values().filter_map(|shard| shard.behind_seconds).reduce(f64::max);
+        let fresh = loaded_from != "none"
+            && !shards.is_empty()
+            && shards.values().all(|shard| matches!(shard.state, ShardState::Live | ShardState::Waiting));
+        let message = sentence(&shards, loaded_from, behind_seconds);
+        Staleness { fresh, message, complete_from, loaded_from, behind_seconds, shards }
+    }
+}
+
+impl Shard {
+    fn advance(&mut self, commit: &Commit) {
+        self.clock_us = commit.clock_us;
+        self.at_end = false;
+        if commit.part + 1 < commit.parts {
+            self.expected = Some((commit.seq, commit.part + 1));
+        } else {
+            self.seq = commit.seq;
+            self.expected = Some((commit.seq + 1, 0));
+        }
+    }
+
+    fn raise(&mut self, commit: &Commit, verdict: Verdict, now_us: i64) {
+        let (seq, part) = self.expected.unwrap_or_default();
+        let sentence = match verdict {
+            Verdict::Repeated => format!("commit {} came again after commit {}", commit.seq, self.seq),
+            _ if commit.seq < seq => format!("the shard began again at commit 1 after commit {}", self.seq),
+            _ => format!("commits are missing from {seq}.{part} to {}.{}", commit.seq, commit.part),
+        };
+        tracing::error!(shard = commit.shard, "{sentence}");
+        self.trouble = Some(Trouble { since_us: now_us, sentence });
+    }
+
+    fn staleness(&self, now_us: i64) -> ShardStaleness {
+        let behind_us = self.expected.map(|_| (now_us - self.clock_us).max(0));
+        let (state, message) = self.state(behind_us);
+        let behind_seconds = behind_us.map(|us| (us as f64 / 1e5).round() / 10.0);
+        ShardStaleness { seq: self.seq, clock: self.clock_us, behind_seconds, state, message }
+    }
+
+    fn state(&self, behind_us: Option<i64>) -> (ShardState, String) {
+        if let Some(trouble) = &self.trouble {
+            return (ShardState::Hole, trouble.sentence.clone());
+        }
+        match behind_us {
+            Some(us) if self.at_end && us > LATE_AFTER_US => {
+                (ShardState::Late, format!("no commit for {} s", us / 1_000_000))
+            }
+            Some(us) if !self.at_end && us > BEHIND_AFTER_US => {
+                (ShardState::CatchingUp, format!("catching up, {} s behind", us / 1_000_000))
+            }
+            Some(_) => (ShardState::Live, String::new()),
+            None if self.at_end => (ShardState::Waiting, "no commit yet".to_owned()),
+            None => (ShardState::CatchingUp, "not read yet".to_owned()),
+        }
+    }
+}
+
+fn sentence(
+    shards: &BTreeMap<u32, ShardStaleness>,
+    loaded_from: &str,
+    behind_seconds: Option<f64>,
+) -> String {
+    if loaded_from == "none" || shards.is_empty() {
+        return "starting: the last 15 minutes are being loaded".to_owned();
+    }
+    // The worst states are the last ones of the enum.
+    let worst = shards.iter().max_by_key(|(_, shard)| shard.state as u8);
+    match (worst, behind_seconds) {
+        (Some((number, shard)), _) if shard.state as u8 > ShardState::Waiting as u8 => {
+            format!("shard {number}: {}", shard.message)
+        }
+        (_, Some(seconds)) => format!("live, {seconds:.1} s behind"),
+        (_, None) => "waiting for the first spans".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_US: i64 = 1_700_000_000_000_000;
+
+    fn record(seq: u64, part: u32, parts: u32) -> Commit {
+        Commit { seq, part, parts, clock_us: NOW_US - 400_000, ..Commit::default() }
+    }
+
+    fn after(records: &[(u64, u32, u32)]) -> (Shards, Vec<Verdict>) {
+        let mut shards = Shards::default();
+        let verdicts = records
+            .iter()
+            .map(|&(seq, part, parts)| shards.accept(&record(seq, part, parts), NOW_US))
+            .collect();
+        shards.at_end(0);
+        (shards, verdicts)
+    }
+
+    fn state(shards: &Shards) -> ShardState {
+        shards.staleness(NOW_US, 0, "kafka").shards[&0].state
+    }
+
+    #[test]
+    fn commits_and_their_parts_in_order_are_live() {
+        let (shards, verdicts) = after(&[(7, 1, 2), (8, 0, 1), (9, 0, 2), (9, 1, 2)]);
+        assert_eq!(verdicts, [Verdict::Next; 4]);
+        assert_eq!((shards.sequences(), state(&shards)), (Sequences::from([(0, 9)]), ShardState::Live));
+        let staleness = shards.staleness(NOW_US, 0, "kafka");
+        assert_eq!((staleness.fresh, staleness.message.as_str()), (true, "live, 0.4 s behind"));
+    }
+
+    #[test]
+    fn an_incomplete_commit_is_not_claimed() {
+        assert_eq!(after(&[(8, 0, 1), (9, 0, 2)]).0.sequences(), Sequences::from([(0, 8)]));
+    }
+
+    #[test]
+    fn a_hole_is_an_alarm_until_it_is_too_old_to_matter() {
+        for records in [&[(7, 0, 1), (9, 0, 1)][..], &[(7, 0, 3), (7, 2, 3)], &[(7, 0, 2), (8, 0, 1)]] {
+            let (mut shards, verdicts) = after(records);
+            assert_eq!(
+                (verdicts[1], state(&shards), shards.holes()),
+                (Verdict::AfterHole, ShardState::Hole, 1)
+            );
+            let staleness = shards.staleness(NOW_US, 0, "kafka");
+            assert!(!staleness.fresh && staleness.message.contains("missing"), "{staleness:?}");
+            shards.forget_trouble_before(NOW_US);
+            assert_eq!(shards.holes(), 1);
+            shards.forget_trouble_before(NOW_US + 1);
+            assert_eq!(state(&shards), ShardState::Live);
+        }
+    }
+
+    #[test]
+    fn a_repeated_commit_is_not_applied_and_an_alarm() {
+        let (shards, verdicts) = after(&[(7, 0, 1), (8, 0, 1), (8, 0, 1)]);
+        assert_eq!((verdicts[2], state(&shards)), (Verdict::Repeated, ShardState::Hole));
+        assert_eq!(shards.sequences(), Sequences::from([(0, 8)]));
+    }
+
+    #[test]
+    fn a_shard_that_begins_again_is_followed() {
+        let (shards, verdicts) = after(&[(7, 0, 1), (1, 0, 1), (2, 0, 1)]);
+        assert_eq!(verdicts, [Verdict::Next, Verdict::AfterHole, Verdict::Next]);
+        assert_eq!((shards.sequences(), state(&shards)), (Sequences::from([(0, 2)]), ShardState::Hole));
+    }
+
+    #[test]
+    fn a_silent_shard_is_late_and_a_busy_one_is_catching_up() {
+        let (mut shards, _) = after(&[(7, 0, 1)]);
+        let later = shards.staleness(NOW_US + 20_000_000, 0, "kafka");
+        assert_eq!(
+            (later.shards[&0].state, later.message.as_str()),
+            (ShardState::Late, "shard 0: no commit for 20 s")
+        );
+        shards.accept(&record(8, 0, 1), NOW_US);
+        let behind = shards.staleness(NOW_US + 20_000_000, 0, "kafka");
+        assert_eq!((behind.shards[&0].state, behind.fresh), (ShardState::CatchingUp, false));
+    }
+
+    #[test]
+    fn a_shard_that_never_spoke_is_shown() {
+        let mut shards = Shards::default();
+        shards.expect(2);
+        assert!(!shards.all_read());
+        shards.at_end(0);
+        shards.at_end(1);
+        let staleness = shards.staleness(NOW_US, 0, "kafka");
+        assert_eq!((staleness.shards.len(), staleness.message.as_str()), (2, "waiting for the first spans"));
+    }
+}

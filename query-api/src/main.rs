@@ -1,0 +1,19 @@
+//! The query API as a process of its own.
+
+use clap::Parser;
+use process::Health;
+
+/// Flow graphs over REST and WebSocket, and the page that shows them.
+#[derive(Parser, Debug)]
+#[command(name = "weir-query-api", version)]
+struct Command {
+    #[command(flatten)]
+    options: query_api::Options,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let command: Command = process::parse();
+    process::init_logging("query-api");
+    query_api::run(command.options, Health::new(), process::stop_on_signal()).await
+}
