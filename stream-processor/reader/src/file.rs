@@ -182,7 +182,7 @@ impl Reading<'_> {
 
     /// One document over many lines, lines of which the first is bad, or protobuf.
     fn whole(&mut self, bytes: &[u8]) -> Result<(), FileError> {
-        let text = bytes.trim_ascii_start();
+        let text = bytes.trim_ascii();
         let mut why = Undecodable::Malformed;
         if matches!(text.first(), Some(b'{' | b'[')) {
             match parse(text) {
