@@ -1,7 +1,10 @@
 //! The `weir` command: one binary for everything.
 
+mod demo;
+mod graph;
 mod river;
 mod roles;
+mod send;
 mod servers;
 mod topics;
 mod up;
@@ -23,8 +26,16 @@ struct Weir {
 enum Command {
     /// Starts everything on this machine: Kafka, ClickHouse and all roles
     Up(Box<up::Options>),
+    /// The same with a workload whose right counts are known
+    Demo(Box<demo::Options>),
+    /// Prints the flow graph of trace files, without any server
+    Graph(graph::Graph),
+    /// Sends trace files to an OTLP endpoint
+    Send(send::Options),
     /// Creates Weir's Kafka topics, or checks that they can work
     Topics(topics::Options),
+    #[command(flatten)]
+    Role(roles::Command),
     /// Becomes ClickHouse; `weir up` starts it
     #[command(name = servers::clickhouse::SUBCOMMAND, hide = true)]
     RunClickhouse {
@@ -41,6 +52,10 @@ fn main() -> ExitCode {
 fn dispatch(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Up(options) => run("up", "warn", up::run(*options)),
+        Command::Demo(options) => run("demo", "warn", demo::run(*options)),
+        Command::Graph(options) => graph::run(options),
+        Command::Send(options) => run("send", "warn", send::run(options)),
+        Command::Role(role) => run(role.name(), "info", roles::run(role)),
         Command::Topics(options) => topics::run(&options),
         Command::RunClickhouse { library, args } => servers::clickhouse::run(&library, args),
     }
@@ -50,4 +65,36 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
 fn run(name: &str, filter: &str, command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     process::init_logging_with(name, filter);
     tokio::runtime::Runtime::new()?.block_on(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_flags_of_every_subcommand_go_together() {
+        Weir::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_can_be_set_by_its_environment_variable() {
+        let mut command = Weir::command();
+        command.build();
+        for subcommand in command.get_subcommands().filter(|subcommand| subcommand.get_name() != "help") {
+            for flag in subcommand.get_arguments().filter(|flag| !flag.is_positional()) {
+                let name = flag.get_long().unwrap_or_default();
+                let variable = flag.get_env().and_then(|variable| variable.to_str());
+                let flag = name.replace('-', "_").to_uppercase();
+                let own = format!("WEIR_{}_{flag}", subcommand.get_name().replace('-', "_").to_uppercase());
+                // WEIR_CACHE is also the name that the build and test tools use.
+                let fits = [format!("WEIR_{flag}"), own, "WEIR_CACHE".to_owned()];
+                assert!(
+                    matches!(name, "help" | "version") || fits.iter().any(|fit| variable == Some(fit)),
+                    "{} --{name} has {variable:?}, none of {fits:?}",
+                    subcommand.get_name()
+                );
+            }
+        }
+    }
 }

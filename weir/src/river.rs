@@ -8,6 +8,7 @@ use crate::servers::progress::Step;
 use crate::topics;
 use crate::up::Options;
 use anyhow::Context;
+use loadtest::demo::Targets;
 use tokio_util::sync::CancellationToken;
 
 /// A running river.
@@ -92,6 +93,18 @@ impl River {
         let stopped = tokio::task::spawn_blocking(move || servers.stop()).await?;
         step.done();
         outcome.and(stopped)
+    }
+
+    /// Where a client of this river sends and asks.
+    pub fn targets(&self) -> Targets {
+        let ports = &self.options.ports;
+        Targets {
+            otlp_grpc: format!("http://{}", ports.grpc),
+            otlp_http: format!("http://{}", ports.http),
+            api: format!("http://{}", ports.listen),
+            clickhouse: self.servers.clickhouse.clone(),
+            kafka: self.servers.kafka.clone(),
+        }
     }
 
     /// Prints where everything is.

@@ -14,6 +14,8 @@ use std::path::PathBuf;
 
 /// Flags of `weir up`.
 #[derive(clap::Args, Clone, Debug)]
+// Groups are named after structs, and several here are called Options.
+#[group(skip)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
     /// Yours instead of a child.
