@@ -18,6 +18,7 @@ const PROGRESS: Duration = Duration::from_secs(10);
 
 /// What to send.
 #[derive(Args, Clone, Debug)]
+#[group(skip)]
 pub struct Options {
     /// How long new flows are started, such as `60s`, `5m`; without it until Ctrl-C. Late spans follow for up to a
     /// minute after that.

@@ -22,6 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What to measure.
 #[derive(Args, Clone, Debug)]
+#[group(skip)]
 pub struct Options {
     /// Spans to send, one after the other.
     #[arg(long, default_value_t = 50)]

@@ -112,3 +112,14 @@ async fn main() -> anyhow::Result<()> {
     };
     std::process::exit(i32::from(!all_well));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Command::command().debug_assert();
+    }
+}

@@ -22,6 +22,7 @@ const YEAR_2100_NS: u64 = 4_102_444_800_000_000_000;
 
 /// What to send beside the bad input, and where to read counters.
 #[derive(Args, Clone, Debug)]
+#[group(skip)]
 pub struct Options {
     /// The normal traffic.
     #[command(flatten)]

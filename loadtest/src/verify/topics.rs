@@ -7,9 +7,10 @@ use crate::truth::{EdgeCounts, EdgeKey, FlowStatus, Node, OperationCounts, Opera
 use anyhow::Context;
 use process::KafkaOptions;
 use prost::Message as _;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
-use rdkafka::{Message as _, Offset, TopicPartitionList};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{ClientContext, Message as _, Offset, TopicPartitionList};
 use schemas::topics::{FLOW_DELTAS, FLOW_TRACES};
 use schemas::v1::{EdgeDelta, FlowDeltas, FlowTrace, NodeKind, OperationDelta};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -37,19 +38,37 @@ pub(super) async fn checks(truth: &Truth, kafka: &KafkaOptions) -> anyhow::Resul
     Ok(checks)
 }
 
+/// A reader for which the end of a partition is no news.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if !matches!(error, KafkaError::PartitionEOF(_) | KafkaError::Global(RDKafkaErrorCode::PartitionEOF))
+        {
+            tracing::warn!(%error, reason, "Kafka");
+        }
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
 /// Reads every partition of `topic` from its beginning to its end, committed records only.
 fn read_whole(
     kafka: &KafkaOptions,
     topic: &str,
     mut each: impl FnMut(&[u8]) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let consumer: BaseConsumer = kafka
+    let consumer: BaseConsumer<Quiet> = kafka
         .client()
         .set("group.id", "weir-verify")
         .set("enable.auto.commit", "false")
         .set("isolation.level", "read_committed")
         .set("enable.partition.eof", "true")
-        .create()?;
+        .create_with_context(Quiet)?;
     let metadata = consumer.fetch_metadata(Some(topic), SILENCE)?;
     let partitions: BTreeSet<i32> = metadata
         .topics()
