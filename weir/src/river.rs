@@ -26,9 +26,12 @@ impl River {
     /// Another weir uses the data folder, a port is taken, a server or a role does not start.
     pub async fn start(options: Options, stop: &CancellationToken) -> anyhow::Result<Option<Self>> {
         let lock = DataLock::take(&options.machine.data_dir)?;
-        ports::require_free(&options.wanted())?;
-        let plan = options.plan();
-        let servers = tokio::task::spawn_blocking(move || Servers::start(plan)).await??;
+        let (wanted, plan) = (options.wanted(), options.plan());
+        let servers = tokio::task::spawn_blocking(move || {
+            ports::require_free(&wanted)?;
+            Servers::start(plan)
+        });
+        let servers = servers.await??;
         let mut river = Self { options, servers, roles: Vec::new(), _lock: lock };
 
         let outcome = tokio::select! {

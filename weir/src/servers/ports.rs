@@ -4,6 +4,7 @@ use anyhow::bail;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// A port that Weir wants to listen on.
 #[derive(Clone, Debug)]
@@ -22,8 +23,8 @@ pub fn require_free(wanted: &[Wanted]) -> anyhow::Result<()> {
     for (index, port) in wanted.iter().enumerate() {
         if let Some(twin) = wanted[..index].iter().find(|other| other.address == port.address) {
             refusals.push(format!("{} is asked for by both {} and {}", port.address, twin.flag, port.flag));
-        } else if let Err(error) = TcpListener::bind(port.address) {
-            refusals.push(refusal(port, &error));
+        } else {
+            refusals.extend(taken(port));
         }
     }
     if refusals.is_empty() {
@@ -37,19 +38,30 @@ pub fn any_free() -> std::io::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-fn refusal(port: &Wanted, error: &std::io::Error) -> String {
+/// Why the port can't be had. A port without a holder that can be named may belong to a process that is just ending,
+/// such as the servers of a weir that was killed a moment ago: it is looked at again for a while.
+fn taken(port: &Wanted) -> Option<String> {
+    const ENDING_WITHIN: Duration = Duration::from_secs(3);
     let Wanted { what, flag, address } = port;
-    if error.kind() != ErrorKind::AddrInUse {
-        return format!("{what} can't listen on {address}: {error}; choose another address with {flag}");
-    }
-    let holder = match listener_on(address.port()) {
-        Some(process) => format!("process {} (`{}`)", process.id, process.command),
-        None => "a process of another user".to_owned(),
+    let first_look = Instant::now();
+    let holder = loop {
+        match TcpListener::bind(address) {
+            Ok(_) => return None,
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+            Err(error) => {
+                return Some(format!(
+                    "{what} can't listen on {address}: {error}; choose another with {flag}"
+                ));
+            }
+        }
+        match listener_on(address.port()) {
+            Some(process) => break format!("process {} (`{}`)", process.id, process.command),
+            None if first_look.elapsed() > ENDING_WITHIN => break "a process of another user".to_owned(),
+            None => std::thread::sleep(Duration::from_millis(50)),
+        }
     };
-    format!(
-        "port {} for {what} is taken by {holder}; stop it, or choose another port with {flag}",
-        address.port()
-    )
+    let port = address.port();
+    Some(format!("port {port} for {what} is taken by {holder}; stop it, or choose another port with {flag}"))
 }
 
 /// A process and how it was started.
