@@ -125,7 +125,14 @@ mod tests {
     #[test]
     fn every_topic_constant_is_in_the_file_and_the_other_way_round() {
         let named = [
-            OTLP_SPANS, FLOW_DELTAS, FLOW_EVENTS, FLOW_TRACES, FLOW_JOURNAL, FLOW_STATE, STORE_JOURNAL, FLOW_DEAD_LETTERS,
+            OTLP_SPANS,
+            FLOW_DELTAS,
+            FLOW_EVENTS,
+            FLOW_TRACES,
+            FLOW_JOURNAL,
+            FLOW_STATE,
+            STORE_JOURNAL,
+            FLOW_DEAD_LETTERS,
         ];
         let mut in_file: Vec<String> = all().into_keys().collect();
         let mut in_code: Vec<String> = named.iter().map(ToString::to_string).collect();
