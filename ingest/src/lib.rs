@@ -45,6 +45,7 @@ use crate::receiver::Receiver;
 use crate::sink::Sink;
 use anyhow::Context;
 use process::Health;
+use schemas::topics::OTLP_SPANS;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,7 +93,7 @@ async fn serve(
     let (grpc, http) = (listen(options.listen_grpc).await?, listen(options.listen_http).await?);
     let producer = Producer::new(options)?;
     let start_time = Duration::from_millis(options.start_timeout_ms);
-    let Some(partitions) = topic::wait_for_partitions(&producer, start_time, &stop).await? else {
+    let Some(partitions) = topic::wait_for_partitions(&producer, OTLP_SPANS, start_time, &stop).await? else {
         return Ok(());
     };
     let (sink, lanes) = Sink::start(&producer, partitions, options.packing(), &metrics);

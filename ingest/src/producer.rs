@@ -2,22 +2,40 @@
 
 use crate::Options;
 use anyhow::Context;
-use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
+use rdkafka::{ClientConfig, ClientContext};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 /// How long one question to the cluster may take.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(3);
 
+type Client = FutureProducer<Quiet>;
+
+/// While brokers are away librdkafka says so several times a second. Whether they are is watched and logged once
+/// in `topic`, so that the client's own words are for those who ask for details.
+#[derive(Clone, Copy)]
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(?level, facility, "{message}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, "{reason}");
+    }
+}
+
 /// Sends messages. Clones share one client.
 #[derive(Clone)]
 pub struct Producer {
     config: ClientConfig,
     // Read by every partition's task; written only when the client has broken for good and is replaced.
-    client: Arc<RwLock<FutureProducer>>,
+    client: Arc<RwLock<Client>>,
 }
 
 /// A message for Kafka.
@@ -57,7 +75,7 @@ impl Producer {
             .set("socket.nagle.disable", "true");
         // Concerns consumers only, and librdkafka warns about it.
         config.remove("queued.max.messages.kbytes");
-        let client = config.create().context("the Kafka options are not accepted")?;
+        let client = config.create_with_context(Quiet).context("the Kafka options are not accepted")?;
         Ok(Self { config, client: Arc::new(RwLock::new(client)) })
     }
 
@@ -99,20 +117,20 @@ impl Producer {
         Ok(partitions.filter(|partitions| *partitions > 0))
     }
 
-    fn client(&self) -> FutureProducer {
+    fn client(&self) -> Client {
         self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// An idempotent producer that has lost its place in the log refuses everything from then on. Its messages
     /// have failed and were answered so; a new client begins a new sequence.
-    fn replace_if_broken(&self, broken: &FutureProducer) {
+    fn replace_if_broken(&self, broken: &Client) {
         let Some((code, reason)) = broken.client().fatal_error() else { return };
         let mut current = self.client.write().unwrap_or_else(PoisonError::into_inner);
         if current.client().fatal_error().is_none() {
             return;
         }
         tracing::error!(?code, reason, "the Kafka client broke and is replaced");
-        match self.config.create() {
+        match self.config.create_with_context(Quiet) {
             Ok(client) => *current = client,
             Err(error) => tracing::error!(%error, "no new Kafka client could be made"),
         }

@@ -301,3 +301,13 @@ async fn a_full_house_lets_further_connections_wait_and_a_stopped_one_ends() {
     serving.await.unwrap();
     assert!(post(client()).await.is_err());
 }
+
+#[tokio::test]
+async fn without_kafka_the_start_is_refused_in_one_sentence() {
+    let mut options = without_kafka();
+    options.start_timeout_ms = 100;
+    let any_port = "127.0.0.1:0".parse().unwrap();
+    (options.listen_grpc, options.listen_http, options.admin) = (any_port, any_port, any_port);
+    let refused = ingest::run(options, process::Health::new(), CancellationToken::new()).await.unwrap_err();
+    assert!(refused.to_string().starts_with("no Kafka broker answers"), "{refused}");
+}
