@@ -57,8 +57,8 @@ export class Feed {
     this.#heardAt = Date.now();
     this.#failures = 0;
     if (type === "snapshot" || type === "graph_delta") {
-      this.#listener.connection(null);
       apply(this.state, type, data);
+      this.#listener.connection(null);
       this.#listener.graph(this.state);
     } else if (type === "flow_complete") {
       this.#listener.flow(data);

@@ -1,16 +1,17 @@
 // Where nodes stand and edges run: layers from left to right by the longest path from the callers. Depends on who
 // calls whom and on the order before, never on numbers, so nothing moves while numbers change.
 
-export const NODE_WIDTH = 136;
+export const NODE_WIDTH = 162;
 export const NODE_HEIGHT = 46;
-const GAP_X = 122;
-const GAP_Y = 24;
-const DUMMY_HEIGHT = 30;
-const MARGIN = 14;
+const GAP_X = 130;
+const GAP_Y = 30;
+const DUMMY_HEIGHT = 26;
+const MARGIN = 18;
 const SWEEPS = 24;
 
 // nodes: [{ id, kind }], edges: [{ key, from, to }], before: Map id → y of an earlier layout.
 export function layout(nodes, edges, before = new Map()) {
+  if (nodes.length === 0) return { places: new Map(), routes: new Map(), labels: new Map(), width: 0, height: 0 };
   const ids = nodes.map((node) => node.id).sort();
   const kinds = new Map(nodes.map((node) => [node.id, node.kind]));
   const straight = edges.filter((edge) => edge.from !== edge.to && kinds.has(edge.from) && kinds.has(edge.to));
@@ -175,7 +176,7 @@ function settle(layer, sides) {
 }
 
 function draw(ids, layerOf, items, chains, edges) {
-  const top = Math.min(0, ...[...items.values()].map((item) => item.y - item.height / 2));
+  const top = Math.min(...[...items.values()].map((item) => item.y - item.height / 2));
   const x = (layer) => MARGIN + layer * (NODE_WIDTH + GAP_X);
   const y = (id) => Math.round(items.get(id).y - top + MARGIN);
   const places = new Map(ids.map((id) => [id, { x: x(layerOf.get(id)), y: y(id) }]));
@@ -193,7 +194,7 @@ function draw(ids, layerOf, items, chains, edges) {
   }
   for (const edge of edges) if (edge.from === edge.to && places.has(edge.from)) routes.set(edge.key, loop(places.get(edge.from)));
   const layers = Math.max(0, ...layerOf.values()) + 1;
-  const bottom = Math.max(0, ...[...items.values()].map((item) => item.y + item.height / 2));
+  const bottom = Math.max(...[...items.values()].map((item) => item.y + item.height / 2));
   return { places, routes, width: x(layers) - GAP_X + MARGIN, height: Math.round(bottom - top + 2 * MARGIN), labels: labels(routes) };
 }
 
@@ -221,34 +222,33 @@ function loop({ x, y }) {
   return { points: [{ x: right - 34, y: top }, { x: right - 12, y: top }], turned: false, self: true };
 }
 
-// One free place for each label, in one of the gaps its edge runs through.
+// One free place for each label, in one of the gaps its edge runs through. Edges with little choice choose first.
 function labels(routes) {
   const taken = [];
   const found = new Map();
-  for (const [key, { points, self }] of routes) {
+  const byLength = [...routes].sort(([, a], [, b]) => a.points.length - b.points.length);
+  for (const [key, { points, self }] of byLength) {
     if (self) {
       found.set(key, { x: (points[0].x + points[1].x) / 2, y: points[0].y - 22 });
       continue;
     }
     const spots = [];
     for (let index = points.length - 2; index >= 0; index -= 2) {
-      for (const t of [0.5, 0.42, 0.58, 0.34, 0.66]) spots.push(onCurve(points[index], points[index + 1], t));
+      for (const t of ALONG) spots.push(onCurve(points[index], points[index + 1], t));
     }
-    const overlap = (spot) => taken.reduce((sum, other) => {
-      const [dx, dy] = [88 - Math.abs(spot.x - other.x), 27 - Math.abs(spot.y - other.y)];
-      return sum + (dx > 0 && dy > 0 ? dx * dy : 0);
-    }, 0);
-    let best = null;
-    for (const spot of spots) {
-      const area = overlap(spot);
-      if (best === null || area < best.area) best = { spot, area };
-      if (area === 0) break;
-    }
-    taken.push(best.spot);
-    found.set(key, best.spot);
+    const best = spots.map((spot, rank) => ({ spot, cost: overlap(spot, taken) + rank })).sort((a, b) => a.cost - b.cost)[0].spot;
+    taken.push(best);
+    found.set(key, best);
   }
   return found;
 }
+
+const ALONG = [0.5, 0.45, 0.55, 0.4, 0.6, 0.34, 0.66, 0.28, 0.7];
+
+const overlap = (spot, taken) => taken.reduce((sum, other) => {
+  const [dx, dy] = [92 - Math.abs(spot.x - other.x), 26 - Math.abs(spot.y - other.y)];
+  return sum + (dx > 0 && dy > 0 ? dx * dy : 0);
+}, 0);
 
 // A point of the cubic curve that leaves and arrives level.
 function onCurve(a, b, t) {

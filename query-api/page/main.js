@@ -3,7 +3,7 @@
 import { Feed } from "./feed.js";
 import { GraphMap, icon, kindNames } from "./map.js";
 import { Table } from "./table.js";
-import { environmentName, milliseconds, number, operationName, percent, rate, windowWords } from "./words.js";
+import { count, milliseconds, number, operationName, percent, windowWords } from "./words.js";
 
 const OPERATIONS_MS = 5000;
 const FLOWS_SHOWN = 12;
@@ -15,6 +15,7 @@ let paused = false;
 let waiting = 0;
 let connection = "Connecting";
 let known = { operations: [], environments: [] };
+let withRare = false;
 const flows = [];
 
 const feed = new Feed({
@@ -33,17 +34,19 @@ const feed = new Feed({
 });
 
 // Everything chosen is in the address, so that a link shows the same.
+const ALL = "*";
 const chosen = () => ({
   operation: find("operation").value,
-  environment: find("environment").value,
+  environment: find("environment").value === ALL ? "" : find("environment").value,
   window: find("window").value,
 });
 
 function watch() {
   const { operation, environment, window } = chosen();
   const query = new URLSearchParams(Object.entries({ operation, environment, window }).filter(([, value]) => value !== ""));
-  history.replaceState(null, "", `?${query}`);
   find("api-link").href = `/api/v1/graph?${query}`;
+  query.set("environment", find("environment").value);
+  history.replaceState(null, "", `?${query}`);
   find("flow-count-words").textContent = `flows in the last ${windowWords[window]}`;
   map.clear();
   flows.length = 0;
@@ -51,11 +54,16 @@ function watch() {
 }
 
 function show(state) {
-  map.show(state);
+  showRare(map.show(state, withRare));
   table.show(state);
   showHeadline(state);
   showFreshness();
   showEmpty(state);
+}
+
+function showRare(hidden) {
+  find("rare").hidden = hidden === 0 && !withRare;
+  find("rare").textContent = withRare ? "Hide rare calls" : `${count(hidden)} rare ${hidden === 1 ? "call" : "calls"} not drawn`;
 }
 
 function showHeadline({ totals, beingNamed, window }) {
@@ -63,9 +71,9 @@ function showHeadline({ totals, beingNamed, window }) {
   find("flow-p95").textContent = milliseconds(totals.p95Latency);
   find("flow-errors").textContent = percent(totals.errorRate);
   find("flow-errors").classList.toggle("bad", totals.errorRate >= 0.05);
-  find("flow-count").textContent = number(totals.flowCount);
+  find("flow-count").textContent = count(totals.flowCount);
   find("being-named").hidden = beingNamed === 0 || chosen().operation !== "";
-  find("being-named").textContent = `${number(beingNamed)} young calls are being named`;
+  find("being-named").textContent = `${count(beingNamed)} young calls are being named`;
   const time = (us) => new Date(us / 1000).toLocaleTimeString();
   find("window-words").textContent = `${time(window.from)} to ${time(window.to)}, rates over ${number(window.seconds)} s`;
 }
@@ -73,9 +81,15 @@ function showHeadline({ totals, beingNamed, window }) {
 function showFreshness() {
   const { staleness } = feed.state;
   const words = connection ?? staleness?.message ?? "Connecting";
-  const behind = staleness?.behindSeconds;
-  find("freshness").dataset.state = connection ? (feed.state.loaded ? "lost" : "waiting") : staleness.fresh ? (behind === null ? "waiting" : "live") : "stale";
+  find("freshness").dataset.state = light(connection, staleness);
   find("freshness-words").textContent = words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+function light(connection, staleness) {
+  if (!staleness) return "waiting";
+  if (connection) return "lost";
+  if (!staleness.fresh) return "stale";
+  return staleness.behindSeconds === null ? "waiting" : "live";
 }
 
 function showEmpty({ nodes, edges }) {
@@ -86,9 +100,9 @@ function showEmpty({ nodes, edges }) {
   const { operation, environment, window } = chosen();
   const elsewhere = known.operations.some((each) => !each.probe);
   find("empty-title").textContent = elsewhere ? "Nothing here in this window" : "No requests yet";
-  const of = [operation && `of ${operationName(operation)}`, environment && `in ${environmentName(environment)}`].filter(Boolean).join(" ");
+  const of = [operation && `of “${operationName(operation)}”`, environment && `in ${environment}`].filter(Boolean).join(" ");
   find("empty-words").textContent = elsewhere
-    ? `No calls ${of ? `${of} ` : ""}in the last ${windowWords[window]}; there were some in the last 15 minutes.`
+    ? `No calls ${of ? `${of} ` : ""}in the last ${windowWords[window]}; there were others in the last 15 minutes.`
     : "Weir draws what OpenTelemetry spans tell it. Point any OpenTelemetry SDK or Collector at it:";
   find("empty-snippet").hidden = elsewhere;
   find("empty-more").hidden = elsewhere;
@@ -120,41 +134,50 @@ function showFlows() {
   }));
 }
 
-function showWaiting(count) {
-  find("pause").textContent = paused ? (count > 0 ? `Resume (${number(count)} waiting)` : "Resume") : "Pause";
+function showWaiting(updates) {
+  find("pause").textContent = paused ? (updates > 0 ? `Resume (${count(updates)} waiting)` : "Resume") : "Pause";
 }
 
 // Options are changed only where they differ: an open list must not jump.
 function fill(select, first, entries, value) {
-  const wanted = [["", first], ...entries];
-  if (value !== "" && !wanted.some(([key]) => key === value)) wanted.push([value, value]);
+  const wanted = [first, ...entries];
+  if (!wanted.some(([key]) => key === value)) wanted.push([value, value]);
   const have = [...select.options].map((option) => [option.value, option.textContent]);
   if (JSON.stringify(have) === JSON.stringify(wanted)) return;
   select.replaceChildren(...wanted.map(([key, words]) => new Option(words, key)));
   select.value = value;
 }
 
+const everyOperation = ["", "All operations"];
+const everyEnvironment = [ALL, "All environments"];
+
 async function loadOperations() {
   try {
-    const environment = find("environment").value;
     const answer = await fetch("/api/v1/operations");
-    if (answer.ok) known = await answer.json();
-    const rates = new Map();
-    for (const each of known.operations) {
-      if (each.probe || each.name === "" || (environment !== "" && each.environment !== environment)) continue;
-      rates.set(each.name, (rates.get(each.name) ?? 0) + each.rate);
-    }
-    const names = [...rates.keys()].sort();
-    fill(find("operation"), "All operations", names.map((name) => [name, operationName(name)]), find("operation").value);
-    fill(find("environment"), "All environments", known.environments.filter(Boolean).map((name) => [name, environmentName(name)]), environment);
+    if (!answer.ok) return;
+    known = await answer.json();
   } catch {
-    // The freshness light tells about a lost connection already.
+    return; // The freshness light tells about a lost connection already.
   }
+  const { operation, environment } = chosen();
+  const here = known.operations.filter((each) => !each.probe && each.name !== "" && (environment === "" || each.environment === environment));
+  const names = [...new Set(here.map((each) => each.name))].sort();
+  fill(find("operation"), everyOperation, names.map((name) => [name, operationName(name)]), operation);
+  fill(find("environment"), everyEnvironment, known.environments.filter(Boolean).map((name) => [name, name]), find("environment").value);
 }
 
-function begin() {
+// Environments are worlds apart: unless the address says otherwise, the busiest one is shown.
+function busiestEnvironment() {
+  const flows = new Map();
+  for (const each of known.operations) if (!each.probe) flows.set(each.environment, (flows.get(each.environment) ?? 0) + each.count);
+  const [busiest] = [...flows].filter(([name]) => name !== "").sort(([, a], [, b]) => b - a);
+  return busiest?.[0] ?? ALL;
+}
+
+async function begin() {
   const query = new URLSearchParams(location.search);
-  for (const id of ["operation", "environment"]) fill(find(id), find(id).options[0].textContent, [], query.get(id) ?? "");
+  fill(find("operation"), everyOperation, [], query.get("operation") ?? "");
+  fill(find("environment"), everyEnvironment, [], query.get("environment") ?? ALL);
   if (query.get("window") in windowWords) find("window").value = query.get("window");
   for (const id of ["operation", "environment", "window"]) find(id).addEventListener("change", watch);
   find("environment").addEventListener("change", loadOperations);
@@ -163,8 +186,15 @@ function begin() {
     map.clear();
     show(feed.state);
   });
+  find("rare").addEventListener("click", () => {
+    withRare = !withRare;
+    find("rare").setAttribute("aria-pressed", String(withRare));
+    map.clear();
+    show(feed.state);
+  });
   find("show-all").addEventListener("click", () => {
-    for (const id of ["operation", "environment"]) find(id).value = "";
+    find("operation").value = "";
+    find("environment").value = ALL;
     find("window").value = "15m";
     watch();
   });
@@ -191,7 +221,8 @@ function begin() {
     "export OTEL_SERVICE_NAME=checkout",
   ].join("\n");
   theme();
-  loadOperations();
+  await loadOperations();
+  if (!query.has("environment")) find("environment").value = busiestEnvironment();
   setInterval(loadOperations, OPERATIONS_MS);
   setInterval(showFlows, 1000);
   watch();

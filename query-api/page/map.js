@@ -2,7 +2,7 @@
 
 import { edgeKey } from "./feed.js";
 import { NODE_HEIGHT, NODE_WIDTH, layout, path } from "./layout.js";
-import { milliseconds, number, percent, rate, shortened, trouble } from "./words.js";
+import { count, milliseconds, number, percent, rate, trouble } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -65,23 +65,29 @@ export class GraphMap {
     return this.#nodes.size === 0;
   }
 
-  // What is no longer in the graph stays, faded, where it was.
-  show(state) {
-    for (const node of state.nodes.values()) this.#node(node).node = node;
-    for (const [key, edge] of state.edges) this.#edge(key).edge = edge;
+  // What is no longer in the graph stays, faded, where it was. Returns how many edges are left out as rare: what has
+  // been drawn once isn't.
+  show(state, withRare) {
+    const drawn = [...state.edges].filter(([key, edge]) => withRare || this.#edges.has(key) || !isRare(edge, state.totals));
+    for (const [key, edge] of drawn) this.#edge(key).edge = edge;
+    const ends = new Set(drawn.flatMap(([, edge]) => [edge.from, edge.to]));
+    for (const [id, node] of state.nodes) if (state.edges.size === 0 || ends.has(id) || this.#nodes.has(id)) this.#node(node).node = node;
     const structure = JSON.stringify([[...this.#nodes.keys()].sort(), [...this.#edges.keys()].sort()]);
     if (structure !== this.#structure) {
       this.#structure = structure;
       this.#place();
     }
+    const names = new Map();
+    for (const { node } of this.#nodes.values()) names.set(node.service.name, (names.get(node.service.name) ?? 0) + 1);
     for (const [id, drawn] of this.#nodes) {
       drawn.group.classList.toggle("ghost", !state.nodes.has(id));
-      showNode(drawn);
+      showNode(drawn, names.get(drawn.node.service.name) > 1);
     }
     for (const [key, drawn] of this.#edges) {
       for (const part of [drawn.group, drawn.label]) part.classList.toggle("ghost", !state.edges.has(key));
       this.#showEdge(drawn);
     }
+    return state.edges.size - drawn.length;
   }
 
   #node({ id, kind }) {
@@ -89,17 +95,19 @@ export class GraphMap {
     if (known) return known;
     const name = make("text", { class: "name", x: 28, y: 19 });
     const numbers = make("text", { class: "numbers", x: 28, y: 35 });
+    const failing = make("text", { class: "failing", x: NODE_WIDTH - 9, y: 35 });
+    const caption = make("text", { class: "caption", x: 9, y: -5 });
     const share = make("rect", { class: "share", x: 6, y: NODE_HEIGHT - 4.5, height: 2.5, width: 0, rx: 1 });
     const title = make("title");
     const symbol = make("g", { transform: "translate(7.5 8) scale(.95)" }, icon(kind));
     const group = make("g", { class: kind === "service" ? "node" : "node virtual", tabindex: 0, role: "img" },
       make("rect", { class: "box", width: NODE_WIDTH, height: NODE_HEIGHT, rx: kind === "service" ? 8 : 14 }),
       make("rect", { class: "inner", x: 3.5, y: 3.5, width: NODE_WIDTH - 7, height: NODE_HEIGHT - 7, rx: 6 }),
-      symbol, name, numbers, share, title);
+      symbol, caption, name, failing, numbers, share, title);
     for (const event of ["pointerenter", "focus"]) group.addEventListener(event, () => this.#pick((edge) => edge.from === id || edge.to === id, id));
     for (const event of ["pointerleave", "blur"]) group.addEventListener(event, () => this.#pick(null));
     this.#nodesLayer.append(group);
-    const drawn = { group, name, numbers, share, title };
+    const drawn = { group, caption, name, failing, numbers, share, title };
     this.#nodes.set(id, drawn);
     return drawn;
   }
@@ -194,6 +202,9 @@ export class GraphMap {
   }
 }
 
+// Fewer than one call in a hundred flows, and nothing wrong with them.
+const isRare = (edge, totals) => edge.callCount * 100 < totals.flowCount && edge.errorCount + edge.rejected + edge.timeouts === 0;
+
 function remove(drawn) {
   drawn.group.remove();
   drawn.label?.remove();
@@ -205,21 +216,41 @@ function arrow({ points, turned, self }) {
   return turned ? `M${tip.x} ${tip.y}l9 -4.5v9z` : `M${tip.x} ${tip.y}l-9 -4.5v9z`;
 }
 
-function showNode({ node, group, name, numbers, share, title }) {
+function showNode({ node, group, caption, name, failing, numbers, share, title }, isAmbiguous) {
   const { metrics, service } = node;
   group.classList.toggle("degraded", node.status === "degraded");
   group.classList.toggle("down", node.status === "down");
-  name.textContent = shortened(service.name || node.kind, 17);
+  const errors = metrics.errorRate >= 0.01 ? percent(metrics.errorRate) : "";
+  failing.textContent = errors;
+  const [above, shown] = titled(node, isAmbiguous);
+  caption.textContent = above;
+  name.textContent = fitted(shown, NODE_WIDTH - 36);
   const words = [rate(metrics.rate)];
   if (metrics.p95Latency !== null) words.push(milliseconds(metrics.p95Latency));
   numbers.textContent = words.join(" · ");
-  if (metrics.errorRate >= 0.01) {
-    numbers.append(make("tspan", { class: "bad" }));
-    numbers.lastChild.textContent = ` · ${percent(metrics.errorRate)}`;
-  }
-  share.setAttribute("width", metrics.errorRate > 0 ? Math.max(2, metrics.errorRate * (NODE_WIDTH - 12)) : 0);
+  share.setAttribute("width", errors === "" ? 0 : Math.max(2, metrics.errorRate * (NODE_WIDTH - 12)));
   title.textContent = nodeWords(node);
   group.setAttribute("aria-label", title.textContent);
+}
+
+const ruler = document.createElement("canvas").getContext("2d");
+
+// "postgresql:db/users" is "db/users" under a small "postgresql"; services that share a name show where they live.
+function titled({ kind, service }, isAmbiguous) {
+  const [system, ...rest] = service.name.split(":");
+  if (kind !== "service" && rest.length > 0 && !/^\d+$/.test(rest[0])) return [system, rest.join(":")];
+  return [isAmbiguous ? [service.cluster, service.namespace].filter(Boolean).join("/") : "", service.name || kind];
+}
+
+// The text, or as much of it as fits the width: the middle is what names can spare.
+function fitted(text, width) {
+  ruler.font = `600 12.5px ${getComputedStyle(document.documentElement).fontFamily}`;
+  let shown = text;
+  for (let kept = text.length - 1; kept > 2 && ruler.measureText(shown).width > width; kept -= 1) {
+    const tail = Math.floor(kept * 0.4);
+    shown = `${text.slice(0, kept - tail)}…${text.slice(text.length - tail)}`;
+  }
+  return shown;
 }
 
 function nodeWords({ kind, service, metrics, status }) {
@@ -250,9 +281,9 @@ function edgeLabel(edge, which) {
   const bad = [];
   if ((which === "all" && edge.errorRate >= 0.001) || which === "errors") bad.push(percent(edge.errorRate));
   if (which === "all" || which === "errors") {
-    if (edge.retryCount > 0) bad.push(`↻${number(edge.retryCount)}`);
-    if (edge.rejected > 0) bad.push(`⊘${number(edge.rejected)}`);
-    if (edge.timeouts > 0) bad.push(`◷${number(edge.timeouts)}`);
+    if (edge.retryCount > 0) bad.push(`↻${count(edge.retryCount)}`);
+    if (edge.rejected > 0) bad.push(`⊘${count(edge.rejected)}`);
+    if (edge.timeouts > 0) bad.push(`◷${count(edge.timeouts)}`);
   }
   return [calm.join(" · "), bad.join(" ")];
 }

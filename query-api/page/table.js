@@ -1,20 +1,20 @@
 // The map as a table: the same edges, sortable, for eyes and for screen readers.
 
-import { milliseconds, number, percent, trouble } from "./words.js";
+import { count, milliseconds, number, percent, trouble } from "./words.js";
 
 const COLUMNS = [
   ["From", (edge, name) => name(edge.from), null],
   ["To", (edge, name) => name(edge.to), null],
   ["Calls/s", (edge) => edge.rate, number],
-  ["Calls", (edge) => edge.callCount, number],
+  ["Calls", (edge) => edge.callCount, count],
   ["Errors", (edge) => edge.errorRate, percent],
-  ["Retries", (edge) => edge.retryCount, number],
-  ["Rejected", (edge) => edge.rejected, number],
-  ["Timed out", (edge) => edge.timeouts, number],
+  ["Retries", (edge) => edge.retryCount, count],
+  ["Rejected", (edge) => edge.rejected, count],
+  ["Timed out", (edge) => edge.timeouts, count],
   ["p50", (edge) => edge.p50Latency, milliseconds],
   ["p95", (edge) => edge.p95Latency, milliseconds],
   ["p99", (edge) => edge.p99Latency, milliseconds],
-  ["Both sides", (edge) => edge.confidence, percent],
+  ["Both sides", (edge) => (edge.latencySide === "caller" ? null : edge.confidence), (share) => (share === null ? "–" : percent(share))],
 ];
 const ERRORS = 4;
 

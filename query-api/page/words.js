@@ -10,6 +10,9 @@ export function number(value) {
   return whole.format(value);
 }
 
+// Whole where it can be: sampling makes fractions of calls.
+export const count = (value) => (Number.isInteger(value) ? whole.format(value) : number(value));
+
 export const rate = (perSecond) => `${number(perSecond)}/s`;
 
 export function milliseconds(ms) {
@@ -30,12 +33,6 @@ export function percent(share) {
 export const trouble = (share) => (share >= 0.05 ? "many" : share >= 0.01 ? "some" : "");
 
 export const operationName = (name) =>
-  name === "unknown" ? "being named (unknown)" : name === "" ? "(no name)" : name;
-
-export const environmentName = (name) => (name === "" ? "(none)" : name);
+  name === "unknown" ? "unknown (being named)" : name;
 
 export const windowWords = { "10s": "10 seconds", "1m": "minute", "5m": "5 minutes", "15m": "15 minutes" };
-
-export function shortened(text, characters) {
-  return text.length <= characters ? text : `${text.slice(0, characters - 1)}…`;
-}

@@ -248,13 +248,15 @@ fn cut_starts(partitions: i32, next_offsets: &BTreeMap<i32, i64>) -> TopicPartit
     starts
 }
 
-/// A consumer that is told its partitions by hand and belongs to no group.
+/// A consumer that is told its partitions by hand. librdkafka asks for a group's name before it assigns anything,
+/// but nothing ever joins that group or commits to it.
 ///
 /// # Errors
 /// An option is refused.
 pub fn consumer(kafka: &KafkaOptions) -> anyhow::Result<BaseConsumer> {
     let mut config = kafka.client();
     config
+        .set("group.id", "weir-query-api")
         .set("isolation.level", "read_committed")
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
