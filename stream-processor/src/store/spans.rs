@@ -5,8 +5,7 @@ use super::block::{BatchId, Block, BlockWriter, Table};
 use super::content::{Content, Oddities, Record};
 use super::row_binary::RowBinary;
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span, TracesData, span, status};
-use prost::Message;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span, span, status};
 use schemas::migrations::RAW_RETENTION_DAYS;
 
 const DAY_S: i64 = 86_400;
@@ -200,7 +199,7 @@ fn status_text(code: i32) -> &'static str {
 
 impl Content for Spans {
     fn add(&mut self, record: Record<'_>) {
-        let Ok(traces) = TracesData::decode(record.value) else {
+        let Ok((traces, _mended)) = reader::decode_otlp_repaired(record.value) else {
             // The processor keeps such messages in flow_dead_letters.
             self.oddities.undecodable += 1;
             return;
@@ -226,6 +225,8 @@ impl Content for Spans {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use opentelemetry_proto::tonic::trace::v1::TracesData;
+    use prost::Message;
 
     const NOW_S: i64 = 1_800_000_000;
 
