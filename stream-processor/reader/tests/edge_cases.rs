@@ -1,5 +1,6 @@
 //! 49 small cases from zipkin's DependencyLinkerTest and the collector's service-graph connector (Apache-2.0),
 //! by how far their answers bind: see `portability_legend.json` beside them.
+#![allow(clippy::unwrap_used)] // a test stops where it is wrong
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Attributes into facts, by table: new names, old names, and names of other tracers.
+#![allow(clippy::unwrap_used, clippy::type_complexity)] // a test stops where it is wrong; tables are read once
 
 use std::cell::RefCell;
 

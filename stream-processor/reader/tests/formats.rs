@@ -1,4 +1,5 @@
 //! Every file format, told by content.
+#![allow(clippy::unwrap_used)] // a test stops where it is wrong
 
 mod support;
 

@@ -1,8 +1,8 @@
 //! What the accuracy tests share: where the data is, and the graph that a shard makes of documents.
-#![allow(dead_code)] // every test file uses a part
+#![allow(dead_code, clippy::unwrap_used)] // every test file uses a part; a test stops where it is wrong
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use opentelemetry_proto::tonic::trace::v1::TracesData;
 use reader::{FileReport, Read, Semconv};
@@ -25,12 +25,12 @@ pub fn data(file: &str) -> Option<PathBuf> {
 }
 
 /// A JSON file of the shared data.
-pub fn json(path: &PathBuf) -> Json {
+pub fn json(path: &Path) -> Json {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
 /// Documents of a trace file.
-pub fn documents(path: &PathBuf) -> (Vec<TracesData>, FileReport) {
+pub fn documents(path: &Path) -> (Vec<TracesData>, FileReport) {
     let mut documents = Vec::new();
     let report = reader::read_file(path, &mut |document| documents.push(document)).unwrap();
     (documents, report)
