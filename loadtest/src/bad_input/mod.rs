@@ -209,10 +209,7 @@ impl Attack {
             Ok(response) => {
                 let status = response.status().as_u16();
                 let body = response.bytes().await.unwrap_or_default();
-                (
-                    status,
-                    String::from_utf8_lossy(&body).chars().filter(|c| !c.is_control()).take(120).collect(),
-                )
+                (status, readable(&body))
             }
         };
         let proper = match expected {
@@ -220,5 +217,31 @@ impl Attack {
             Expected::Taken => matches!(status, 200 | 400),
         };
         Outcome { case, answer: format!("{status} {text}").trim().to_owned(), proper }
+    }
+}
+
+/// The sentence in an answer: JSON as it is, of a protobuf message its longest text.
+fn readable(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let longest = text.split(char::is_control).max_by_key(|piece| piece.len()).unwrap_or_default();
+    let mut characters = longest.chars();
+    // A text that is shorter than 127 bytes has its length before it, which may look like a character.
+    let has_length = characters.next().is_some_and(|first| first as usize == characters.as_str().len());
+    let sentence = if has_length { characters.as_str() } else { longest };
+    sentence.chars().take(120).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_shown_as_sentences() {
+        assert_eq!(
+            readable(b"\x08\x03\x12\x2cthe message ends in the middle of a field..."),
+            "the message ends in the middle of a field..."
+        );
+        assert_eq!(readable(br#"{"message":"no"}"#), r#"{"message":"no"}"#);
+        assert_eq!(readable(b""), "");
     }
 }

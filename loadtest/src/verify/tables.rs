@@ -69,25 +69,45 @@ impl<'a> Tables<'a> {
 
     pub async fn checks(&self) -> anyhow::Result<Vec<Check>> {
         let mut checks = vec![self.spans().await.context("otel_traces can't be read")?];
-        for (table, step_s) in [("edges_1s", 1), ("edges_1m", 60), ("edges_10m", 600), ("edges_1h", 3_600)] {
-            checks.push(self.edges(table, step_s).await.with_context(|| format!("{table} can't be read"))?);
-        }
-        for (table, step_s) in [("operations_1s", 1), ("operations_1m", 60)] {
-            checks.push(
-                self.operations(table, step_s).await.with_context(|| format!("{table} can't be read"))?,
-            );
+        let edges = self.edges("edges_1s", (self.from_s, self.to_s)).await?;
+        checks.push(compare("ClickHouse edges_1s", &self.truth.edges, &edges, EdgeKey::to_string));
+        let operations = self.operations("operations_1s", (self.from_s, self.to_s)).await?;
+        let place = "ClickHouse operations_1s";
+        checks.push(compare(place, &self.truth.operations, &operations, operation_name));
+        for (step, step_s) in [("1m", 60), ("10m", 600), ("1h", 3_600)] {
+            checks.push(self.coarse_edges(step, step_s).await?);
+            checks.push(self.coarse_operations(step, step_s).await?);
         }
         checks.push(self.summaries().await.context("traces can't be read")?);
         Ok(checks)
     }
 
-    /// Windows of `step_s` seconds that this run's spans end in.
-    fn windows(&self, step_s: i64) -> (i64, i64) {
-        (self.from_s / step_s * step_s, self.to_s)
+    /// Whole windows of `step_s` seconds around the run. Another run may have used their other seconds, so what
+    /// they must equal is the sum of the seconds in them: those of this run equal the truth.
+    fn whole_windows(&self, step_s: i64) -> (i64, i64) {
+        (self.from_s / step_s * step_s, (self.to_s + step_s - 1) / step_s * step_s)
     }
 
-    async fn edges(&self, table: &str, step_s: i64) -> anyhow::Result<Check> {
-        let (from_s, to_s) = self.windows(step_s);
+    async fn coarse_edges(&self, step: &str, step_s: i64) -> anyhow::Result<Check> {
+        let windows = self.whole_windows(step_s);
+        let (fine, coarse) =
+            (self.edges("edges_1s", windows).await?, self.edges(&format!("edges_{step}"), windows).await?);
+        Ok(compare(format!("ClickHouse edges_{step} against edges_1s"), &fine, &coarse, EdgeKey::to_string))
+    }
+
+    async fn coarse_operations(&self, step: &str, step_s: i64) -> anyhow::Result<Check> {
+        let windows = self.whole_windows(step_s);
+        let fine = self.operations("operations_1s", windows).await?;
+        let coarse = self.operations(&format!("operations_{step}"), windows).await?;
+        Ok(compare(
+            format!("ClickHouse operations_{step} against operations_1s"),
+            &fine,
+            &coarse,
+            operation_name,
+        ))
+    }
+
+    async fn edges(&self, table: &str, windows: (i64, i64)) -> anyhow::Result<BTreeMap<EdgeKey, EdgeCounts>> {
         let rows: Vec<EdgeRow> = self
             .client
             .query(&format!(
@@ -99,17 +119,20 @@ impl<'a> Tables<'a> {
                  GROUP BY environment, operation, client, client_namespace, client_kind, server, server_namespace, \
                  server_kind"
             ))
-            .bind(from_s)
-            .bind(to_s)
+            .bind(windows.0)
+            .bind(windows.1)
             .bind(&self.environments)
             .fetch_all()
-            .await?;
-        let found: BTreeMap<EdgeKey, EdgeCounts> = rows.into_iter().map(EdgeRow::split).collect();
-        Ok(compare(format!("ClickHouse {table}"), &self.truth.edges, &found, EdgeKey::to_string))
+            .await
+            .with_context(|| format!("{table} can't be read"))?;
+        Ok(rows.into_iter().map(EdgeRow::split).collect())
     }
 
-    async fn operations(&self, table: &str, step_s: i64) -> anyhow::Result<Check> {
-        let (from_s, to_s) = self.windows(step_s);
+    async fn operations(
+        &self,
+        table: &str,
+        windows: (i64, i64),
+    ) -> anyhow::Result<BTreeMap<OperationKey, OperationCounts>> {
         let rows: Vec<OperationRow> = self
             .client
             .query(&format!(
@@ -118,14 +141,13 @@ impl<'a> Tables<'a> {
                  WHERE window >= toDateTime(?, 'UTC') AND window < toDateTime(?, 'UTC') AND has(?, toString(environment)) \
                  GROUP BY environment, operation"
             ))
-            .bind(from_s)
-            .bind(to_s)
+            .bind(windows.0)
+            .bind(windows.1)
             .bind(&self.environments)
             .fetch_all()
-            .await?;
-        let found: BTreeMap<OperationKey, OperationCounts> =
-            rows.into_iter().map(OperationRow::split).collect();
-        Ok(compare(format!("ClickHouse {table}"), &self.truth.operations, &found, operation_name))
+            .await
+            .with_context(|| format!("{table} can't be read"))?;
+        Ok(rows.into_iter().map(OperationRow::split).collect())
     }
 
     /// Every trace has exactly its spans; a re-delivery may stand there twice.
