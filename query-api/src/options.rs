@@ -21,6 +21,9 @@ pub struct Options {
     /// served by this address itself always may.
     #[arg(long, env = "WEIR_ORIGIN", value_name = "URL", value_delimiter = ',')]
     pub origin: Vec<String>,
+    /// Text before every topic's name, where several installations share one Kafka.
+    #[arg(long, env = "WEIR_TOPIC_PREFIX", value_name = "TEXT", default_value = "")]
+    pub topic_prefix: String,
     /// Most memory for the last 15 minutes; above it they become fewer minutes.
     #[arg(long, env = "WEIR_LIVE_MEMORY_MIB", value_name = "MIB", default_value_t = 256)]
     pub live_memory_mib: u32,
@@ -43,11 +46,17 @@ impl Options {
             clickhouse,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             origin: Vec::new(),
+            topic_prefix: String::new(),
             live_memory_mib: 256,
             degraded_error_rate: 0.05,
             down_error_rate: 0.5,
             status_least_requests: 10,
         }
+    }
+
+    /// A topic's name in this installation.
+    pub(crate) fn topic(&self, name: &str) -> String {
+        format!("{}{name}", self.topic_prefix)
     }
 
     pub(crate) fn limits(&self) -> Limits {

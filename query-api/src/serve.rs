@@ -17,6 +17,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use process::{Health, Metrics};
+use schemas::topics::{FLOW_DELTAS, FLOW_EVENTS};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -57,7 +58,12 @@ pub async fn run(options: Options, health: Health, stop: CancellationToken) -> a
 
     let threads = [
         follow_deltas(&options, &app, &health)?,
-        live::events::follow(options.kafka.clone(), app.hub.clone(), stop.clone())?,
+        live::events::follow(
+            options.kafka.clone(),
+            options.topic(FLOW_EVENTS),
+            app.hub.clone(),
+            stop.clone(),
+        )?,
         tick(&app)?,
     ];
     let checks = tokio::spawn(check_clickhouse(app.stored.clone(), health.clone(), stop.clone()));
@@ -119,6 +125,7 @@ fn follow_deltas(
 ) -> anyhow::Result<std::thread::JoinHandle<()>> {
     let feed = Feed {
         kafka: options.kafka.clone(),
+        topic: options.topic(FLOW_DELTAS),
         stored: app.stored.clone(),
         live: app.live.clone(),
         limits: app.limits.clone(),

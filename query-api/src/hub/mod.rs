@@ -3,6 +3,8 @@
 mod diff;
 mod events;
 pub mod frame;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use events::Event;

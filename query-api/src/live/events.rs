@@ -8,7 +8,6 @@ use prost::Message as _;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Message, Offset, TopicPartitionList};
-use schemas::topics::FLOW_EVENTS;
 use schemas::v1::FlowEvent;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -22,10 +21,15 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// The system refuses a thread.
-pub fn follow(kafka: KafkaOptions, hub: Arc<Hub>, stop: CancellationToken) -> anyhow::Result<JoinHandle<()>> {
+pub fn follow(
+    kafka: KafkaOptions,
+    topic: String,
+    hub: Arc<Hub>,
+    stop: CancellationToken,
+) -> anyhow::Result<JoinHandle<()>> {
     let following = move || {
         while !stop.is_cancelled() {
-            if let Err(reason) = session(&kafka, &hub, &stop) {
+            if let Err(reason) = session(&kafka, &topic, &hub, &stop) {
                 tracing::warn!(reason = format!("{reason:#}"), "can't follow flow_events, starting over");
                 std::thread::sleep(AGAIN_AFTER);
             }
@@ -34,11 +38,11 @@ pub fn follow(kafka: KafkaOptions, hub: Arc<Hub>, stop: CancellationToken) -> an
     Ok(std::thread::Builder::new().name("flow_events".to_owned()).spawn(following)?)
 }
 
-fn session(kafka: &KafkaOptions, hub: &Hub, stop: &CancellationToken) -> anyhow::Result<()> {
+fn session(kafka: &KafkaOptions, topic: &str, hub: &Hub, stop: &CancellationToken) -> anyhow::Result<()> {
     let consumer = consumer(kafka)?;
     let mut ends = TopicPartitionList::new();
-    for partition in 0..partitions(&consumer, FLOW_EVENTS)? {
-        ends.add_partition_offset(FLOW_EVENTS, partition, Offset::End)?;
+    for partition in 0..partitions(&consumer, topic)? {
+        ends.add_partition_offset(topic, partition, Offset::End)?;
     }
     consumer.assign(&ends)?;
     while !stop.is_cancelled() {

@@ -13,7 +13,6 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
-use schemas::topics::FLOW_DELTAS;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -39,6 +38,8 @@ pub fn locked(live: &Mutex<Live>) -> std::sync::MutexGuard<'_, Live> {
 pub struct Feed {
     /// Brokers.
     pub kafka: KafkaOptions,
+    /// `flow_deltas` by its name in this installation.
+    pub topic: String,
     /// Where the cut comes from.
     pub stored: Stored,
     /// What to keep up to date.
@@ -85,11 +86,11 @@ impl Feed {
 
     fn session(&self, use_cut: bool) -> anyhow::Result<()> {
         let consumer = consumer(&self.kafka)?;
-        let partitions = partitions(&consumer, FLOW_DELTAS)?;
+        let partitions = partitions(&consumer, &self.topic)?;
         self.health.ready("kafka", false, "loading the last 15 minutes");
         let starts = match use_cut.then(|| self.cut(partitions)).flatten() {
             Some(cut) => {
-                let starts = cut_starts(partitions, &cut.next_offsets);
+                let starts = self.cut_starts(partitions, &cut.next_offsets);
                 locked(&self.live).replace(cut.live);
                 starts
             }
@@ -126,8 +127,8 @@ impl Feed {
         let mut ends = BTreeMap::new();
         for partition in 0..partitions {
             // The end is asked for first: what is appended in between must not fall between the two answers.
-            ends.insert(partition, consumer.fetch_watermarks(FLOW_DELTAS, partition, ASK)?.1);
-            wanted.add_partition_offset(FLOW_DELTAS, partition, Offset::Offset(i64::from(from_s) * 1_000))?;
+            ends.insert(partition, consumer.fetch_watermarks(&self.topic, partition, ASK)?.1);
+            wanted.add_partition_offset(&self.topic, partition, Offset::Offset(i64::from(from_s) * 1_000))?;
         }
         let found =
             consumer.offsets_for_times(wanted, ASK).context("asking for the offsets of 15 minutes ago")?;
@@ -138,10 +139,28 @@ impl Feed {
                 Offset::Offset(offset) => offset,
                 _ => ends[&element.partition()],
             };
-            starts.add_partition_offset(FLOW_DELTAS, element.partition(), Offset::Offset(offset))?;
+            starts.add_partition_offset(&self.topic, element.partition(), Offset::Offset(offset))?;
         }
         locked(&self.live).begin("kafka", from_s, u32::try_from(partitions)?);
         Ok(starts)
+    }
+
+    /// Partitions without progress have nothing in the store: they are read from their beginning.
+    fn cut_starts(&self, partitions: i32, next_offsets: &BTreeMap<i32, i64>) -> TopicPartitionList {
+        let mut starts = TopicPartitionList::new();
+        for partition in 0..partitions {
+            let offset =
+                next_offsets.get(&partition).map_or(Offset::Beginning, |offset| Offset::Offset(*offset));
+            // The only way to fail is an offset that isn't one, such as a negative number.
+            if starts.add_partition_offset(&self.topic, partition, offset).is_err() {
+                tracing::warn!(
+                    partition,
+                    ?offset,
+                    "no such offset: reading the partition from its beginning"
+                );
+            }
+        }
+        starts
     }
 }
 
@@ -169,7 +188,7 @@ impl Session<'_> {
 
     /// A quiet log and a lost broker look the same to `poll`.
     fn check_broker(&self) -> anyhow::Result<()> {
-        match self.consumer.fetch_metadata(Some(FLOW_DELTAS), Duration::from_secs(2)) {
+        match self.consumer.fetch_metadata(Some(&self.feed.topic), Duration::from_secs(2)) {
             Ok(_) => self.feed.report(),
             Err(error) => self.feed.health.ready("kafka", false, &format!("no broker answers: {error}")),
         }
@@ -233,19 +252,6 @@ impl Feed {
         live.forget(now_us);
         self.metrics.show(&live, now_us);
     }
-}
-
-/// Partitions without progress have nothing in the store: they are read from their beginning.
-fn cut_starts(partitions: i32, next_offsets: &BTreeMap<i32, i64>) -> TopicPartitionList {
-    let mut starts = TopicPartitionList::new();
-    for partition in 0..partitions {
-        let offset = next_offsets.get(&partition).map_or(Offset::Beginning, |offset| Offset::Offset(*offset));
-        // The only way to fail is an offset that isn't one, such as a negative number.
-        if starts.add_partition_offset(FLOW_DELTAS, partition, offset).is_err() {
-            tracing::warn!(partition, ?offset, "no such offset: reading the partition from its beginning");
-        }
-    }
-    starts
 }
 
 /// A consumer that is told its partitions by hand. librdkafka asks for a group's name before it assigns anything,
