@@ -7,7 +7,7 @@ use stitcher::span::{Facts, Failure, Kind, Messaging, Proxy, Status, Text};
 
 use crate::operation::{Baggage, operation};
 use crate::peer::peer;
-use crate::said::{Said, bounded};
+use crate::said::{Facts as Set, Said, bounded};
 use crate::sampling::weight_milli;
 use crate::semconv::Semconv;
 use crate::text::path_of;
@@ -16,7 +16,18 @@ use crate::value::Value;
 /// Name of the node that all temporary queues without a template share.
 const TEMPORARY: &str = "(temporary)";
 
+const MESSAGING: Set = Set::of(&[
+    SpanFact::MessagingSystem,
+    SpanFact::MessagingDestination,
+    SpanFact::MessagingTemplate,
+    SpanFact::MessagingTemporary,
+]);
+const FAILURE: Set = Set::of(&[SpanFact::ErrorType, SpanFact::ExceptionType, SpanFact::ResponseFlags]);
+const RPC: Set =
+    Set::of(&[SpanFact::RpcSystem, SpanFact::RpcService, SpanFact::RpcMethod, SpanFact::Component]);
+
 /// Texts that had to be made; facts borrow from them.
+#[derive(Default)]
 pub(crate) struct Made<'a> {
     baggage: Baggage<'a>,
     session_id: Option<String>,
@@ -25,6 +36,10 @@ pub(crate) struct Made<'a> {
 
 impl<'a> Made<'a> {
     pub(crate) fn new(semconv: &Semconv, said: &Said<'a>) -> Self {
+        const PEOPLE: Set = Set::of(&[SpanFact::Baggage, SpanFact::SessionId, SpanFact::UserId]);
+        if !said.says_any(PEOPLE) {
+            return Self::default();
+        }
         Self {
             baggage: Baggage::read(semconv, said.whole_text(SpanFact::Baggage)),
             session_id: said.value(SpanFact::SessionId).number_text(),
@@ -36,7 +51,10 @@ impl<'a> Made<'a> {
 /// The span's side of the call: the wire's, else a `span.kind` tag's.
 pub(crate) fn kind(semconv: &Semconv, said: &Said<'_>, wire: Kind) -> Kind {
     match wire {
-        Kind::Unspecified => semconv.kind(said.text(SpanFact::SpanKind)).unwrap_or_default(),
+        Kind::Unspecified => match said.text(SpanFact::SpanKind) {
+            "" => Kind::Unspecified,
+            name => semconv.kind(name).unwrap_or_default(),
+        },
         kind => kind,
     }
 }
@@ -93,9 +111,9 @@ pub(crate) fn facts<'s>(
         failure: failure(semconv, said, succeeded),
         streaming: said.is(Marker::Streaming),
         probe: (!user_agent.is_empty() && semconv.is_probe_agent(user_agent))
-            || semconv.is_probe_path(url_path)
-            || semconv.is_probe_path(http_route)
-            || semconv.is_probe_rpc(&rpc_method),
+            || (!url_path.is_empty() && semconv.is_probe_path(url_path))
+            || (!http_route.is_empty() && semconv.is_probe_path(http_route))
+            || (!rpc_method.is_empty() && semconv.is_probe_rpc(&rpc_method)),
         rpc_method,
         timer: said.is(Marker::Timer),
         calling_client: calling_client(semconv, said, kind, user_agent),
@@ -127,6 +145,9 @@ fn url_path<'a>(said: &Said<'a>) -> &'a str {
 
 /// `package.Service/Method`. Old conventions split it over two attributes; OpenTracing left it in the span's name.
 fn rpc_method<'a>(semconv: &Semconv, said: &Said<'a>, name: &'a str) -> Text<'a> {
+    if !said.says_any(RPC) {
+        return Cow::Borrowed("");
+    }
     let (service, method) = (said.text(SpanFact::RpcService), said.text(SpanFact::RpcMethod));
     if method.is_empty() {
         let named = [SpanFact::RpcSystem, SpanFact::Component]
@@ -147,9 +168,12 @@ fn http_status(said: &Said<'_>) -> Option<u16> {
 }
 
 fn grpc_status(semconv: &Semconv, said: &Said<'_>) -> Option<u8> {
-    match said.int(SpanFact::GrpcStatus) {
-        Some(code) => u8::try_from(code).ok(),
-        None => semconv.grpc_code(said.text(SpanFact::GrpcStatus)),
+    match said.value(SpanFact::GrpcStatus) {
+        Value::None => None,
+        value => match value.int() {
+            Some(code) => u8::try_from(code).ok(),
+            None => semconv.grpc_code(value.text()?),
+        },
     }
 }
 
@@ -159,6 +183,9 @@ fn resends(said: &Said<'_>) -> Option<u32> {
 }
 
 fn messaging<'s>(semconv: &'s Semconv, said: &Said<'s>) -> Option<Messaging<'s>> {
+    if !said.says_any(MESSAGING) {
+        return None;
+    }
     let (system, named) = (said.text(SpanFact::MessagingSystem), said.text(SpanFact::MessagingDestination));
     let template = said.text(SpanFact::MessagingTemplate);
     let temporary = said.value(SpanFact::MessagingTemporary).reads("true");
@@ -185,6 +212,9 @@ fn messaging<'s>(semconv: &'s Semconv, said: &Said<'s>) -> Option<Messaging<'s>>
 /// The first source that knows better than "something went wrong" decides. Exceptions of a span that succeeded
 /// all the same were handled inside it.
 fn failure(semconv: &Semconv, said: &Said<'_>, succeeded: bool) -> Option<Failure> {
+    if !said.exception && !said.says_any(FAILURE) {
+        return None;
+    }
     let error_type = said.whole_text(SpanFact::ErrorType);
     let exception = said.whole_text(SpanFact::ExceptionType);
     let flags = said.text(SpanFact::ResponseFlags);

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemas::semconv::{BaggageFact, SpanFact};
 use stitcher::span::{OperationSource, Text};
 
-use crate::said::{MAX_TEXT_BYTES, Said, bounded};
+use crate::said::{Facts, MAX_TEXT_BYTES, Said, bounded};
 use crate::semconv::Semconv;
 use crate::text::percent_decoded;
 
@@ -44,8 +44,19 @@ impl<'a> Baggage<'a> {
     }
 }
 
+const OPERATION: Facts = Facts::of(&[
+    SpanFact::Operation,
+    SpanFact::Baggage,
+    SpanFact::OperationHeader,
+    SpanFact::OperationVendor,
+    SpanFact::OperationWidget,
+]);
+
 /// The best explicit operation name of a span.
 pub(crate) fn operation<'a>(said: &Said<'a>, baggage: &Baggage<'a>) -> Option<(OperationSource, Text<'a>)> {
+    if !said.says_any(OPERATION) {
+        return None;
+    }
     let attribute = |fact: SpanFact| match said.value(fact).number_text() {
         Some(number) => Some(Cow::Owned(number)),
         None => Some(said.text(fact).trim()).filter(|text| !text.is_empty()).map(Cow::Borrowed),

@@ -53,10 +53,10 @@ pub fn read_otlp(
     each: &mut dyn FnMut(&Span<'_>),
 ) -> Result<Read, Undecodable> {
     check_frames(bytes)?;
-    let mut read = Read::default();
+    let (mut read, mut said) = (Read::default(), Said::new());
     for field in fields(bytes) {
         if let (1, Field::Bytes(resource_spans)) = field? {
-            read_resource_spans(semconv, resource_spans, &mut read, each)?;
+            read_resource_spans(semconv, &mut said, resource_spans, &mut read, each)?;
         }
     }
     Ok(read)
@@ -64,15 +64,8 @@ pub fn read_otlp(
 
 /// Gives the spans of a decoded message to `each`.
 pub fn spans_of(semconv: &Semconv, data: &TracesData, each: &mut dyn FnMut(&Span<'_>)) -> Read {
-    let mut read = Read::default();
-    let mut bytes = Vec::new();
-    for resource_spans in &data.resource_spans {
-        bytes.clear();
-        // Neither can fail: a vector has room, and what prost wrote has whole frames.
-        let _ = resource_spans.encode(&mut bytes);
-        let _ = read_resource_spans(semconv, &bytes, &mut read, each);
-    }
-    read
+    // What prost wrote has whole frames.
+    read_otlp(semconv, &data.encode_to_vec(), each).unwrap_or_default()
 }
 
 /// Walks the envelopes around spans, so that a cut-off message is refused before its first span is given on.
@@ -91,9 +84,10 @@ fn check_frames(traces_data: &[u8]) -> Result<(), Undecodable> {
     Ok(())
 }
 
-fn read_resource_spans(
+fn read_resource_spans<'a>(
     semconv: &Semconv,
-    resource_spans: &[u8],
+    said: &mut Said<'a>,
+    resource_spans: &'a [u8],
     read: &mut Read,
     each: &mut dyn FnMut(&Span<'_>),
 ) -> Result<(), Undecodable> {
@@ -104,14 +98,13 @@ fn read_resource_spans(
             broken = broken.or(emitter.read(semconv, resource).err());
         }
     }
-    let mut said = Said::new();
     for field in fields(resource_spans) {
         let (2, Field::Bytes(scope_spans)) = field? else { continue };
         for field in fields(scope_spans) {
             let (2, Field::Bytes(span)) = field? else { continue };
             match &broken {
                 Some(reason) => read.reject(reason.reason()),
-                None => read_span(semconv, &emitter, &mut said, span, read, each),
+                None => read_span(semconv, &emitter, said, span, read, each),
             }
         }
     }

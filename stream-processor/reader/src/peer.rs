@@ -5,12 +5,25 @@ use std::borrow::Cow;
 use schemas::semconv::SpanFact;
 use stitcher::span::{Kind, Peer, PeerKind};
 
-use crate::said::Said;
+use crate::said::{Facts, Said};
 use crate::semconv::Semconv;
 use crate::text::{authority_of, host_of, is_ip, with_port};
 
+const PEER: Facts = Facts::of(&[
+    SpanFact::PeerService,
+    SpanFact::FaasInvoked,
+    SpanFact::DbSystem,
+    SpanFact::RpcSystem,
+    SpanFact::ServerAddress,
+    SpanFact::UrlFull,
+    SpanFact::NetworkPeer,
+]);
+
 /// The peer, by the strongest statement there is.
 pub(crate) fn peer<'s>(semconv: &'s Semconv, said: &Said<'s>, kind: Kind) -> Option<Peer<'s>> {
+    if !said.says_any(PEER) {
+        return None;
+    }
     if let Some(explicit) = explicit(said) {
         return Some(explicit);
     }

@@ -15,6 +15,21 @@ pub const MAX_TEXT_BYTES: usize = 512;
 const FACTS: usize = SpanFact::ALL.len();
 const _: () = assert!(FACTS <= 64, "`Said::present` has 64 bits");
 
+/// A set of facts.
+#[derive(Clone, Copy)]
+pub(crate) struct Facts(u64);
+
+impl Facts {
+    pub(crate) const fn of(facts: &[SpanFact]) -> Self {
+        let (mut set, mut next) = (0, 0);
+        while next < facts.len() {
+            set |= 1 << facts[next] as u32;
+            next += 1;
+        }
+        Self(set)
+    }
+}
+
 /// What one span said. Reused from span to span: only `present` is cleared.
 pub(crate) struct Said<'a> {
     values: [Value<'a>; FACTS],
@@ -101,6 +116,12 @@ impl<'a> Said<'a> {
             self.exception_means = semconv.failure(text).or(self.exception_means);
         }
         Ok(())
+    }
+
+    /// Whether any of these facts was said: most spans say few, and composing nothing should cost nothing.
+    #[inline]
+    pub(crate) fn says_any(&self, facts: Facts) -> bool {
+        self.present & facts.0 != 0
     }
 
     #[inline]
