@@ -178,7 +178,8 @@ fn grpc_status(semconv: &Semconv, said: &Said<'_>) -> Option<u8> {
 }
 
 fn resends(said: &Said<'_>) -> Option<u32> {
-    let resends = said.int(SpanFact::Resends).or_else(|| Some(said.int(SpanFact::Attempts)? - 1))?;
+    let resends =
+        said.int(SpanFact::Resends).or_else(|| Some(said.int(SpanFact::Attempts)?.saturating_sub(1)))?;
     u32::try_from(resends).ok()
 }
 

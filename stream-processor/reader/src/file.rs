@@ -141,7 +141,7 @@ impl Reading<'_> {
         }
         match parse(head.trim_ascii()) {
             Ok(json) => {
-                self.line = head.iter().filter(|byte| **byte == b'\n').count().max(1) as u64;
+                self.line = 1 + head.trim_ascii_end().iter().filter(|byte| **byte == b'\n').count() as u64;
                 self.document(json);
                 self.lines(input)?;
             }

@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 use support::{Graph, data, ends};
 
 struct Case {
+    json: Json,
     id: String,
     portability: String,
     graph: Graph,
@@ -29,6 +30,7 @@ fn case(json: &Json) -> Case {
     let edges = json["expected_edges"].as_array().unwrap();
     let counts = |edge: &Json| (edge["callCount"].as_i64().unwrap(), edge["errorCount"].as_i64().unwrap());
     Case {
+        json: json.clone(),
         id: json["id"].as_str().unwrap().to_owned(),
         portability: json["portability"].as_str().unwrap().to_owned(),
         graph: Graph::of(&documents),
@@ -60,6 +62,26 @@ fn universal_and_portable_answers_hold() {
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
     assert!(checked == 0 || checked == 23, "{checked} cases"); // 0: the data isn't here
+}
+
+/// The connector's cases also say how long calls took on either side.
+#[test]
+fn sums_of_seconds_agree_with_the_connector() {
+    let mut checked = 0;
+    for case in cases().into_iter().filter(|case| ["U", "V"].contains(&case.portability.as_str())) {
+        for edge in case.json["expected_edges"].as_array().unwrap() {
+            let Some(caller_s) = edge["client_seconds_sum"].as_f64() else { continue };
+            let (client, server) = ends(edge);
+            let counts = case.graph.edge(&client, &server);
+            let got = (counts.caller_latency.sum_us, counts.callee_latency.sum_us);
+            let microseconds = |seconds: f64| (seconds * 1e6).round() as i64;
+            let expected =
+                (microseconds(caller_s), microseconds(edge["server_seconds_sum"].as_f64().unwrap()));
+            assert_eq!(got, expected, "{}", case.id);
+            checked += 1;
+        }
+    }
+    assert!(checked == 0 || checked == 4, "{checked} edges"); // 0: the data isn't here
 }
 
 /// Span ids shared between client and server are no OTLP: nothing may panic, and no edge may join services whose

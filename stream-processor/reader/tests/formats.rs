@@ -161,6 +161,30 @@ fn zipkin_spans_that_share_an_id_pair() {
 }
 
 #[test]
+fn a_bad_line_is_named_by_its_number() {
+    let bad = |text: &str| read_from("x", text.as_bytes(), &mut |_| {}).unwrap_err().to_string();
+    assert!(bad("\n\n{\"some\":\"thing\"}").contains("line 3:"));
+    assert!(bad("{\"some\":\"thing\"}\n").contains("line 1:"));
+}
+
+#[test]
+fn no_byte_of_a_document_can_make_it_panic() {
+    let zipkin = r#"[{"traceId":"a","id":"1","kind":"CLIENT","timestamp":9223372036854775807,"duration":-9223372036854775808,
+        "localEndpoint":{"serviceName":"web"},"remoteEndpoint":{"port":-1},"tags":{"a":"b"},"annotations":[{"timestamp":1}]}]"#;
+    for text in [OTLP, JAEGER, zipkin] {
+        for at in 0..text.len() {
+            for change in *b"\"0-9e.[]{}:,n\\\n\xff" {
+                let mut changed = text.as_bytes().to_vec();
+                changed[at] = change;
+                let _ = read_from("changed", changed.as_slice(), &mut |_| {});
+                changed.truncate(at);
+                let _ = read_from("cut", changed.as_slice(), &mut |_| {});
+            }
+        }
+    }
+}
+
+#[test]
 fn real_zipkin_and_jaeger_files_are_read_whole() {
     for (file, expected) in
         [("zipkin/messaging-kafka.json", 0), ("zipkin/skew.json", 4), ("crisp/test_cases/1.json", 0)]
