@@ -253,6 +253,7 @@ async fn deltas_are_in_every_tier_once_over_restarts() {
                     WHERE topic = 'flow_deltas' GROUP BY partition ORDER BY partition";
     assert_eq!(database.ask(progress).await, ["0\t3\t3", "1\t1\t1"]);
     database.drop().await;
+    topics.drop().await;
 }
 
 /// The newest journal entry of a lane.
@@ -319,6 +320,7 @@ async fn a_batch_that_was_begun_and_inserted_is_sent_again_without_counting_twic
         assert_eq!(newest_entry(&topics, lane)["done"], true);
     }
     database.drop().await;
+    topics.drop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -336,6 +338,7 @@ async fn summaries_and_graphs_are_replaced_by_later_revisions() {
     database.ask_until(graph, &["gateway\tauth\t3\t1"]).await;
     store.stop().await;
     database.drop().await;
+    topics.drop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -377,4 +380,21 @@ async fn raw_spans_are_mapped_as_the_exporter_maps_them() {
     database.ask_until(query, &[&expected.join("\t")]).await;
     store.stop().await;
     database.drop().await;
+    topics.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_database_than_the_journal_tells_of_is_refused() {
+    let (Some(first), Some(topics)) = (Database::new("first"), Topics::new("other").await) else { return };
+    let Some(other) = Database::new("other") else { return };
+    topics.send("flow_deltas", 0, &deltas(0, 1, now_s() - 30, 3, 1000)).await;
+    let store = Running::start(&first, &topics);
+    first.ask_until("SELECT sum(calls) FROM edges_1s", &["3"]).await;
+    store.stop().await;
+    let mut store = Running::start(&other, &topics);
+    let refusal = (&mut store.role).await.unwrap().unwrap_err().to_string();
+    assert!(refusal.contains("store_journal says") && refusal.contains("--accept-gap"), "{refusal}");
+    first.drop().await;
+    other.drop().await;
+    topics.drop().await;
 }

@@ -117,4 +117,5 @@ async fn a_store_that_is_killed_again_and_again_loses_and_doubles_nothing() {
     database.ask_until(query, &[&format!("{spans}\t{spans}")]).await;
     drop(store);
     database.drop().await;
+    topics.drop().await;
 }

@@ -5,6 +5,7 @@
 //! the blocks whose tokens it knows. Raw spans alone may stand twice: a span that Kafka holds twice is stored twice.
 
 mod attribute_text;
+mod batch;
 mod block;
 mod content;
 mod deltas;

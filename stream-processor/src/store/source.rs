@@ -72,6 +72,15 @@ impl Source {
         Ok(Watermarks { low, high })
     }
 
+    /// The offset behind everything that was handed over or skipped: transaction markers take offsets too.
+    pub fn position(&self, partition: i32) -> Option<i64> {
+        let positions = self.consumer.position().ok()?;
+        match positions.find_partition(&self.topic, partition)?.offset() {
+            Offset::Offset(position) => Some(position),
+            _ => None,
+        }
+    }
+
     /// Most errors of a consumer pass by themselves; librdkafka reconnects and asks again.
     fn judge(&self, error: &KafkaError) -> Result<(), Failure> {
         use RDKafkaErrorCode as Code;

@@ -1,7 +1,7 @@
 //! One lane at work: collect a batch, journal that it begins, insert it, journal that it is done.
 
-use super::block::{BatchId, Block, BlockWriter, Table};
-use super::content::{Content, Record};
+use super::batch::{Batch, progress_block};
+use super::block::BatchId;
 use super::failure::Failure;
 use super::insert::Inserter;
 use super::journal::{Entry, FORMAT, Journal, Range};
@@ -22,13 +22,6 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 const LAG_EVERY: Duration = Duration::from_secs(5);
 /// Records of a begun batch that don't come any more are gone.
 const REPEAT_WITHIN: Duration = Duration::from_secs(120);
-
-const STORE_PROGRESS: Table = Table {
-    name: "store_progress",
-    columns: "lane, batch, topic, partition, next_offset",
-    // Not partitioned.
-    partition_s: 1,
-};
 
 /// What all lanes share.
 pub struct Shared {
@@ -87,31 +80,6 @@ struct Worker<'a> {
     lag_asked: Instant,
 }
 
-/// Records read but not journaled yet.
-struct Batch {
-    content: Box<dyn Content>,
-    ranges: Vec<Range>,
-    bytes: usize,
-}
-
-impl Batch {
-    fn new(lane: &Lane, sequences: Sequences, ranges: Vec<Range>) -> Self {
-        Self { content: lane.source.content(sequences), ranges, bytes: 0 }
-    }
-
-    fn add(&mut self, record: Record<'_>) {
-        self.content.add(record);
-        self.bytes += record.value.len();
-        if let Some(range) = self.ranges.iter_mut().find(|range| range.partition == record.partition) {
-            range.next = record.offset + 1;
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.ranges.iter().all(|range| range.next == range.first)
-    }
-}
-
 impl<'a> Worker<'a> {
     /// Fences earlier owners, reads where the lane stands and finishes what was begun.
     fn start(shared: &'a Shared, lane: &'a Lane, runtime: &'a Handle) -> Result<Self, Failure> {
@@ -119,9 +87,10 @@ impl<'a> Worker<'a> {
         shared.metrics.lane_starts.get_or_create(&OfTopic { topic }).inc();
         let source = Source::open(&shared.options, topic)?;
         let (journal, newest) = Journal::open(&shared.options, lane.number, shared.journal_partitions)?;
+        let stored = stored_batch(shared, lane, runtime)?;
         let done = match newest {
-            Some(entry) => entry,
-            None => first_entry(shared, lane, runtime, &source)?,
+            Some(entry) => known_to(stored, entry, shared.options.accept_gap)?,
+            None => first_entry(lane, stored, &source)?,
         };
         let mut worker = Self { shared, lane, runtime, journal, source, done, lag_asked: Instant::now() };
         worker.check_log()?;
@@ -271,19 +240,36 @@ impl<'a> Worker<'a> {
         self.lag_asked = Instant::now();
         for range in ranges {
             let Ok(log) = self.source.watermarks(range.partition) else { continue };
+            let read = self.source.position(range.partition).unwrap_or(range.next).max(range.next);
             let labels = OfPartition { topic: self.lane.source.topic(), partition: range.partition };
-            self.shared.metrics.lag.get_or_create(&labels).set((log.high - range.next).max(0));
+            self.shared.metrics.lag.get_or_create(&labels).set((log.high - read).max(0));
         }
     }
 }
 
+/// The newest batch that ClickHouse has whole.
+fn stored_batch(shared: &Shared, lane: &Lane, runtime: &Handle) -> Result<u64, Failure> {
+    let query = "SELECT max(batch) FROM store_progress WHERE lane = {lane:UInt16}";
+    let batch = shared.inserter.client().query(query).param("lane", lane.number).fetch_one::<u64>();
+    runtime.block_on(batch).map_err(|error| Failure::Retry(format!("store_progress: {error}")))
+}
+
+/// A journal that is ahead of ClickHouse means other tables: going on would leave a hole nobody knows of.
+fn known_to(stored: u64, entry: Entry, accept_gap: bool) -> Result<Entry, Failure> {
+    let done = if entry.done { entry.batch } else { entry.batch.saturating_sub(1) };
+    if stored >= done || accept_gap {
+        return Ok(entry);
+    }
+    Err(Failure::Refused(format!(
+        "store_journal says that {done} batches of {} are stored, ClickHouse has {stored}: is this another database? \
+         --accept-gap goes on without what is missing",
+        entry.topic
+    )))
+}
+
 /// The lane has no journal: it begins where the log begins. Batches go on counting behind those that ClickHouse may
 /// know from an earlier life, and a new generation keeps their tokens apart.
-fn first_entry(shared: &Shared, lane: &Lane, runtime: &Handle, source: &Source) -> Result<Entry, Failure> {
-    let query = "SELECT max(batch) FROM store_progress WHERE lane = {lane:UInt16}";
-    let known = shared.inserter.client().query(query).param("lane", lane.number).fetch_one::<u64>();
-    let batch =
-        runtime.block_on(known).map_err(|error| Failure::Retry(format!("store_progress: {error}")))?;
+fn first_entry(lane: &Lane, batch: u64, source: &Source) -> Result<Entry, Failure> {
     if batch > 0 {
         tracing::warn!(
             lane = lane.number,
@@ -310,18 +296,4 @@ fn first_entry(shared: &Shared, lane: &Lane, runtime: &Handle, source: &Source) 
 
 fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
-/// Tells readers of ClickHouse how far the tables are. Sent last: whoever sees it sees the whole batch.
-fn progress_block(id: BatchId, lane: &Lane, ranges: &[Range]) -> Vec<Block> {
-    let mut writer = BlockWriter::new(STORE_PROGRESS);
-    for range in ranges {
-        let row = writer.row(0);
-        row.u16(id.lane);
-        row.u64(id.batch);
-        row.text(lane.source.topic());
-        row.u32(range.partition.unsigned_abs());
-        row.i64(range.next);
-    }
-    writer.finish(id)
 }

@@ -8,6 +8,8 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+const NAMES: [&str; 4] = ["flow_deltas", "flow_traces", "otlp_spans", "store_journal"];
+
 /// A name that no other run uses.
 pub fn unique(name: &str) -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
@@ -84,8 +86,7 @@ impl Topics {
         let kafka = KafkaOptions::plaintext(brokers);
         let prefix = format!("{}.", unique(name));
         let admin: AdminClient<DefaultClientContext> = kafka.client().create().unwrap();
-        let names = ["flow_deltas", "flow_traces", "otlp_spans", "store_journal"]
-            .map(|topic| format!("{prefix}{topic}"));
+        let names = NAMES.map(|topic| format!("{prefix}{topic}"));
         let topics = names.iter().map(|name| {
             let topic = NewTopic::new(name, 2, TopicReplication::Fixed(1));
             if name.ends_with("store_journal") { topic.set("cleanup.policy", "compact") } else { topic }
@@ -97,6 +98,13 @@ impl Topics {
         }
         let producer = kafka.client().create().unwrap();
         Some(Self { kafka, prefix, producer })
+    }
+
+    pub async fn drop(self) {
+        let admin: AdminClient<DefaultClientContext> = self.kafka.client().create().unwrap();
+        let names = NAMES.map(|topic| format!("{}{topic}", self.prefix));
+        let names = names.each_ref().map(String::as_str);
+        admin.delete_topics(&names, &AdminOptions::new()).await.unwrap();
     }
 
     pub async fn send(&self, topic: &str, partition: i32, value: &[u8]) {
