@@ -13,10 +13,10 @@ pub struct KafkaOptions {
     #[arg(long, env = "WEIR_KAFKA", value_name = "HOST:PORT[,…]", default_value = "127.0.0.1:9092")]
     pub kafka: String,
     /// How the connection is protected.
-    #[arg(long, env = "WEIR_KAFKA_SECURITY", value_enum, default_value_t = KafkaSecurity::Plaintext)]
+    #[arg(long, env = "WEIR_KAFKA_SECURITY", value_name = "PROTOCOL", value_enum, default_value_t = KafkaSecurity::Plaintext)]
     pub kafka_security: KafkaSecurity,
     /// How the user is proved.
-    #[arg(long, env = "WEIR_KAFKA_SASL_MECHANISM", value_enum, default_value_t = SaslMechanism::ScramSha512)]
+    #[arg(long, env = "WEIR_KAFKA_SASL_MECHANISM", value_name = "MECHANISM", value_enum, default_value_t = SaslMechanism::ScramSha512)]
     pub kafka_sasl_mechanism: SaslMechanism,
     /// User name for SASL.
     #[arg(long, env = "WEIR_KAFKA_USER", value_name = "NAME")]

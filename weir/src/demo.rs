@@ -31,11 +31,12 @@ const EXAMPLES: &str = "\
 Examples:
   weir demo                      a moving graph until Ctrl-C
   weir demo --for 60s --verify   a minute of traffic, then every count is compared with the truth
-  weir demo --seed 7 --rate 100  the same hundred flows a second on every run, in a fresh data folder";
+  weir demo --seed 7 --rate 100  a hundred flows a second, the same on every run;
+                                 each run with a seed wants a data folder of its own";
 
 /// Runs the command.
 pub async fn run(options: Options) -> anyhow::Result<()> {
-    if options.up.servers_only {
+    if options.up.machine.servers_only {
         bail!("a demo needs the roles: leave out --servers-only, or run `weir up --servers-only`");
     }
     let stop = stop_on_signal();

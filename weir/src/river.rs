@@ -55,7 +55,7 @@ impl River {
         let step = Step::start("applying ClickHouse migrations");
         roles::migrate(&self.servers.clickhouse).await?;
         step.done();
-        if self.options.servers_only {
+        if self.options.machine.servers_only {
             return Ok(());
         }
         let step = Step::start("starting ingest, processor, store and query-api");
@@ -112,9 +112,9 @@ impl River {
 
     /// Prints where everything is.
     pub fn announce(&self) {
-        let Options { ports, machine, servers_only, .. } = &self.options;
+        let Options { ports, machine, .. } = &self.options;
         println!();
-        if *servers_only {
+        if machine.servers_only {
             println!("  Kafka and ClickHouse are ready.");
         } else {
             println!("  Weir is ready.");
@@ -125,7 +125,10 @@ impl River {
                 "  send spans    OTLP/gRPC http://{}   OTLP/HTTP http://{}/v1/traces",
                 ports.grpc, ports.http
             );
-            println!("  health        http://{}/ready and /metrics, then ports +1 and +2", ports.admin(0));
+            let [ingest, processor, store] = [0, 1, 2].map(|nth| ports.admin(nth).port());
+            println!(
+                "  health        /ready and /metrics: ingest {ingest}, processor {processor}, store {store}"
+            );
         }
         println!("  Kafka         {}", self.servers.kafka.kafka);
         println!("  ClickHouse    {}", self.servers.clickhouse.clickhouse);

@@ -42,7 +42,7 @@ Examples:
   weir send --shift-to-now --rate 2000 a.json b.json    as if it were happening now
   zcat dump.gz | weir send - --to https://collector.example/v1/traces
 
-Formats, told by content: OTLP protobuf and JSON, Jaeger JSON, Zipkin v2 JSON; one document or one a line.
+Formats, told by content: OTLP protobuf and JSON, Jaeger JSON, Zipkin v2 JSON.
 An endpoint that is busy (429, 502, 503, 504) is asked again after the time it names.";
 
 /// Documents between the reading thread and the sender.

@@ -26,10 +26,11 @@ pub struct Options {
 
 const EXAMPLES: &str = "\
 Examples:
-  weir topics --kafka broker:9092 --partitions 64 --replication 3   create or check all topics
-  weir topics --kafka broker:9092 --check                           change nothing, exit 1 if something is wrong
+  weir topics --kafka broker:9092 --partitions 64 --replication 3
+  weir topics --kafka broker:9092 --check        change nothing, exit 1 on a fault
 
-A topic's partition count is fixed for its life: another count would send a trace's later spans to another partition.";
+A topic's partition count is fixed for its life: another count would send a
+trace's later spans to another partition.";
 
 /// Numbers that are chosen once for an installation.
 #[derive(clap::Args, Clone, Debug, Default)]

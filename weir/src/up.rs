@@ -33,22 +33,19 @@ pub struct Options {
     /// What the topics should be like.
     #[command(flatten)]
     pub topics: Wish,
-    /// Starts Kafka and ClickHouse with topics and tables and none of the roles, for working on those.
-    #[arg(long, env = "WEIR_SERVERS_ONLY")]
-    pub servers_only: bool,
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  weir up                                               everything on this machine, data in ./.weir
-  weir up --data-dir /tmp/a --kafka-port 19092 --clickhouse-port 18123 --grpc 127.0.0.1:14317 \\
-          --http 127.0.0.1:14318 --listen 127.0.0.1:18080 --admin-port 23133
-                                                        a second one beside it
-  weir up --kafka broker:9092 --clickhouse https://ch:8443 --clickhouse-user weir --clickhouse-password-file pw
-                                                        your own servers
+  weir up                                                   everything here, data in ./.weir
+  weir up --kafka broker:9092 --clickhouse http://ch:8123   the same with your own servers
+  weir up --data-dir /tmp/second --admin-port 23133 \\
+      --kafka-port 19092 --clickhouse-port 18123 --listen 127.0.0.1:18080 \\
+      --grpc 127.0.0.1:14317 --http 127.0.0.1:14318         a second one beside it
 
-Flags of the single roles can be set by their environment variables, see `weir processor --help` and the like.
-Ctrl-C drains and stops everything; a second Ctrl-C stops at once. The log goes to standard error (WEIR_LOG=info).";
+The other flags of the roles are set by their environment variables: see
+`weir ingest --help` and so on. Ctrl-C drains and stops everything, a second
+Ctrl-C stops at once. The log goes to standard error (WEIR_LOG=info for more).";
 
 /// Children and their folders.
 #[derive(clap::Args, Clone, Debug)]
@@ -69,6 +66,9 @@ pub struct Machine {
     /// Port of ClickHouse's native protocol, which nothing of Weir needs; closed unless given.
     #[arg(long, env = "WEIR_CLICKHOUSE_NATIVE_PORT", value_name = "PORT")]
     pub clickhouse_native_port: Option<u16>,
+    /// Starts Kafka and ClickHouse with topics and tables and none of the roles, for working on those.
+    #[arg(long, env = "WEIR_SERVERS_ONLY")]
+    pub servers_only: bool,
 }
 
 /// Addresses of the roles.
@@ -111,7 +111,7 @@ impl Options {
                 want("ClickHouse's native protocol", "--clickhouse-native-port", local(port));
             }
         }
-        if !self.servers_only {
+        if !self.machine.servers_only {
             want("OTLP over gRPC", "--grpc", self.ports.grpc);
             want("OTLP over HTTP", "--http", self.ports.http);
             want("the API", "--listen", self.ports.listen);

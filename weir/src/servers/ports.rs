@@ -84,6 +84,8 @@ fn listener_on(port: u16) -> Option<Process> {
         .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
         .find(|id| holds_any(*id, &sockets))
         .map(|id| Process { id, command: command_of(id) })
+        // A process that is ending has given back its command line before its sockets.
+        .filter(|process| !process.command.is_empty())
 }
 
 /// Inodes of the sockets that listen on `port` in a table of `/proc/net`.

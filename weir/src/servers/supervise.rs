@@ -1,11 +1,14 @@
 //! A child process that is kept alive: started, asked for its health, restarted when it dies, stopped on demand.
 
+mod child;
+
 use anyhow::{Context, bail};
+use child::{describe, die_with_parent, kill, terminate};
 use process::Health;
 use std::fs::File;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -204,58 +207,6 @@ fn died(why: String, worked_since: Option<Instant>) -> End {
 fn pause(failures: u32, longest: Duration) -> Duration {
     let doublings = failures.saturating_sub(1).min(10);
     (Duration::from_millis(500) * 2_u32.pow(doublings)).min(longest)
-}
-
-fn describe(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("ended with exit code {code}"),
-        (None, Some(signal)) => format!("killed by signal {signal}"),
-        (None, None) => "ended".to_owned(),
-    }
-}
-
-fn terminate(name: &str, child: &mut Child, within: Duration) {
-    signal(child, libc::SIGTERM);
-    let asked = Instant::now();
-    while asked.elapsed() < within {
-        if !matches!(child.try_wait(), Ok(None)) {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    tracing::warn!(server = name, "server did not stop in time; it is killed");
-    kill(child);
-}
-
-fn kill(child: &mut Child) {
-    // An error means that it has ended already, and then there is nothing to wait for either.
-    let _ = child.kill();
-    let _ = child.wait();
-}
-
-#[allow(unsafe_code)] // std can only kill; a clean stop needs SIGTERM
-fn signal(child: &Child, signal: libc::c_int) {
-    let Ok(id) = libc::pid_t::try_from(child.id()) else { return };
-    // SAFETY: kill has no preconditions. The id is ours: the child has not been waited for, so it can't be reused.
-    unsafe { libc::kill(id, signal) };
-}
-
-/// SIGKILL to the child when we end in whatever way: both servers recover from that, while one left alone would keep
-/// its ports and its files from the next start.
-#[allow(unsafe_code)] // only a call between fork and exec can arm the signal
-fn die_with_parent(command: &mut Command) {
-    let parent = std::process::id();
-    let arm = move || {
-        // SAFETY: prctl and getppid are async-signal-safe and take plain numbers.
-        let (armed, now) = unsafe { (libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL), libc::getppid()) };
-        // The parent may have died before the signal was armed.
-        if armed != 0 || u32::try_from(now) != Ok(parent) {
-            return Err(std::io::Error::from_raw_os_error(libc::ESRCH));
-        }
-        Ok(())
-    };
-    // SAFETY: the closure allocates nothing, takes no locks and calls only async-signal-safe functions.
-    unsafe { command.pre_exec(arm) };
 }
 
 fn last_lines(path: &Path) -> String {

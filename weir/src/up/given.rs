@@ -1,5 +1,7 @@
 //! The options of Kafka and ClickHouse clients where not naming a server means starting one.
 
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use process::{ClickHouseOptions, KafkaOptions};
 
@@ -17,10 +19,24 @@ fn optional(arg: Arg) -> Arg {
     arg.default_value("").hide_default_value(true).help(format!("{help} (yours, instead of starting one)"))
 }
 
+/// Flags about a server of the user's say nothing about one that we start: better refused than overlooked.
+fn refuse_orphans(matches: &ArgMatches, server: &str, flags: &Command) -> Result<(), clap::Error> {
+    let is_given =
+        |flag: &&Arg| matches.value_source(flag.get_id().as_str()) == Some(ValueSource::CommandLine);
+    let Some(orphan) = flags.get_arguments().find(is_given).and_then(Arg::get_long) else { return Ok(()) };
+    let sentence =
+        format!("--{orphan} is about a server of yours; name it with --{server}, or leave the flag out\n");
+    Err(clap::Error::raw(ErrorKind::MissingRequiredArgument, sentence))
+}
+
 impl FromArgMatches for GivenKafka {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let options = KafkaOptions::from_arg_matches(matches)?;
-        Ok(Self((!options.kafka.is_empty()).then_some(options)))
+        let given = !options.kafka.is_empty();
+        if !given {
+            refuse_orphans(matches, "kafka", &KafkaOptions::augment_args(Command::new("kafka")))?;
+        }
+        Ok(Self(given.then_some(options)))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -42,7 +58,15 @@ impl Args for GivenKafka {
 impl FromArgMatches for GivenClickHouse {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let options = ClickHouseOptions::from_arg_matches(matches)?;
-        Ok(Self((!options.clickhouse.is_empty()).then_some(options)))
+        let given = !options.clickhouse.is_empty();
+        if !given {
+            refuse_orphans(
+                matches,
+                "clickhouse",
+                &ClickHouseOptions::augment_args(Command::new("clickhouse")),
+            )?;
+        }
+        Ok(Self(given.then_some(options)))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {

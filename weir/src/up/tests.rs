@@ -42,3 +42,11 @@ fn the_ports_of_a_whole_river_are_eight_and_differ() {
     assert_eq!(ports.len(), 8);
     assert_eq!(options(&["--servers-only"]).wanted().len(), 2);
 }
+
+#[test]
+fn flags_about_a_server_that_is_not_named_are_refused() {
+    for (flag, server) in [("--kafka-user", "--kafka,"), ("--clickhouse-database", "--clickhouse,")] {
+        let Err(error) = Up::try_parse_from(["up", flag, "weir"]) else { panic!("{flag} was overlooked") };
+        assert!(error.to_string().contains(flag) && error.to_string().contains(server), "{error}");
+    }
+}
