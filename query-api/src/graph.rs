@@ -110,7 +110,7 @@ pub struct EdgeAnswer {
     pub error_rate: f64,
     /// Calls a second.
     pub rate: f64,
-    /// Share of the calls that were seen from both sides and on time.
+    /// Share of the calls that were seen from both sides.
     pub confidence: f64,
     #[serde(flatten)]
     pub latency: Latency,
