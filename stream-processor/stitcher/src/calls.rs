@@ -159,6 +159,10 @@ impl Finder<'_, '_> {
         if above == NONE {
             return self.incoming_at_top(i);
         }
+        if self.is_client_program(i) && !self.view.same_service(i as usize, above) {
+            // A page continues the trace of the server that rendered it, but nobody calls a browser.
+            return Incoming::Nobody;
+        }
         if !self.view.same_service(i as usize, above) {
             let inner = self.view.is_inner(above);
             let half = if inner { self.view.boundary[above as usize] } else { above };
@@ -174,10 +178,14 @@ impl Finder<'_, '_> {
         if self_call { Incoming::Span { caller: half, half } } else { Incoming::Nested }
     }
 
+    /// Browser, mobile app or command line, by its own resource.
+    fn is_client_program(&self, i: u32) -> bool {
+        self.view.owner[i as usize].as_ref().is_some_and(|owner| owner.node.kind == NodeKind::Client)
+    }
+
     fn incoming_at_top(&mut self, i: u32) -> Incoming {
         let record = &self.view.records[i as usize];
-        let is_client = self.node_of(i).is_some_and(|node| node.kind == NodeKind::Client);
-        let serves = record.answers() && !is_client && !record.marks.timer;
+        let serves = record.answers() && !self.is_client_program(i) && !record.marks.timer;
         if self.view.lost[i as usize] {
             return match (serves, self.settled) {
                 (true, true) => Incoming::Virtual(self.unknown("unknown")),

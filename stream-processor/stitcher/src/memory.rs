@@ -20,6 +20,8 @@ pub(crate) struct Memory {
     incomplete: VecDeque<TraceId>,
     tombs: HashMap<TraceId, Tomb, FxBuildHasher>,
     tomb_order: VecDeque<TraceId>,
+    /// When the newest trace closed whose fingerprints had to go before their time.
+    lost_us: Option<i64>,
 }
 
 /// A trace of which only the name and the fingerprints are left.
@@ -27,6 +29,8 @@ struct Tomb {
     environment: Name,
     operation: Name,
     prints: Vec<u32>,
+    /// When its trace closed.
+    since_us: i64,
 }
 
 impl Memory {
@@ -40,6 +44,7 @@ impl Memory {
             incomplete: VecDeque::new(),
             tombs: HashMap::default(),
             tomb_order: VecDeque::new(),
+            lost_us: None,
         }
     }
 
@@ -74,7 +79,13 @@ impl Memory {
         self.complete.pop_front().or_else(|| self.incomplete.pop_front())
     }
 
-    pub fn entomb(&mut self, id: TraceId, environment: Name, operation: Name, prints: Vec<u32>) {
+    pub fn entomb(
+        &mut self,
+        id: TraceId,
+        since_us: i64,
+        (environment, operation): (Name, Name),
+        prints: Vec<u32>,
+    ) {
         self.prints += prints.len();
         match self.tombs.get_mut(&id) {
             Some(tomb) => {
@@ -82,13 +93,16 @@ impl Memory {
                 tomb.prints.sort_unstable();
             }
             None => {
-                self.tombs.insert(id, Tomb { environment, operation, prints });
+                self.tombs.insert(id, Tomb { environment, operation, prints, since_us });
                 self.tomb_order.push_back(id);
             }
         }
         while self.prints > self.most_prints {
             match self.tomb_order.front().copied() {
-                Some(oldest) => self.bury(oldest),
+                Some(oldest) => {
+                    self.lost_us = self.tombs.get(&oldest).map(|tomb| tomb.since_us);
+                    self.bury(oldest);
+                }
                 None => return,
             }
         }
@@ -106,6 +120,11 @@ impl Memory {
     pub fn has_print(&self, id: TraceId, span_id: u64, kind: Kind) -> bool {
         let tomb = self.tombs.get(&id);
         tomb.is_some_and(|tomb| tomb.prints.binary_search(&fingerprint(span_id, kind)).is_ok())
+    }
+
+    /// Duplicates of traces that closed since then are recognised; `None`: of all that are remembered at all.
+    pub fn complete_since(&self) -> Option<i64> {
+        self.lost_us
     }
 
     /// Environment and operation of a trace whose spans are forgotten.

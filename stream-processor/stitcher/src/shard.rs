@@ -229,6 +229,12 @@ impl Shard {
         self.memory.spans()
     }
 
+    /// How long after a trace's close its duplicates are certainly recognised, µs.
+    pub fn duplicate_reach_us(&self) -> i64 {
+        let full = self.settings.waits.remember_us;
+        self.memory.complete_since().map_or(full, |since_us| (self.clock_us - since_us).clamp(0, full))
+    }
+
     /// Log time, µs since the epoch; 0 before the first record.
     pub fn clock_us(&self) -> i64 {
         self.clock_us

@@ -130,6 +130,17 @@ fn forgotten_traces_still_know_their_spans_and_their_name() {
 }
 
 #[test]
+fn the_reach_of_duplicate_detection_shrinks_when_fingerprints_must_go() {
+    let limits = Limits { remembered_spans: 0, fingerprints: 1, ..Limits::default() };
+    let mut log = Log::new(Settings { limits, ..Settings::default() });
+    assert_eq!(log.shard.duplicate_reach_us(), 900_000_000);
+    log.at(0.0, "1 - S gw 0..10 trace=1").at(10.0, "1 - S gw 0..10 trace=2").silence_until(20.0);
+    assert_eq!(log.shard.duplicate_reach_us(), 14_000_000, "the first trace, closed at 6 s, had to go");
+    let again = log.at(21.0, "1 - S gw 0..10 trace=2").shard.commit();
+    assert_eq!(again.counters["duplicate_exact"], 1, "the second is still known");
+}
+
+#[test]
 fn everything_is_forgotten_in_the_end() {
     let waits = Waits { remember_us: 60_000_000, ..Waits::default() };
     let mut log = Log::new(Settings { waits, ..Settings::default() });

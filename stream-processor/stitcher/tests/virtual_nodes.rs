@@ -39,6 +39,11 @@ fn a_server_without_a_caller_was_called_by_whom_it_names() {
             "1 - C console 0..100 browser\n 2 1 S gw 10..90",
             &["client:console>gw 1"],
         ),
+        (
+            "nor does the server that rendered its page call it",
+            "1 - S gw 0..100\n 2 1 I console 110..150 browser\n 3 2 C console 120..140 browser\n 4 3 S gw 121..139",
+            &["client:console>gw 1", "user>gw 1"],
+        ),
     ]);
 }
 

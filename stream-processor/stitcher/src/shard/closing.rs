@@ -21,9 +21,9 @@ impl Shard {
     pub(super) fn forget_oldest(&mut self) {
         while let Some(id) = self.memory.over_limit() {
             let Some(trace) = self.forget(id) else { continue };
-            let (environment, operation) =
-                trace.emitted.under.clone().unwrap_or_else(|| self.names.nothing());
-            self.memory.entomb(id, environment, operation, trace.fingerprints());
+            let under = trace.emitted.under.clone().unwrap_or_else(|| self.names.nothing());
+            let Life::Closed { since_us, .. } = trace.life else { continue };
+            self.memory.entomb(id, since_us, under, trace.fingerprints());
             self.timers.insert((self.clock_us + self.settings.waits.remember_us, id));
         }
     }
