@@ -47,6 +47,8 @@ pub struct Table {
     pub named_rpc: RpcSystems,
     /// Spellings of span kinds.
     pub span_kinds: BTreeMap<SpanKind, Vec<String>>,
+    /// CLIENT spans that are no calls.
+    pub steps: Steps,
     /// gRPC status names.
     pub grpc: Grpc,
 }
@@ -184,6 +186,14 @@ pub struct ResponseFlags {
 pub struct RpcSystems {
     /// Values of `rpc.system.name`.
     pub systems: Vec<String>,
+}
+
+/// `[steps]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Steps {
+    /// Their names.
+    pub span_names: Vec<String>,
 }
 
 /// `[grpc]`.

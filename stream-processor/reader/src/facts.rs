@@ -49,14 +49,13 @@ impl<'a> Made<'a> {
 }
 
 /// The span's side of the call: the wire's, else a `span.kind` tag's.
-pub(crate) fn kind(semconv: &Semconv, said: &Said<'_>, wire: Kind) -> Kind {
-    match wire {
-        Kind::Unspecified => match said.text(SpanFact::SpanKind) {
-            "" => Kind::Unspecified,
-            name => semconv.kind(name).unwrap_or_default(),
-        },
-        kind => kind,
-    }
+pub(crate) fn kind(semconv: &Semconv, said: &Said<'_>, wire: Kind, name: &str) -> Kind {
+    let kind = match (wire, said.text(SpanFact::SpanKind)) {
+        (Kind::Unspecified, "") => Kind::Unspecified,
+        (Kind::Unspecified, tag) => semconv.kind(tag).unwrap_or_default(),
+        (wire, _) => wire,
+    };
+    if kind == Kind::Client && semconv.is_step(name) { Kind::Internal } else { kind }
 }
 
 /// The status the span's own code set: the wire's, else `otel.status_code`, else an `error` tag.

@@ -151,7 +151,7 @@ fn read_span<'a>(
         *read.repaired.entry("invalid_utf8").or_default() += 1;
     }
     let made = Made::new(semconv, said);
-    let (kind, status) = (facts::kind(semconv, said, body.kind), facts::status(said, body.status));
+    let (kind, status) = (facts::kind(semconv, said, body.kind, name), facts::status(said, body.status));
     read.spans += 1;
     each(&Span {
         trace_id,

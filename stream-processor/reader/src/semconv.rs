@@ -27,6 +27,7 @@ pub struct Semconv {
     kinds: HashMap<String, Kind, FxBuildHasher>,
     grpc_codes: HashMap<String, u8, FxBuildHasher>,
     probe_paths: HashSet<String, FxBuildHasher>,
+    steps: HashSet<String, FxBuildHasher>,
     table: Table,
 }
 
@@ -100,6 +101,7 @@ impl Semconv {
                 .map(|(code, name)| (grpc_spelling(name), code))
                 .collect(),
             probe_paths: table.probe.paths.iter().cloned().collect(),
+            steps: table.steps.span_names.iter().cloned().collect(),
             table,
         }
     }
@@ -151,6 +153,11 @@ impl Semconv {
 
     pub(crate) fn grpc_code(&self, name: &str) -> Option<u8> {
         self.grpc_codes.get(&grpc_spelling(name)).copied()
+    }
+
+    /// Whether a CLIENT span of this name is a step of another call.
+    pub(crate) fn is_step(&self, span_name: &str) -> bool {
+        self.steps.contains(span_name)
     }
 
     pub(crate) fn is_probe_agent(&self, user_agent: &str) -> bool {

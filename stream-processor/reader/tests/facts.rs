@@ -213,6 +213,13 @@ fn outcomes_come_from_status_or_tags() {
 }
 
 #[test]
+fn a_step_of_a_call_is_no_call() {
+    let kind = |kind, name: &str| with(kind, &[], |span| span.name = name.to_owned(), |span| span.kind);
+    assert_eq!((kind(CLIENT, "dns.lookup"), kind(CLIENT, "GET")), (Kind::Internal, Kind::Client));
+    assert_eq!(kind(SERVER, "dns.lookup"), Kind::Server);
+}
+
+#[test]
 fn failures_are_told_apart() {
     let thrown = |name: &str| {
         let event =
@@ -300,6 +307,9 @@ fn messages_in_every_convention() {
         "messaging.destination.anonymous=true",
     ];
     assert_eq!(read(CONSUMER, &said), is("rabbitmq", "(temporary)", None, None));
+    let said =
+        ["messaging.system=rabbitmq", "messaging.destination=", "messaging.rabbitmq.routing_key=orders"];
+    assert_eq!(read(PRODUCER, &said), is("rabbitmq", "orders", None, None));
     assert_eq!(read(CLIENT, &["http.method=GET"]), None);
 }
 
