@@ -4,7 +4,7 @@
 
 mod processor_river;
 
-use processor_river::spans::traces;
+use processor_river::spans::{first_half, second_half, traces};
 use processor_river::{River, wait};
 use std::process::{Child, Command, Stdio};
 use stream_processor::processor::{FirstBoot, Options};
@@ -17,14 +17,19 @@ fn gateway_to_auth(river: &River) -> i64 {
 struct Process(Child);
 
 impl Process {
-    fn start(river: &River) -> Self {
+    fn start(river: &River, more: &[&str]) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_stream-processor"))
             .args(["--role", "processor", "--kafka", &river.brokers, "--topic-prefix", &river.prefix])
-            .args(["--group", &river.options().group, "--group-instance-id", "processor-0"])
-            .args(["--admin", "127.0.0.1:0"])
+            .args(["--group", &river.options().group, "--admin", "127.0.0.1:0"])
+            .args(more)
             .stderr(Stdio::null())
             .spawn();
         Self(child.unwrap())
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([name, &self.0.id().to_string()]).status().unwrap();
+        assert!(sent.success());
     }
 
     /// SIGKILL.
@@ -65,7 +70,8 @@ async fn a_killed_processor_leaves_nothing_half_done() {
     let Some(river) = River::new("kill", 2).await else { return };
     let mut sent = 0;
     for round in 1..=3 {
-        let processor = Process::start(&river);
+        // A member with a name gets its partitions back at once.
+        let processor = Process::start(&river, &["--group-instance-id", "processor-0"]);
         river.send_keyed(&traces(round * 2, 100));
         sent += 100;
         wait("the calls of every round", || gateway_to_auth(&river) == sent).await;
@@ -74,8 +80,30 @@ async fn a_killed_processor_leaves_nothing_half_done() {
         sent += 100;
         processor.kill();
     }
-    let _last = Process::start(&river);
+    let _last = Process::start(&river, &["--group-instance-id", "processor-0"]);
     wait("all calls", || gateway_to_auth(&river) == sent).await;
+    river.assert_no_holes();
+    river.drop_topics().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_processor_that_lost_its_partitions_for_a_while_goes_on_with_its_open_traces() {
+    let Some(river) = River::new("paused", 2).await else { return };
+    let processor = Process::start(&river, &[]);
+    let sent = traces(1, 50);
+    river.send_each(&sent, first_half);
+    let from_user = || river.calls().get(&("user".to_owned(), "gateway".to_owned())) == Some(&50);
+    wait("the first halves are read", from_user).await;
+
+    // A machine that sleeps: the group has given its partitions up when it wakes.
+    processor.signal("-STOP");
+    wait("the group has no member", || river.members() == 0).await;
+    processor.signal("-CONT");
+    river.send_each(&sent, second_half);
+    // Should it take so long that a flow closes without its second half, that one comes as a late correction.
+    let whole = || river.traces().iter().filter(|flow| flow.complete && flow.spans == 3).count();
+    wait("50 whole summaries", || whole() == 50).await;
+    assert_eq!(gateway_to_auth(&river), 50);
     river.assert_no_holes();
     river.drop_topics().await;
 }
@@ -91,8 +119,11 @@ async fn two_processors_share_the_partitions_and_one_takes_over_from_the_other()
     let second = river.start(river.options());
     second.wait_live(1).await;
     first.wait_live(1).await;
+    let third = river.start(river.options());
+    third.wait_live(0).await;
     river.send_packed(&traces(2, 50));
     wait("100 calls", || gateway_to_auth(&river) == 100).await;
+    third.stop().await.unwrap();
 
     first.stop().await.unwrap();
     second.wait_live(2).await;

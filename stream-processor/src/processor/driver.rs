@@ -1,19 +1,17 @@
 //! One shard's thread: poll ▶ apply ▶ commit. It owns the shard, its consumer and its producer; nothing is locked.
 
-use super::deltas::Stamp;
-use super::encode::records;
+use super::Room;
 use super::failure::Failure;
 use super::input::{Input, Polled, log_time_at, now_us};
-use super::intake::{Applied, Intake, Origin};
+use super::intake::Origin;
 use super::membership::Progress;
 use super::metrics::ShardMetrics;
 use super::recovery::{Resume, last_commit};
-use super::transactor::{Records, Setting, Transactor};
-use super::{Room, options};
+use super::transactor::{Setting, Transactor};
+use super::work::{Standing, Work};
 use rdkafka::message::{BorrowedMessage, Message, Timestamp};
 use std::thread;
 use std::time::{Duration, Instant};
-use stitcher::Commit;
 use tokio_util::sync::CancellationToken;
 
 /// A commit with output.
@@ -32,31 +30,38 @@ const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_LAST: Duration = Duration::from_secs(10);
 
 /// Runs a partition's shard until `stop`. Kafka being away is waited for; what can't be waited for is returned.
+/// `work` is the shard as an earlier run left it, if there was one, and is left behind in turn.
 pub fn run(
     room: &Room,
     partition: i32,
     progress: &Progress,
     stop: &CancellationToken,
+    work: &mut Option<Work>,
 ) -> Result<(), Failure> {
     let metrics = room.metrics.shard(partition);
     let mut pause = RETRY_FIRST;
     while !stop.is_cancelled() {
         let started = Instant::now();
-        let ended = Driver::start(room, partition, progress, &metrics, stop).and_then(Driver::drive);
+        let clients = Clients::start(room, partition, stop);
+        let ended = clients.and_then(|clients| clients.drive(progress, &metrics, work));
+        progress.is_live(false);
         match ended {
             Err(Failure::Retry(why)) if !stop.is_cancelled() => {
-                progress.is_live(false);
                 tracing::warn!(partition, "the shard starts again: {why}");
                 pause =
                     if started.elapsed() > RETRY_LAST { RETRY_FIRST } else { (pause * 2).min(RETRY_LAST) };
                 sleep(pause, stop);
             }
+            // Whoever starts next finds out by the journal what became of the last commit.
+            Err(Failure::Retry(why)) => {
+                tracing::warn!(partition, "the shard has stopped while Kafka was away: {why}");
+                return Ok(());
+            }
             Err(Failure::Fenced(why)) => {
                 metrics.was_fenced();
                 return Err(Failure::Fenced(why));
             }
-            Err(Failure::Retry(_)) | Ok(()) => return Ok(()),
-            Err(refused) => return Err(refused),
+            ended => return ended,
         }
     }
     Ok(())
@@ -69,66 +74,92 @@ fn sleep(time: Duration, stop: &CancellationToken) {
     }
 }
 
-struct Driver<'a> {
+/// A shard's way in and out. After a failure they are dropped and started anew; the shard itself stays.
+struct Clients<'a> {
     room: &'a Room,
     partition: i32,
-    progress: &'a Progress,
-    metrics: &'a ShardMetrics,
     stop: &'a CancellationToken,
     input: Input,
-    intake: Intake,
     transactor: Transactor,
-    config_hash: u64,
-    /// The last commit.
-    seq: u64,
-    /// Log time never goes back, not even over a restart.
-    clock_us: i64,
+}
+
+impl<'a> Clients<'a> {
+    /// The predecessor is fenced first; only then is anything read.
+    fn start(room: &'a Room, partition: i32, stop: &'a CancellationToken) -> Result<Self, Failure> {
+        let id = format!("weir.{}.{partition}", room.topics.spans);
+        let setting = Setting { config: room.options.producer(&id), topics: room.topics.clone(), partition };
+        let transactor = Transactor::start(setting, stop)?;
+        let input = Input::open(&room.options.reader(), &room.topics.spans, partition)?;
+        Ok(Self { room, partition, stop, input, transactor })
+    }
+
+    fn drive(
+        mut self,
+        progress: &Progress,
+        metrics: &ShardMetrics,
+        work: &mut Option<Work>,
+    ) -> Result<(), Failure> {
+        let (work, gap) = self.catch_up(work)?;
+        self.input.read_from(work.next_offset)?;
+        metrics.recovers(gap);
+        progress.committed(work.committed_offset().unwrap_or(work.next_offset));
+        progress.is_live(true);
+        tracing::info!(
+            partition = self.partition,
+            seq = work.seq(),
+            offset = work.next_offset,
+            "the shard is live"
+        );
+        let now = Instant::now();
+        Driver { clients: self, progress, metrics, work, committed: now, asked_end: None }.drive()
+    }
+
+    /// The shard in memory, if the journal allows it to go on, else one that begins where the journal ends. Also
+    /// how many offsets had to be given up.
+    fn catch_up<'w>(&self, kept: &'w mut Option<Work>) -> Result<(&'w mut Work, i64), Failure> {
+        let options = &self.room.options;
+        let last = last_commit(&options.reader(), &self.room.topics.journal, self.partition)?;
+        let log = self.input.watermarks()?;
+        let mut gap = 0;
+        let work = match kept.take() {
+            Some(work) if work.standing(last.as_ref(), log) != Standing::Outdated => work,
+            outdated => {
+                if outdated.is_some() {
+                    tracing::warn!(
+                        self.partition,
+                        "another process committed meanwhile, open traces are cut"
+                    );
+                }
+                let resume = Resume::decide(last.as_ref(), log, options.first_boot_from, options.accept_gap)?;
+                gap = resume.gap;
+                Work::begin(&resume, last.clone(), options.settings(self.partition))
+            }
+        };
+        let work = kept.insert(work);
+        match work.standing(last.as_ref(), log) {
+            Standing::Unsent => {
+                self.transactor.commit(work.pend())?;
+                work.committed();
+            }
+            Standing::Committed => drop(work.committed()),
+            Standing::Current | Standing::Outdated => {}
+        }
+        Ok((work, gap))
+    }
+}
+
+struct Driver<'a> {
+    clients: Clients<'a>,
+    progress: &'a Progress,
+    metrics: &'a ShardMetrics,
+    work: &'a mut Work,
     committed: Instant,
     asked_end: Option<Instant>,
 }
 
-impl<'a> Driver<'a> {
-    /// Fences the predecessor first; only then is anything read.
-    fn start(
-        room: &'a Room,
-        partition: i32,
-        progress: &'a Progress,
-        metrics: &'a ShardMetrics,
-        stop: &'a CancellationToken,
-    ) -> Result<Self, Failure> {
-        let transactor = transactor(room, partition, stop)?;
-        let reader = room.options.reader();
-        let last = last_commit(&reader, &room.topics.journal, partition)?;
-        let mut input = Input::open(&reader, &room.topics.spans, partition)?;
-        let log = input.watermarks()?;
-        let resume =
-            Resume::decide(last.as_ref(), log, room.options.first_boot_from, room.options.accept_gap)?;
-        let settings = room.options.settings(partition);
-        let config_hash = options::config_hash(&settings);
-        input.read_from(resume.next_offset)?;
-        metrics.recovers(resume.gap);
-        progress.committed(resume.next_offset);
-        tracing::info!(partition, seq = resume.seq, offset = resume.next_offset, "the shard is live");
-        progress.is_live(true);
-        Ok(Self {
-            room,
-            partition,
-            progress,
-            metrics,
-            stop,
-            input,
-            intake: Intake::new(resume.shard(settings)),
-            transactor,
-            config_hash,
-            seq: resume.seq,
-            clock_us: resume.clock_us,
-            committed: Instant::now(),
-            asked_end: None,
-        })
-    }
-
+impl Driver<'_> {
     fn drive(mut self) -> Result<(), Failure> {
-        while !self.stop.is_cancelled() {
+        while !self.clients.stop.is_cancelled() {
             self.step()?;
             self.ask_end();
             if self.is_commit_due() {
@@ -136,131 +167,77 @@ impl<'a> Driver<'a> {
             }
         }
         // What is applied counts; open traces stay open.
-        if self.intake.has_output() || self.input.next() > self.progress.next_offset() {
+        if self.work.is_unfinished() {
             self.commit()?;
         }
-        tracing::info!(self.partition, self.seq, offset = self.input.next(), "the shard has stopped");
+        let (partition, seq) = (self.clients.partition, self.work.seq());
+        tracing::info!(partition, seq, offset = self.work.next_offset, "the shard has stopped");
         Ok(())
     }
 
     fn step(&mut self) -> Result<(), Failure> {
-        let offset = match self.input.poll(WAIT)? {
-            Polled::Nothing => return Ok(()),
+        let Clients { room, input, .. } = &mut self.clients;
+        let offset = match input.poll(WAIT)? {
+            Polled::Nothing => None,
             Polled::Record(message) => {
-                let origin = origin(&message, &self.room.topics.spans)?;
+                let origin = origin(&message, &room.topics.spans)?;
                 self.progress.applies(origin.offset);
-                self.intake.apply(&self.room.semconv, origin, message.payload().unwrap_or_default());
-                origin.offset
+                self.work.intake.apply(&room.semconv, origin, message.payload().unwrap_or_default());
+                Some(origin.offset)
             }
         };
-        self.input.passed(offset);
+        if let Some(offset) = offset {
+            input.passed(offset);
+        }
+        self.work.next_offset = input.next();
         Ok(())
     }
 
     /// At the end of the log time moves on by asking: when the leader says that nothing is unread, the moment of
     /// the question counts. Behind the end the answer is only the lag.
     fn ask_end(&mut self) {
-        let every = if self.input.at_end() && self.intake.open_spans() > 0 {
-            ASK_END_EVERY
-        } else {
-            ASK_END_IDLE_EVERY
-        };
+        let input = &self.clients.input;
+        let waits = input.at_end() && self.work.intake.open_spans() > 0;
+        let every = if waits { ASK_END_EVERY } else { ASK_END_IDLE_EVERY };
         if self.asked_end.is_some_and(|asked| asked.elapsed() < every) {
             return;
         }
         self.asked_end = Some(Instant::now());
         let asked_us = now_us();
-        match self.input.watermarks() {
+        match input.watermarks() {
             Ok(log) => {
-                self.metrics.behind((log.high - self.input.next()).max(0));
-                if self.input.at_end() && log.high == self.input.next() {
-                    self.intake.end_of_log(log_time_at(asked_us));
+                self.metrics.behind((log.high - input.next()).max(0));
+                if input.at_end() && log.high == input.next() {
+                    self.work.intake.end_of_log(log_time_at(asked_us));
                 }
             }
             // Kafka is away: time stands still with it.
-            Err(why) => tracing::debug!(self.partition, "{why}"),
+            Err(why) => tracing::debug!(partition = self.clients.partition, "{why}"),
         }
     }
 
     fn is_commit_due(&self) -> bool {
         let since = self.committed.elapsed();
-        since >= IDLE_EVERY || (since >= EVERY && self.intake.has_output()) || self.intake.is_full(SPANS)
+        let intake = &self.work.intake;
+        since >= IDLE_EVERY || (since >= EVERY && intake.has_output()) || intake.is_full(SPANS)
     }
 
+    /// After a failure the commit stays pending: the journal tells whether it has to be sent again.
     fn commit(&mut self) -> Result<(), Failure> {
         let began = Instant::now();
-        let (commit, applied) = self.intake.commit();
-        let commit = self.completed(commit);
-        let stamp =
-            Stamp { shard: self.partition.unsigned_abs(), seq: self.seq + 1, clock_us: commit.clock_us };
-        let records: Records = records(stamp, &commit, &applied.dead_letters, self.config_hash).into();
-        if let Err(failure) = self.transactor.commit(records.clone()) {
-            self.settle(failure, stamp.seq, &records)?;
+        self.clients.transactor.commit(self.work.pend())?;
+        self.committed = Instant::now();
+        if let Some(done) = self.work.committed() {
+            let Room { metrics, .. } = self.clients.room;
+            self.metrics.committed(done.applied.records, done.applied.spans, began.elapsed());
+            metrics.counted(&done.applied, &done.counters);
+            metrics.written(&done.records);
         }
-        (self.seq, self.clock_us, self.committed) = (stamp.seq, stamp.clock_us, Instant::now());
-        self.progress.committed(commit.next_offset);
-        self.report(&commit, &applied, &records, began.elapsed());
+        self.progress.committed(self.work.next_offset);
+        let age_us = now_us() - self.work.clock_us();
+        self.metrics.stands(self.work.intake.open_spans(), self.work.intake.open_traces(), age_us);
         Ok(())
     }
-
-    /// The consumer knows offsets that the shard doesn't: where it began, and those that hold no record.
-    fn completed(&self, commit: Commit) -> Commit {
-        let next_offset = self.input.next();
-        let nothing_open = self.intake.open_spans() == 0;
-        let low_watermark = if nothing_open { next_offset } else { commit.low_watermark };
-        let clock_us = commit.clock_us.max(self.clock_us);
-        Commit { next_offset, low_watermark, clock_us, ..commit }
-    }
-
-    fn report(&self, commit: &Commit, applied: &Applied, records: &Records, took: Duration) {
-        self.metrics.committed(applied.records, applied.spans, took);
-        self.metrics.stands(self.intake.open_spans(), now_us() - self.clock_us);
-        self.room.metrics.counted(applied, &commit.counters);
-        self.room.metrics.written(records);
-    }
-
-    /// Nobody knows whether the transaction with `seq` was committed, until another producer has fenced the old one
-    /// and the journal is read. The shard's state is still good: it goes on, with these records sent again if need be.
-    fn settle(&mut self, failure: Failure, seq: u64, records: &Records) -> Result<(), Failure> {
-        let mut failure = failure;
-        let mut pause = RETRY_FIRST;
-        self.progress.is_live(false);
-        while let Failure::Retry(why) = &failure {
-            if self.stop.is_cancelled() {
-                return Err(failure);
-            }
-            tracing::warn!(self.partition, seq, "the outcome of a commit is unknown: {why}");
-            match self.try_to_settle(seq, records) {
-                Ok(()) => {
-                    self.progress.is_live(true);
-                    return Ok(());
-                }
-                Err(again) => failure = again,
-            }
-            sleep(pause, self.stop);
-            pause = (pause * 2).min(RETRY_LAST);
-        }
-        Err(failure)
-    }
-
-    fn try_to_settle(&mut self, seq: u64, records: &Records) -> Result<(), Failure> {
-        self.transactor = transactor(self.room, self.partition, self.stop)?;
-        self.metrics.recovers(0);
-        let last = last_commit(&self.room.options.reader(), &self.room.topics.journal, self.partition)?;
-        match last.map_or(0, |commit| commit.seq) {
-            last if last == seq => Ok(()),
-            last if last + 1 == seq => self.transactor.commit(records.clone()),
-            last => Err(Failure::Fenced(format!(
-                "the journal is at commit {last}, this process was about to write {seq}: another one owns the shard"
-            ))),
-        }
-    }
-}
-
-fn transactor(room: &Room, partition: i32, stop: &CancellationToken) -> Result<Transactor, Failure> {
-    let id = format!("weir.{}.{partition}", room.topics.spans);
-    let setting = Setting { config: room.options.producer(&id), topics: room.topics.clone(), partition };
-    Transactor::start(setting, stop)
 }
 
 /// Where a record stood, if the broker stamped it.

@@ -10,8 +10,8 @@ use stitcher::flow::{FlowEvent, FlowEventKind, FlowGraph, FlowStatus, FlowTrace}
 use stitcher::span::TraceId;
 use stitcher::{Close, Commit};
 
-/// Closes in one journal record; a commit that closes more writes several records with its `seq`.
-const CLOSES_PER_RECORD: usize = 1_000;
+/// Bytes of closes in one journal record.
+const CLOSES_BYTES: usize = MAX_RECORD_BYTES - 1_000;
 /// Services named in a summary that would not fit otherwise.
 const FEWER_SERVICES: usize = 1_000;
 
@@ -43,8 +43,13 @@ pub struct Record {
     pub headers: Vec<(&'static str, String)>,
 }
 
-/// Everything a commit says, the journal last: its record is the one that makes the others count.
-pub fn records(stamp: Stamp, commit: &Commit, dead_letters: &[DeadLetter], config_hash: u64) -> Vec<Record> {
+/// Everything a commit says, its journal last.
+pub fn records(
+    stamp: Stamp,
+    commit: &Commit,
+    dead_letters: &[DeadLetter],
+    journal: &[v1::ShardCommit],
+) -> Vec<Record> {
     let mut records = Vec::with_capacity(2 + commit.events.len() + commit.traces.len() + dead_letters.len());
     records.extend(deltas::parts(stamp, &commit.deltas).iter().map(|part| plain(Output::Deltas, part)));
     let time = rfc3339(stamp.clock_us);
@@ -59,7 +64,7 @@ pub fn records(stamp: Stamp, commit: &Commit, dead_letters: &[DeadLetter], confi
         records.push(cloud_event(Output::Traces, stamp, part, trace.trace_id, &message, &time));
     }
     records.extend(dead_letters.iter().map(dead_letter));
-    records.extend(journal(stamp, commit, config_hash).iter().map(|record| plain(Output::Journal, record)));
+    records.extend(journal.iter().map(|record| plain(Output::Journal, record)));
     records
 }
 
@@ -95,21 +100,30 @@ fn dead_letter(letter: &DeadLetter) -> Record {
     Record { output: Output::DeadLetters, key: None, headers: letter.headers(), value: letter.head.clone() }
 }
 
-fn journal(stamp: Stamp, commit: &Commit, config_hash: u64) -> Vec<v1::ShardCommit> {
-    let record = |closes: &[Close]| v1::ShardCommit {
+/// The commit for the journal: one record, or several of equal `seq` when very many traces close at once.
+pub fn journal(stamp: Stamp, commit: &Commit, config_hash: u64) -> Vec<v1::ShardCommit> {
+    let empty = v1::ShardCommit {
         shard: stamp.shard,
         seq: stamp.seq,
         next_offset: commit.next_offset,
         clock_us: stamp.clock_us,
         low_watermark: commit.low_watermark,
-        closes: closes.iter().map(close).collect(),
+        closes: Vec::new(),
         config_hash,
         core_version: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    if commit.closes.is_empty() {
-        return vec![record(&[])];
+    let (mut records, mut bytes) = (vec![empty.clone()], 0);
+    for close in commit.closes.iter().map(close) {
+        bytes += close.encoded_len() + 4;
+        if bytes > CLOSES_BYTES {
+            bytes = close.encoded_len() + 4;
+            records.push(empty.clone());
+        }
+        if let Some(record) = records.last_mut() {
+            record.closes.push(close);
+        }
     }
-    commit.closes.chunks(CLOSES_PER_RECORD).map(record).collect()
+    records
 }
 
 fn close(close: &Close) -> v1::Close {

@@ -85,6 +85,10 @@ fn commit(events: Vec<FlowEvent>, traces: Vec<FlowTrace>, closes: Vec<Close>) ->
     }
 }
 
+fn written(commit: &Commit, letters: &[DeadLetter]) -> Vec<Record> {
+    records(STAMP, commit, letters, &journal(STAMP, commit, 77))
+}
+
 fn only(records: &[Record], output: Output) -> &Record {
     let mut found = records.iter().filter(|record| record.output == output);
     let record = found.next().expect("one record");
@@ -94,7 +98,7 @@ fn only(records: &[Record], output: Output) -> &Record {
 
 #[test]
 fn a_quiet_commit_is_empty_deltas_and_a_journal_record() {
-    let records = records(STAMP, &commit(vec![], vec![], vec![]), &[], 77);
+    let records = written(&commit(vec![], vec![], vec![]), &[]);
     assert_eq!(
         records.iter().map(|record| record.output).collect::<Vec<_>>(),
         [Output::Deltas, Output::Journal]
@@ -106,7 +110,7 @@ fn a_quiet_commit_is_empty_deltas_and_a_journal_record() {
 
 #[test]
 fn a_summary_comes_back_from_the_wire_as_it_went() {
-    let records = records(STAMP, &commit(vec![], vec![trace(2)], vec![]), &[], 0);
+    let records = written(&commit(vec![], vec![trace(2)], vec![]), &[]);
     let record = only(&records, Output::Traces);
     assert_eq!(record.key.as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
     let read = v1::FlowTrace::decode(record.value.as_slice()).unwrap();
@@ -133,7 +137,7 @@ fn a_summary_comes_back_from_the_wire_as_it_went() {
 #[test]
 fn an_event_carries_its_summary_without_the_graph() {
     let events = vec![event(None), event(Some(trace(2)))];
-    let records = records(STAMP, &commit(events, vec![], vec![]), &[], 0);
+    let records = written(&commit(events, vec![], vec![]), &[]);
     let read: Vec<_> = records
         .iter()
         .filter(|record| record.output == Output::Events)
@@ -148,7 +152,7 @@ fn an_event_carries_its_summary_without_the_graph() {
 
 #[test]
 fn flow_records_are_cloud_events() {
-    let records = records(STAMP, &commit(vec![event(None)], vec![trace(1)], vec![]), &[], 0);
+    let records = written(&commit(vec![event(None)], vec![trace(1)], vec![]), &[]);
     let headers = &only(&records, Output::Traces).headers;
     let header = |name| headers.iter().find(|(header, _)| *header == name).map(|(_, text)| text.as_str());
     assert_eq!(header("ce_specversion"), Some("1.0"));
@@ -164,7 +168,7 @@ fn flow_records_are_cloud_events() {
 fn a_huge_flow_loses_its_graph_and_then_services_but_never_its_record() {
     for (services, graph, named) in [(500, true, 500), (2_500, false, 2_500), (5_000, false, FEWER_SERVICES)]
     {
-        let records = records(STAMP, &commit(vec![], vec![trace(services)], vec![]), &[], 0);
+        let records = written(&commit(vec![], vec![trace(services)], vec![]), &[]);
         let record = only(&records, Output::Traces);
         assert!(record.value.len() <= MAX_RECORD_BYTES, "{services} services: {} bytes", record.value.len());
         let read = v1::FlowTrace::decode(record.value.as_slice()).unwrap();
@@ -180,7 +184,7 @@ fn many_closes_become_several_journal_records_of_one_commit() {
         operation: "x".repeat(256).into(),
         environment: "y".repeat(256).into(),
     };
-    let records = records(STAMP, &commit(vec![], vec![], (0..2_500).map(close).collect()), &[], 0);
+    let records = written(&commit(vec![], vec![], (0..4_000).map(close).collect()), &[]);
     let journal: Vec<_> = records.iter().filter(|record| record.output == Output::Journal).collect();
     assert_eq!(journal.len(), 3);
     let mut positions = Vec::new();
@@ -190,14 +194,14 @@ fn many_closes_become_several_journal_records_of_one_commit() {
         assert_eq!((read.seq, read.next_offset), (42, 100));
         positions.extend(read.closes.iter().map(|close| close.position));
     }
-    assert_eq!(positions, (0..2_500).collect::<Vec<i64>>());
+    assert_eq!(positions, (0..4_000).collect::<Vec<i64>>());
 }
 
 #[test]
 fn dead_letters_keep_their_head_and_say_why() {
     let origin = Origin { topic: "otlp_spans", partition: 1, offset: 5, appended_us: 0 };
     let letter = DeadLetter::new(reader::Undecodable::Truncated, origin, b"garbage");
-    let records = records(STAMP, &commit(vec![], vec![], vec![]), &[letter], 0);
+    let records = written(&commit(vec![], vec![], vec![]), &[letter]);
     let record = only(&records, Output::DeadLetters);
     assert_eq!((record.value.as_slice(), record.key.as_deref()), (b"garbage".as_slice(), None));
     assert!(record.headers.contains(&("reason", "the message is cut off".to_owned())));

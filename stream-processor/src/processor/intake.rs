@@ -109,6 +109,11 @@ impl Intake {
         self.shard.open_spans()
     }
 
+    /// Traces that have not closed.
+    pub fn open_traces(&self) -> usize {
+        self.shard.open_traces()
+    }
+
     /// Hands over everything since the last commit.
     pub fn commit(&mut self) -> (Commit, Applied) {
         (self.shard.commit(), std::mem::take(&mut self.applied))

@@ -2,6 +2,7 @@
 //! each partition it is given, and ends it before it gives the partition back.
 
 use super::failure::Failure;
+use super::work::Work;
 use super::{PART, Room, driver};
 use anyhow::{Context as _, bail};
 use process::Health;
@@ -13,7 +14,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,6 +24,9 @@ const POLL: Duration = Duration::from_millis(100);
 const ROUND: Duration = Duration::from_secs(1);
 /// A shard's last transaction takes at most its watchdog's time; after that its successor fences it anyway.
 const STOP_WITHIN: Duration = Duration::from_secs(30);
+/// How long a shard is kept in memory after its partition was taken away: a broker that restarts, or a process that
+/// was stopped for a moment, gives it back soon.
+const KEEP: Duration = Duration::from_secs(60);
 const FENCED_PAUSE_FIRST: Duration = Duration::from_secs(2);
 const FENCED_PAUSE_LAST: Duration = Duration::from_secs(60);
 
@@ -93,6 +97,7 @@ fn keep(member: &BaseConsumer<Group>, health: &Health, stop: &CancellationToken)
         group.look_after()?;
         if round.elapsed() >= ROUND {
             round = Instant::now();
+            group.kept().retain(|_, kept| kept.since.elapsed() < KEEP);
             group.tell_lag_monitors(member);
             group.start_confirmed(member);
         }
@@ -107,14 +112,27 @@ struct Group {
     // librdkafka calls back on the thread that polls, so nobody ever waits for this lock; the callback's signature
     // asks for shared access.
     shards: Mutex<BTreeMap<i32, Running>>,
+    kept: Mutex<BTreeMap<i32, Kept>>,
     joined: AtomicBool,
+}
+
+/// A shard without a thread.
+struct Kept {
+    work: Work,
+    since: Instant,
+}
+
+/// What a shard's thread leaves behind.
+struct Ended {
+    why: Result<(), Failure>,
+    work: Option<Work>,
 }
 
 /// A shard's thread as its owner sees it.
 struct Running {
     stop: CancellationToken,
     progress: Arc<Progress>,
-    ended: Receiver<Result<(), Failure>>,
+    ended: Receiver<Ended>,
     /// Offset the group was told last.
     told: i64,
     /// Another process has fenced it. It may start again at that time, if the group says that it is still ours:
@@ -125,13 +143,15 @@ struct Running {
 }
 
 impl Running {
-    fn start(room: &Arc<Room>, partition: i32, pause: Duration) -> Self {
+    fn start(room: &Arc<Room>, partition: i32, pause: Duration, kept: Option<Work>) -> Self {
         let (stop, progress) = (CancellationToken::new(), Arc::new(Progress::new()));
         let (tell, ended) = channel();
         let (its_room, its_stop, its_progress) = (room.clone(), stop.clone(), progress.clone());
         let thread = thread::Builder::new().name(format!("shard-{partition}")).spawn(move || {
+            let mut work = kept;
+            let why = driver::run(&its_room, partition, &its_progress, &its_stop, &mut work);
             // Nobody listens when the process ends; a panic drops the sender, which is heard.
-            let _ = tell.send(driver::run(&its_room, partition, &its_progress, &its_stop));
+            let _ = tell.send(Ended { why, work });
         });
         if let Err(error) = thread {
             // The closure and its sender are gone: the shard is reported as crashed.
@@ -156,15 +176,31 @@ impl Running {
 
 impl Group {
     fn new(room: Arc<Room>) -> Self {
-        Self { room, shards: Mutex::new(BTreeMap::new()), joined: AtomicBool::new(false) }
+        let (shards, kept) = (Mutex::default(), Mutex::default());
+        Self { room, shards, kept, joined: AtomicBool::new(false) }
     }
 
     fn shards(&self) -> MutexGuard<'_, BTreeMap<i32, Running>> {
         self.shards.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn kept(&self) -> MutexGuard<'_, BTreeMap<i32, Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self, partition: i32, work: Option<Work>) {
+        if let Some(work) = work {
+            self.kept().insert(partition, Kept { work, since: Instant::now() });
+        }
+    }
+
+    fn start(&self, partition: i32, pause: Duration) -> Running {
+        let kept = self.kept().remove(&partition).map(|kept| kept.work);
+        Running::start(&self.room, partition, pause, kept)
+    }
+
     fn begin(&self, partition: i32) {
-        let running = Running::start(&self.room, partition, FENCED_PAUSE_FIRST);
+        let running = self.start(partition, FENCED_PAUSE_FIRST);
         if let Some(before) = self.shards().insert(partition, running) {
             // The group never gives what it has not taken back; if it did, the new thread would fence the old one.
             before.stop.cancel();
@@ -186,11 +222,16 @@ impl Group {
         for (partition, ended) in ending {
             let left = deadline.saturating_duration_since(Instant::now());
             match ended.recv_timeout(left) {
-                Ok(Err(why)) => tracing::warn!(partition, "the shard did not stop cleanly: {why}"),
-                Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
+                Ok(Ended { why, work }) => {
+                    if let Err(why) = why {
+                        tracing::warn!(partition, "the shard did not stop cleanly: {why}");
+                    }
+                    self.keep(partition, work);
+                }
+                Err(RecvTimeoutError::Timeout) => {
                     tracing::error!(partition, "the shard hangs; its next owner fences it");
                 }
-                _ => {}
+                Err(RecvTimeoutError::Disconnected) => {}
             }
             self.room.metrics.forget(partition);
         }
@@ -203,12 +244,13 @@ impl Group {
                 continue;
             }
             match running.ended.try_recv() {
-                Ok(Err(Failure::Fenced(why))) => {
+                Ok(Ended { why: Err(Failure::Fenced(why)), work }) => {
                     tracing::warn!(partition, "the shard stops, another process has its transactions: {why}");
                     running.is_fenced();
+                    self.keep(*partition, work);
                 }
-                Ok(Err(why)) => bail!("shard {partition} can't go on: {why}"),
-                Ok(Ok(())) | Err(TryRecvError::Empty) => {}
+                Ok(Ended { why: Err(why), .. }) => bail!("shard {partition} can't go on: {why}"),
+                Ok(Ended { why: Ok(()), .. }) | Err(TryRecvError::Empty) => {}
                 Err(TryRecvError::Disconnected) => {
                     let offset = running.progress.applying.load(Ordering::Relaxed);
                     bail!(
@@ -256,7 +298,7 @@ impl Group {
         match shards.get_mut(&partition) {
             Some(running) if confirmed => {
                 tracing::info!(partition, "the group confirms the assignment, the shard starts again");
-                *running = Running::start(&self.room, partition, running.pause);
+                *running = self.start(partition, running.pause);
             }
             Some(running) => running.is_fenced(),
             // A rebalance has taken it away meanwhile.
@@ -266,7 +308,7 @@ impl Group {
 
     fn report(&self, health: &Health) {
         if !self.joined.load(Ordering::Relaxed) {
-            return;
+            return health.ready(PART, false, "joining the consumer group");
         }
         let shards = self.shards();
         let waiting: Vec<String> = shards
@@ -301,6 +343,8 @@ impl ConsumerContext for Group {
             tracing::info!(partitions = ?named, "partitions revoked");
             // In here, because the group hands them on as soon as this returns.
             self.end(|partition| named.contains(&partition));
+            // The group answers with an assignment, be it an empty one, as long as it knows this member.
+            self.joined.store(!self.shards().is_empty(), Ordering::Relaxed);
             give_back(member, partitions)
         };
         if let Err(error) = done {

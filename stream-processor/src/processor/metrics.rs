@@ -44,6 +44,7 @@ pub struct ProcessorMetrics {
     commits: Family<Partition, Counter>,
     commit_seconds: Seconds,
     open_spans: Family<Partition, Gauge>,
+    open_traces: Family<Partition, Gauge>,
     lag: Family<Partition, Gauge>,
     clock_age: Family<Partition, Gauge>,
     gap_offsets: Family<Partition, Counter>,
@@ -66,6 +67,7 @@ impl ProcessorMetrics {
             commits: Family::default(),
             commit_seconds: Family::new_with_constructor(seconds),
             open_spans: Family::default(),
+            open_traces: Family::default(),
             lag: Family::default(),
             clock_age: Family::default(),
             gap_offsets: Family::default(),
@@ -91,6 +93,7 @@ impl ProcessorMetrics {
         registry.register("commits", "Transactions committed", self.commits.clone());
         registry.register("commit_seconds", "Time a commit took", self.commit_seconds.clone());
         registry.register("open_spans", "Spans in traces that have not closed", self.open_spans.clone());
+        registry.register("open_traces", "Traces that have not closed", self.open_traces.clone());
         registry.register("lag_records", "Offsets in the log that are not applied yet", self.lag.clone());
         registry.register(
             "clock_age_seconds",
@@ -124,6 +127,7 @@ impl ProcessorMetrics {
             commits: self.commits.get_or_create_owned(&label),
             commit_seconds: self.commit_seconds.get_or_create_owned(&label),
             open_spans: self.open_spans.get_or_create_owned(&label),
+            open_traces: self.open_traces.get_or_create_owned(&label),
             lag: self.lag.get_or_create_owned(&label),
             clock_age: self.clock_age.get_or_create_owned(&label),
             gap_offsets: self.gap_offsets.get_or_create_owned(&label),
@@ -135,7 +139,7 @@ impl ProcessorMetrics {
     /// Takes down the gauges of a shard that is not here any more; its counters stay.
     pub fn forget(&self, partition: i32) {
         let label = Partition { partition };
-        for gauges in [&self.open_spans, &self.lag, &self.clock_age] {
+        for gauges in [&self.open_spans, &self.open_traces, &self.lag, &self.clock_age] {
             gauges.remove(&label);
         }
     }
@@ -181,6 +185,7 @@ pub struct ShardMetrics {
     commits: Counter,
     commit_seconds: Histogram,
     open_spans: Gauge,
+    open_traces: Gauge,
     lag: Gauge,
     clock_age: Gauge,
     gap_offsets: Counter,
@@ -198,8 +203,9 @@ impl ShardMetrics {
     }
 
     /// Where the shard stands.
-    pub fn stands(&self, open_spans: usize, clock_age_us: i64) {
+    pub fn stands(&self, open_spans: usize, open_traces: usize, clock_age_us: i64) {
         self.open_spans.set(open_spans as i64);
+        self.open_traces.set(open_traces as i64);
         self.clock_age.set(clock_age_us / 1_000_000);
     }
 
@@ -238,7 +244,7 @@ mod tests {
         let metrics = ProcessorMetrics::register(&mut registry);
         let shard = metrics.shard(3);
         shard.committed(2, 40, Duration::from_millis(7));
-        shard.stands(11, 2_500_000);
+        shard.stands(11, 3, 2_500_000);
         shard.behind(5);
         let origin = Origin { topic: "otlp_spans", partition: 3, offset: 1, appended_us: 0 };
         let applied = Applied {
@@ -253,6 +259,7 @@ mod tests {
             "spans_total{partition=\"3\"} 40",
             "commits_total{partition=\"3\"} 1",
             "open_spans{partition=\"3\"} 11",
+            "open_traces{partition=\"3\"} 3",
             "lag_records{partition=\"3\"} 5",
             "clock_age_seconds{partition=\"3\"} 2",
             "dead_letters_total{reason=\"malformed\"} 1",

@@ -5,6 +5,7 @@
 //!   └─ driver ── one thread a partition: poll ▶ apply ▶ commit
 //!        ├─ input        the partition's records and where its log ends
 //!        ├─ intake       record ▶ spans ▶ stitcher::Shard, or a dead letter
+//!        ├─ work         the shard and what is not committed yet
 //!        ├─ encode       stitcher::Commit ▶ records
 //!        ├─ transactor   records ▶ one Kafka transaction, under a watchdog
 //!        └─ recovery     where to go on after a start
@@ -25,6 +26,7 @@ mod options;
 mod recovery;
 mod topics;
 mod transactor;
+mod work;
 
 pub use options::{FirstBoot, Options};
 
@@ -80,7 +82,10 @@ async fn work(
     };
     tracing::info!(partitions, topic = topics.spans, "the topics are as they must be");
     let room = Arc::new(Room { options, topics, semconv: Semconv::embedded(), metrics });
-    let (health, stop) = (health.clone(), stop.clone());
+    // The threads end with this future too, should somebody drop it.
+    let stop = stop.child_token();
+    let _ends = stop.clone().drop_guard();
+    let health = health.clone();
     tokio::task::spawn_blocking(move || membership::run(room, &health, &stop))
         .await
         .context("the thread that keeps the group membership crashed")?

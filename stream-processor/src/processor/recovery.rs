@@ -4,10 +4,12 @@
 //! the journal up to its high watermark, and the shard goes on with `seq + 1` from that commit's next offset. So
 //! no committed output is ever written twice, and no record is skipped.
 //!
-//! **What is not here yet: the state of the shard.** Traces that were open at the moment of the restart are not
-//! rebuilt: [`Resume::shard`] starts an empty one. Spans of such a trace that come later form a flow of their own,
-//! with what came before cut off, and the spans before are not counted if they had not closed. The journal already
-//! carries what an exact rebuild needs (low watermark, closes, clock); it belongs into [`Resume::shard`].
+//! **What is not here yet: rebuilding the state of a shard.** A process that keeps running keeps its shards in memory
+//! (`work.rs`), and they go on exactly if nobody committed in between. After a crash, a deploy, or a rebalance that
+//! moves the partition to another process, [`Resume::shard`] starts an empty shard: spans of a trace that was open
+//! then form a flow of their own when more of them come, and what the old shard had read but not emitted yet (edges
+//! waiting for their operation's name, flows that had not closed) is not counted. The journal already carries what an
+//! exact rebuild needs (low watermark, closes, clock); it belongs into [`Resume::shard`].
 
 use super::failure::Failure;
 use super::input::{Watermarks, position};
