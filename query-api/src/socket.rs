@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_stream::StreamMap;
 use tokio_stream::wrappers::BroadcastStream;
@@ -22,6 +22,8 @@ use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 
 /// Messages a client may send in one second; people and reconnecting pages need a handful.
 const MESSAGES_PER_SECOND: u32 = 20;
+/// How long a client may take to hear why it is closed.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 /// Pings without an answer after which a client is gone.
 const UNANSWERED_PINGS: u32 = 2;
 
@@ -106,7 +108,7 @@ impl Client {
             Err(end) => end,
         };
         self.app.metrics.subscriptions.dec_by(i64::try_from(self.views.len()).unwrap_or_default());
-        self.close(&end).await;
+        self.close(&end, &mut stream).await;
         end
     }
 
@@ -228,7 +230,7 @@ impl Client {
         }
     }
 
-    async fn close(&mut self, end: &End) {
+    async fn close(&mut self, end: &End, stream: &mut SplitStream<WebSocket>) {
         let (code, reason) = match end {
             End::Left => return,
             End::TooSlow => (close_code::AGAIN, "too slow; reconnect"),
@@ -239,7 +241,13 @@ impl Client {
             self.app.metrics.slow_clients.inc();
         }
         let message = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
-        // A client that doesn't read may never take this; the socket is dropped either way.
-        let _ = timeout(std::time::Duration::from_secs(1), self.sink.send(message)).await;
+        // A client that doesn't read may never take this. What it has sent is read to the end: a connection that
+        // is dropped with unread data is reset, and the reason would be lost.
+        let farewell = async {
+            if self.sink.send(message).await.is_ok() {
+                while let Some(Ok(_)) = stream.next().await {}
+            }
+        };
+        let _ = timeout(CLOSE_WITHIN, farewell).await;
     }
 }
