@@ -47,7 +47,7 @@ pub(crate) fn fallback(view: &View<'_>, entry: &[bool]) -> Option<Name> {
     }
     let said = |i: usize| {
         let (rank, name) = view.records[i].fallback.as_ref()?;
-        (*rank != Fallback::Path || entry[i]).then_some(((*rank, place(view, i)), name))
+        (*rank != Fallback::Entry || entry[i]).then_some(((*rank, place(view, i)), name))
     };
     (0..view.records.len()).filter_map(said).min_by_key(|(rank, _)| *rank).map(|(_, name)| name.clone())
 }

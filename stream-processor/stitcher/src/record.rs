@@ -84,10 +84,10 @@ pub(crate) struct Marks {
 /// Where a flow's name comes from when nobody set one; the smaller, the stronger.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Fallback {
+    /// Method and `http.route` of a SERVER.
     Route,
-    RpcMethod,
-    Topic,
-    Path,
+    /// RPC method of a SERVER, topic of a CONSUMER, or a span name that is a specific path: the outermost wins.
+    Entry,
     RootName,
 }
 
@@ -269,15 +269,15 @@ fn fallback_of(span: &Span<'_>, topic: Option<&Node>, names: &mut Names) -> Opti
         return Some((Fallback::Route, names.text(&with_method(facts.http_method, facts.http_route))));
     }
     if span.kind == Kind::Server && !facts.rpc_method.is_empty() {
-        return Some((Fallback::RpcMethod, names.text(&facts.rpc_method)));
+        return Some((Fallback::Entry, names.text(&facts.rpc_method)));
     }
     if let Some(topic) = topic.filter(|_| span.kind == Kind::Consumer) {
-        return Some((Fallback::Topic, names.text(&format!("process {}", topic.name))));
+        return Some((Fallback::Entry, names.text(&format!("process {}", topic.name))));
     }
     if !matches!(span.kind, Kind::Client | Kind::Producer | Kind::Internal)
         && let Some(path) = specific_path(span.name)
     {
-        return Some((Fallback::Path, names.text(&path)));
+        return Some((Fallback::Entry, names.text(&path)));
     }
     (span.parent_id.is_none() && !span.name.is_empty()).then(|| (Fallback::RootName, names.text(span.name)))
 }
@@ -302,8 +302,9 @@ fn is_specific(route: &str) -> bool {
     route.bytes().any(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// `GET /vms/17?full=1` → `GET /vms/{}`; `None` when the name is no specific path.
+/// `HTTP GET /vms/17?full=1` → `GET /vms/{}`; `None` when the name is no specific path.
 fn specific_path(name: &str) -> Option<String> {
+    let name = name.strip_prefix("HTTP ").unwrap_or(name);
     let (method, path) = match name.split_once(' ') {
         Some((method, path)) if method.bytes().all(|byte| byte.is_ascii_uppercase()) => (method, path),
         _ => ("", name),
@@ -371,6 +372,7 @@ mod tests {
             ("/vms/17", Some("/vms/{}")),
             ("GET /vms/550e8400-e29b-41d4-a716-446655440000?full=1", Some("GET /vms/{}")),
             ("/api/v1/users/login", Some("/api/v1/users/login")),
+            ("HTTP GET /hotels", Some("GET /hotels")),
             ("/cafe/deadbeef", Some("/cafe/deadbeef")),
             ("/*", None),
             ("/", None),

@@ -48,6 +48,11 @@ fn the_strongest_source_names_the_flow() {
             "GET /vms",
         ),
         ("RPC method", "1 - S gw 0..10 route=/*\n 2 1 S vm 1..9 rpc=vm.Vms/Get", "vm.Vms/Get"),
+        (
+            "… but what was asked for outranks what that led to",
+            "1 - S gw 0..10 name=/vms\n 2 1 S vm 1..9 rpc=vm.Vms/Get",
+            "/vms",
+        ),
         ("topic", "1 - K mail 0..10 topic=kafka:orders", "process kafka:orders"),
         (
             "a path as name, ids templated",
