@@ -3,6 +3,7 @@
 use crate::sender::{Endpoints, Sender, Settings};
 use crate::truth::Truth;
 use crate::workload::{Span, Workload};
+use anyhow::Context;
 use clap::Args;
 use std::collections::BTreeMap;
 use std::iter::Peekable;
@@ -56,6 +57,19 @@ impl Targets {
     pub fn endpoints(&self) -> Endpoints {
         Endpoints { grpc: self.otlp_grpc.clone(), http: self.otlp_http.clone() }
     }
+}
+
+/// Whether somebody takes OTLP there: an exporter that finds nobody would try for minutes.
+///
+/// # Errors
+/// Nobody answers an empty request as the OTLP specification says.
+pub async fn reachable(targets: &Targets) -> anyhow::Result<()> {
+    let url = format!("{}/v1/traces", targets.otlp_http.trim_end_matches('/'));
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    let request = client.post(&url).header("content-type", "application/x-protobuf");
+    let response = request.send().await.with_context(|| format!("nobody takes spans at {url}"))?;
+    anyhow::ensure!(response.status().is_success(), "{url} answers {}", response.status());
+    Ok(())
 }
 
 /// Sends the workload until its time is over or `stop` says so, then what is still waiting: on time after

@@ -83,7 +83,9 @@ async fn main() -> anyhow::Result<()> {
     let stop = process::stop_on_signal();
     let all_well = match command.task {
         Task::Send { workload, to, truth: file } => {
-            let truth = demo::run_demo(workload, to.into(), stop).await?;
+            let targets = to.into();
+            demo::reachable(&targets).await?;
+            let truth = demo::run_demo(workload, targets, stop).await?;
             std::fs::write(&file, serde_json::to_vec(&truth)?)
                 .with_context(|| format!("can't write {}", file.display()))?;
             truth.lost == 0

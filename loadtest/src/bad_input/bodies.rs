@@ -97,8 +97,12 @@ fn field(number: u64, value: &[u8]) -> Vec<u8> {
 /// `span` with one more attribute, given as the bytes of its key and of its `AnyValue`.
 fn with_attribute(span: &Span, key: &[u8], value: &[u8]) -> Vec<u8> {
     let attribute = [field(1, key), field(2, value)].concat();
-    let span = [span.encode_to_vec(), field(9, &attribute)].concat();
-    let scope_spans = field(2, &span);
+    of_one_span(&[span.encode_to_vec(), field(9, &attribute)].concat())
+}
+
+/// A request of the one span that these bytes are.
+fn of_one_span(span: &[u8]) -> Vec<u8> {
+    let scope_spans = field(2, span);
     let resource = resource_spans("bad-service", Vec::new()).resource.unwrap_or_default().encode_to_vec();
     field(1, &[field(1, &resource), field(2, &scope_spans)].concat())
 }
@@ -120,9 +124,9 @@ pub(super) fn nested_json(depth: usize) -> String {
     )
 }
 
-/// A request whose only span has text that is no UTF-8.
+/// A request whose only span has a name that is no UTF-8.
 pub(super) fn invalid_utf8(span: &Span) -> Vec<u8> {
-    with_attribute(span, b"text", &field(1, &[0xff, 0xfe, 0x80]))
+    of_one_span(&[span.encode_to_vec(), field(5, &[0xff, 0xfe, 0x80])].concat())
 }
 
 #[cfg(test)]

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 pub(super) type Counters = BTreeMap<String, f64>;
 
 /// Words in names and labels of counters that tell about bad input.
-const TELLING: [&str; 16] = [
+const TELLING: [&str; 18] = [
     "reason",
+    "limit",
+    "dropped",
     "reject",
     "dead",
     "duplicate",

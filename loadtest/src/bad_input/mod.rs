@@ -67,6 +67,7 @@ pub async fn run(
     targets: Targets,
     stop: CancellationToken,
 ) -> anyhow::Result<(Vec<Outcome>, Vec<String>, Report)> {
+    demo::reachable(&targets).await?;
     let before = counters::read(&options.metrics).await;
     let mut traffic = options.traffic.clone();
     traffic.run_for.get_or_insert(Duration::from_secs(45));
