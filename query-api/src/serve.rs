@@ -144,7 +144,9 @@ fn tick(app: &App) -> anyhow::Result<std::thread::JoinHandle<()>> {
         while !app.stop.is_cancelled() {
             let began = Instant::now();
             app.hub.tick(&app.live, (now_us(), began));
-            std::thread::sleep(app.limits.tick.saturating_sub(began.elapsed()));
+            // Where views take longer than a tick to compute, they may take half of a core, not all of it.
+            let took = began.elapsed();
+            std::thread::sleep(app.limits.tick.saturating_sub(took).max(took));
         }
     };
     Ok(std::thread::Builder::new().name("hub".to_owned()).spawn(ticking)?)

@@ -78,7 +78,7 @@ impl Feed {
                 // Offsets of the cut that the log doesn't have (the topic was made anew) won't come back.
                 use_cut = !reason.is::<PositionGone>();
                 tracing::warn!(reason = format!("{reason:#}"), "can't follow flow_deltas, starting over");
-                self.health.ready("kafka", false, &format!("{reason:#}"));
+                self.cut_off(&format!("{reason:#}"));
                 std::thread::sleep(AGAIN_AFTER);
             }
         }
@@ -190,7 +190,7 @@ impl Session<'_> {
     fn check_broker(&self) -> anyhow::Result<()> {
         match self.consumer.fetch_metadata(Some(&self.feed.topic), Duration::from_secs(2)) {
             Ok(_) => self.feed.report(),
-            Err(error) => self.feed.health.ready("kafka", false, &format!("no broker answers: {error}")),
+            Err(error) => self.feed.cut_off(&format!("no broker answers: {error}")),
         }
         Ok(())
     }
@@ -237,12 +237,21 @@ impl Feed {
         ) {
             return Err(PositionGone(error.clone()).into());
         }
-        self.health.ready("kafka", false, &error.to_string());
+        self.cut_off(&error.to_string());
         Ok(())
     }
 
+    fn cut_off(&self, why: &str) {
+        locked(&self.live).shards_mut().reachable(false);
+        self.health.ready("kafka", false, why);
+    }
+
     fn report(&self) {
-        let read = locked(&self.live).shards().all_read();
+        let read = {
+            let mut live = locked(&self.live);
+            live.shards_mut().reachable(true);
+            live.shards().all_read()
+        };
         self.health.ready("kafka", read, if read { "" } else { "loading the last 15 minutes" });
     }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// A shard whose last commit is older than this is late: shards commit every 5 s even when idle.
-const LATE_AFTER_US: i64 = 12_000_000;
+const LATE_AFTER_US: i64 = 15_000_000;
 /// Further behind the log's end than this is more than a batch on its way.
 const BEHIND_AFTER_US: i64 = 3_000_000;
 
@@ -27,6 +27,8 @@ pub enum Verdict {
 #[derive(Debug, Default)]
 pub struct Shards {
     by_number: BTreeMap<u32, Shard>,
+    /// Whether Kafka is known not to answer: then the end of the log is anybody's guess.
+    cut_off: bool,
 }
 
 #[derive(Debug, Default)]
@@ -37,6 +39,8 @@ struct Shard {
     expected: Option<(u64, u32)>,
     clock_us: i64,
     at_end: bool,
+    /// Whether it has ever been at its end.
+    was_at_end: bool,
     trouble: Option<Trouble>,
 }
 
@@ -127,7 +131,14 @@ impl Shards {
 
     /// The shard's partition has been read to its end.
     pub fn at_end(&mut self, number: u32) {
-        self.by_number.entry(number).or_default().at_end = true;
+        let shard = self.by_number.entry(number).or_default();
+        (shard.at_end, shard.was_at_end) = (true, true);
+        self.cut_off = false;
+    }
+
+    /// Kafka answers, or doesn't.
+    pub fn reachable(&mut self, yes: bool) {
+        self.cut_off = !yes;
     }
 
     /// Forgets alarms that were raised before `before_us`.
@@ -145,7 +156,7 @@ impl Shards {
 
     /// Whether every shard has been read to its end at least once.
     pub fn all_read(&self) -> bool {
-        !self.by_number.is_empty() && self.by_number.values().all(|shard| shard.at_end)
+        !self.by_number.is_empty() && self.by_number.values().all(|shard| shard.was_at_end)
     }
 
     /// Shards whose commits are missing.
@@ -159,9 +170,14 @@ impl Shards {
             self.by_number.iter().map(|(number, shard)| (*number, shard.staleness(now_us))).collect();
         let behind_seconds = shards.values().filter_map(|shard| shard.behind_seconds).reduce(f64::max);
         let fresh = loaded_from != "none"
+            && !self.cut_off
             && !shards.is_empty()
             && shards.values().all(|shard| matches!(shard.state, ShardState::Live | ShardState::Waiting));
-        let message = sentence(&shards, loaded_from, behind_seconds);
+        let message = match (self.cut_off, behind_seconds) {
+            (true, Some(seconds)) => format!("Kafka doesn't answer, {seconds:.0} s behind"),
+            (true, None) => "Kafka doesn't answer".to_owned(),
+            (false, _) => sentence(&shards, loaded_from, behind_seconds),
+        };
         Staleness { fresh, message, complete_from, loaded_from, behind_seconds, shards }
     }
 }
@@ -313,6 +329,23 @@ mod tests {
         shards.accept(&record(8, 0, 1), NOW_US);
         let behind = shards.staleness(NOW_US + 20_000_000, 0, "kafka");
         assert_eq!((behind.shards[&0].state, behind.fresh), (ShardState::CatchingUp, false));
+    }
+
+    #[test]
+    fn nothing_is_fresh_while_kafka_does_not_answer() {
+        let (mut shards, _) = after(&[(7, 0, 1)]);
+        shards.reachable(false);
+        let cut_off = shards.staleness(NOW_US + 3_000_000, 0, "kafka");
+        assert_eq!((cut_off.fresh, cut_off.message.as_str()), (false, "Kafka doesn't answer, 3 s behind"));
+        shards.at_end(0);
+        assert!(shards.staleness(NOW_US, 0, "kafka").fresh);
+    }
+
+    #[test]
+    fn what_was_read_once_is_loaded_however_busy_it_is() {
+        let (mut shards, _) = after(&[(7, 0, 1)]);
+        shards.accept(&record(8, 0, 1), NOW_US);
+        assert!(shards.all_read());
     }
 
     #[test]
