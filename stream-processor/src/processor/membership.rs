@@ -2,8 +2,9 @@
 //! each partition it is given, and ends it before it gives the partition back.
 
 use super::failure::Failure;
+use super::running::{Ended, Running};
 use super::work::Work;
-use super::{PART, Room, driver};
+use super::{PART, Room};
 use anyhow::{Context as _, bail};
 use process::Health;
 use rdkafka::client::ClientContext;
@@ -13,10 +14,9 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, TryRecvError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -27,42 +27,6 @@ const STOP_WITHIN: Duration = Duration::from_secs(30);
 /// How long a shard is kept in memory after its partition was taken away: a broker that restarts, or a process that
 /// was stopped for a moment, gives it back soon.
 const KEEP: Duration = Duration::from_secs(60);
-const FENCED_PAUSE_FIRST: Duration = Duration::from_secs(2);
-const FENCED_PAUSE_LAST: Duration = Duration::from_secs(60);
-
-/// What a shard's thread tells about itself.
-#[derive(Debug)]
-pub struct Progress {
-    live: AtomicBool,
-    applying: AtomicI64,
-    next_offset: AtomicI64,
-}
-
-impl Progress {
-    fn new() -> Self {
-        Self { live: AtomicBool::new(false), applying: AtomicI64::new(-1), next_offset: AtomicI64::new(-1) }
-    }
-
-    /// It reads and commits, or waits for Kafka.
-    pub fn is_live(&self, live: bool) {
-        self.live.store(live, Ordering::Relaxed);
-    }
-
-    /// It is about to apply the record at `offset`.
-    pub fn applies(&self, offset: i64) {
-        self.applying.store(offset, Ordering::Relaxed);
-    }
-
-    /// Everything before `next_offset` is committed.
-    pub fn committed(&self, next_offset: i64) {
-        self.next_offset.store(next_offset, Ordering::Relaxed);
-    }
-
-    /// The last value given to [`Progress::committed`].
-    pub fn next_offset(&self) -> i64 {
-        self.next_offset.load(Ordering::Relaxed)
-    }
-}
 
 /// Keeps the membership until `stop`, then ends all shards.
 ///
@@ -122,58 +86,6 @@ struct Kept {
     since: Instant,
 }
 
-/// What a shard's thread leaves behind.
-struct Ended {
-    why: Result<(), Failure>,
-    work: Option<Work>,
-}
-
-/// A shard's thread as its owner sees it.
-struct Running {
-    stop: CancellationToken,
-    progress: Arc<Progress>,
-    ended: Receiver<Ended>,
-    /// Offset the group was told last.
-    told: i64,
-    /// Another process has fenced it. It may start again at that time, if the group says that it is still ours:
-    /// without that, two processes would fence each other for ever.
-    fenced_until: Option<Instant>,
-    /// How long it pauses when it is fenced again.
-    pause: Duration,
-}
-
-impl Running {
-    fn start(room: &Arc<Room>, partition: i32, pause: Duration, kept: Option<Work>) -> Self {
-        let (stop, progress) = (CancellationToken::new(), Arc::new(Progress::new()));
-        let (tell, ended) = channel();
-        let (its_room, its_stop, its_progress) = (room.clone(), stop.clone(), progress.clone());
-        let thread = thread::Builder::new().name(format!("shard-{partition}")).spawn(move || {
-            let mut work = kept;
-            let why = driver::run(&its_room, partition, &its_progress, &its_stop, &mut work);
-            // Nobody listens when the process ends; a panic drops the sender, which is heard.
-            let _ = tell.send(Ended { why, work });
-        });
-        if let Err(error) = thread {
-            // The closure and its sender are gone: the shard is reported as crashed.
-            tracing::error!(partition, "no thread for the shard: {error}");
-        }
-        Self { stop, progress, ended, told: -1, fenced_until: None, pause }
-    }
-
-    fn is_fenced(&mut self) {
-        self.fenced_until = Some(Instant::now() + self.pause);
-        self.pause = (self.pause * 2).min(FENCED_PAUSE_LAST);
-    }
-
-    fn waits_for(&self) -> Option<&'static str> {
-        match (self.fenced_until, self.progress.live.load(Ordering::Relaxed)) {
-            (Some(_), _) => Some("was fenced by another process"),
-            (None, false) => Some("waits for Kafka"),
-            (None, true) => None,
-        }
-    }
-}
-
 impl Group {
     fn new(room: Arc<Room>) -> Self {
         let (shards, kept) = (Mutex::default(), Mutex::default());
@@ -194,13 +106,13 @@ impl Group {
         }
     }
 
-    fn start(&self, partition: i32, pause: Duration) -> Running {
+    fn start(&self, partition: i32) -> Running {
         let kept = self.kept().remove(&partition).map(|kept| kept.work);
-        Running::start(&self.room, partition, pause, kept)
+        Running::start(&self.room, partition, kept)
     }
 
     fn begin(&self, partition: i32) {
-        let running = self.start(partition, FENCED_PAUSE_FIRST);
+        let running = self.start(partition);
         if let Some(before) = self.shards().insert(partition, running) {
             // The group never gives what it has not taken back; if it did, the new thread would fence the old one.
             before.stop.cancel();
@@ -252,7 +164,7 @@ impl Group {
                 Ok(Ended { why: Err(why), .. }) => bail!("shard {partition} can't go on: {why}"),
                 Ok(Ended { why: Ok(()), .. }) | Err(TryRecvError::Empty) => {}
                 Err(TryRecvError::Disconnected) => {
-                    let offset = running.progress.applying.load(Ordering::Relaxed);
+                    let offset = running.progress.applying();
                     bail!(
                         "shard {partition} crashed, the last record it began to apply was at offset {offset}"
                     )
@@ -298,7 +210,7 @@ impl Group {
         match shards.get_mut(&partition) {
             Some(running) if confirmed => {
                 tracing::info!(partition, "the group confirms the assignment, the shard starts again");
-                *running = self.start(partition, running.pause);
+                *running = Running { pause: running.pause, ..self.start(partition) };
             }
             Some(running) => running.is_fenced(),
             // A rebalance has taken it away meanwhile.

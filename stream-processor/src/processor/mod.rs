@@ -24,6 +24,7 @@ mod membership;
 mod metrics;
 mod options;
 mod recovery;
+mod running;
 mod topics;
 mod transactor;
 mod work;

@@ -10,9 +10,6 @@ use stitcher::Settings;
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Processor")]
 pub struct Options {
-    /// How to reach Kafka.
-    #[command(flatten)]
-    pub kafka: KafkaOptions,
     /// Consumer group that shares the partitions among processes.
     #[arg(long, env = "WEIR_GROUP", value_name = "NAME", default_value = "weir-processor")]
     pub group: String,
@@ -57,6 +54,9 @@ pub struct Options {
         default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 13134))
     )]
     pub admin: SocketAddr,
+    /// How to reach Kafka. Last, because its flags bring a heading of their own.
+    #[command(flatten)]
+    pub kafka: KafkaOptions,
 }
 
 /// Where a shard without a journal begins.
