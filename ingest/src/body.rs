@@ -1,9 +1,10 @@
 //! Reads a request's body, as it is on the wire, under a limit of bytes and of time.
 
+use crate::buffer::Buffer;
 use crate::pressure::Charge;
 use crate::refusal::Refusal;
 use axum::body::{Body, HttpBody};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -42,20 +43,16 @@ async fn gather(body: &mut Body, limit: usize, charge: &mut Charge) -> Result<By
     if body.size_hint().lower() > limit as u64 {
         return Err(Refusal::TooLarge { limit });
     }
-    let mut gathered = BytesMut::new();
+    let mut gathered = Buffer::beside(0, limit, charge);
     while let Some(data) = next_data(body).await? {
-        if gathered.len() + data.len() > limit {
-            return Err(Refusal::TooLarge { limit });
-        }
         // What arrives in one piece stays where it is.
-        if gathered.is_empty() && body.is_end_stream() {
-            charge.cover(data.len()).map_err(|overload| Refusal::overload(overload, limit))?;
+        if gathered.is_empty() && body.is_end_stream() && data.len() <= limit {
+            gathered.replace_by(&data)?;
             return Ok(data);
         }
-        gathered.extend_from_slice(&data);
-        charge.cover(gathered.capacity()).map_err(|overload| Refusal::overload(overload, limit))?;
+        gathered.extend(&data)?;
     }
-    Ok(gathered.freeze())
+    Ok(gathered.into_bytes())
 }
 
 async fn next_data(body: &mut Body) -> Result<Option<Bytes>, Refusal> {

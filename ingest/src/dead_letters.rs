@@ -21,7 +21,7 @@ const WAITING: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Letter {
     /// The first bytes as they came over the wire.
-    pub head: Bytes,
+    pub head: Vec<u8>,
     /// How many there were.
     pub length: usize,
     /// SHA-256 of all of them, lower-case hex.
@@ -48,8 +48,7 @@ pub struct Origin {
 impl Letter {
     /// A letter about `wire`.
     pub fn new(wire: &Bytes, reason: String, origin: Origin) -> Self {
-        // Copied: a slice would keep the whole request in memory.
-        let head = Bytes::copy_from_slice(&wire[..wire.len().min(HEAD_BYTES)]);
+        let head = wire[..wire.len().min(HEAD_BYTES)].to_vec();
         let hash = Sha256::digest(wire);
         let sha256 = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         Self { head, length: wire.len(), sha256, reason, origin }
@@ -107,7 +106,7 @@ async fn write(producer: Producer, mut waiting: mpsc::Receiver<Letter>, pause: D
             turns.tick().await;
         }
         let headers = Some(letter.headers());
-        let outgoing = Outgoing { topic: FLOW_DEAD_LETTERS, partition: None, value: &letter.head, headers };
+        let outgoing = Outgoing { topic: FLOW_DEAD_LETTERS, partition: None, value: letter.head, headers };
         match producer.send(outgoing).await {
             Ok(()) => metrics.dead_letter("written"),
             Err(error) => {

@@ -1,5 +1,6 @@
 //! Content encodings of OTLP requests, decompressed under a limit.
 
+use crate::buffer::Buffer;
 use crate::pressure::Charge;
 use crate::refusal::Refusal;
 use bytes::Bytes;
@@ -7,8 +8,8 @@ use std::io::Read;
 
 /// RFC 9659: a decoder of `zstd` content must support windows of 8 MiB and should refuse larger ones.
 const ZSTD_WINDOW_LOG: u32 = 23;
-/// One step of decompression; the limit is overrun by no more than this.
-const STEP_BYTES: usize = 64 << 10;
+/// One step of decompression, on the stack.
+const STEP_BYTES: usize = 16 << 10;
 
 /// How a body is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,17 +64,14 @@ impl Encoding {
 }
 
 fn inflate(mut from: impl Read, wire: usize, limit: usize, charge: &mut Charge) -> Result<Bytes, Refusal> {
-    let mut body = Vec::new();
+    let mut body = Buffer::beside(wire, limit, charge);
+    let mut step = [0; STEP_BYTES];
     loop {
-        let before = body.len();
-        let step = STEP_BYTES.min(limit + 1 - before) as u64;
-        from.by_ref().take(step).read_to_end(&mut body).map_err(damaged)?;
-        charge.cover(wire + body.capacity()).map_err(|overload| Refusal::overload(overload, limit))?;
-        if body.len() > limit {
-            return Err(Refusal::TooLarge { limit });
-        }
-        if body.len() == before {
-            return Ok(body.into());
+        match from.read(&mut step) {
+            Ok(0) => return Ok(body.into_bytes()),
+            Ok(length) => body.extend(&step[..length])?,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(damaged(error)),
         }
     }
 }

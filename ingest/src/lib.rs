@@ -12,11 +12,13 @@
 
 pub mod answer;
 pub mod body;
+pub mod buffer;
 pub mod dead_letters;
 pub mod door;
 pub mod encoding;
 pub mod grpc;
 pub mod http;
+pub mod json;
 pub mod mend;
 pub mod metrics;
 pub mod options;

@@ -2,6 +2,7 @@
 
 use crate::answer::Format;
 use crate::encoding::Encoding;
+use crate::json;
 use crate::mend;
 use crate::pressure::Charge;
 use crate::refusal::Refusal;
@@ -9,11 +10,7 @@ use crate::rejected::Rejected;
 use crate::slice::{self, Fragment, Plan};
 use crate::wire::Malformed;
 use bytes::Bytes;
-use prost::Message;
 
-/// Memory of one decoded JSON object: the largest, an empty span, takes 300 bytes, and growing lists hold twice
-/// what they use for a moment.
-const BYTES_PER_JSON_OBJECT: usize = 600;
 /// A plan points at every span and copies the heads, at most twice the request; mending copies it once more.
 const PLAN_FACTOR: usize = 3;
 
@@ -109,12 +106,9 @@ impl Prepared {
     }
 }
 
-/// OTLP/JSON as OTLP protobuf. A decoded document is many times the size of its text when it is made of empty
-/// objects, so they are counted and charged first.
+/// OTLP/JSON as OTLP protobuf, which is never longer than its JSON; a text with escapes is unescaped beside it.
 fn from_json(body: &Bytes, limit: usize, charge: &mut Charge) -> Result<Bytes, Refusal> {
-    let objects = body.iter().filter(|byte| **byte == b'{').count();
-    let decoded = 2 * body.len() + objects * BYTES_PER_JSON_OBJECT;
-    charge.cover(body.len() + decoded).map_err(|overload| Refusal::overload(overload, limit))?;
-    let traces = reader::decode_otlp_json(body).map_err(|error| Refusal::Undecodable(error.to_string()))?;
-    Ok(traces.encode_to_vec().into())
+    charge.cover(3 * body.len()).map_err(|overload| Refusal::overload(overload, limit))?;
+    let protobuf = json::to_protobuf(body).map_err(|error| Refusal::Undecodable(error.to_string()))?;
+    Ok(protobuf.into())
 }

@@ -5,22 +5,35 @@ use anyhow::Context;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
-use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::{ClientConfig, ClientContext};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// How long one question to the cluster may take.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(3);
 
-type Client = FutureProducer<Quiet>;
+type Client = ThreadedProducer<Deliveries>;
+type Done = oneshot::Sender<Result<(), KafkaError>>;
+
+/// Hands the result of each message to who waits for it. (`FutureProducer` would copy the value of every message
+/// that fails: all of them at once, when a broker is away.)
+#[derive(Clone, Copy)]
+struct Deliveries;
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = Box<Done>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, done: Box<Done>) {
+        // Nobody waits any more when a partition's task was stopped.
+        let _ = done.send(result.as_ref().map(|_| ()).map_err(|(error, _)| error.clone()));
+    }
+}
 
 /// While brokers are away librdkafka says so several times a second. Whether they are is watched and logged once
 /// in `topic`, so that the client's own words are for those who ask for details.
-#[derive(Clone, Copy)]
-struct Quiet;
-
-impl ClientContext for Quiet {
+impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         tracing::debug!(?level, facility, "{message}");
     }
@@ -46,7 +59,7 @@ pub struct Outgoing<'a> {
     /// Its partition; none lets the client choose.
     pub partition: Option<u32>,
     /// Its value.
-    pub value: &'a [u8],
+    pub value: Vec<u8>,
     /// Its headers.
     pub headers: Option<OwnedHeaders>,
 }
@@ -75,7 +88,7 @@ impl Producer {
             .set("socket.nagle.disable", "true");
         // Concerns consumers only, and librdkafka warns about it.
         config.remove("queued.max.messages.kbytes");
-        let client = config.create_with_context(Quiet).context("the Kafka options are not accepted")?;
+        let client = config.create_with_context(Deliveries).context("the Kafka options are not accepted")?;
         Ok(Self { config, client: Arc::new(RwLock::new(client)) })
     }
 
@@ -85,17 +98,17 @@ impl Producer {
     /// It was not, or not in time. It may still be in the log.
     pub async fn send(&self, outgoing: Outgoing<'_>) -> Result<(), KafkaError> {
         let client = self.client();
-        let mut record: FutureRecord<'_, [u8], [u8]> =
-            FutureRecord::to(outgoing.topic).payload(outgoing.value);
+        let (done, delivered) = oneshot::channel();
+        let mut record =
+            BaseRecord::with_opaque_to(outgoing.topic, Box::new(done)).payload(&outgoing.value[..]);
+        record.key = None::<&()>;
         record.partition = outgoing.partition.map(|partition| i32::try_from(partition).unwrap_or(-1));
         record.headers = outgoing.headers;
-        let delivery = client.send_result(record).map_err(|(error, _)| error);
-        let result = match delivery {
-            Ok(delivery) => match delivery.await {
-                Ok(Ok(_)) => Ok(()),
-                Ok(Err((error, _))) => Err(error),
-                Err(_) => Err(KafkaError::Canceled),
-            },
+        let sent = client.send(record).map_err(|(error, _)| error);
+        // The client has its own copy.
+        drop(outgoing.value);
+        let result = match sent {
+            Ok(()) => delivered.await.unwrap_or(Err(KafkaError::Canceled)),
             Err(error) => Err(error),
         };
         if result.is_err() {
@@ -130,7 +143,7 @@ impl Producer {
             return;
         }
         tracing::error!(?code, reason, "the Kafka client broke and is replaced");
-        match self.config.create_with_context(Quiet) {
+        match self.config.create_with_context(Deliveries) {
             Ok(client) => *current = client,
             Err(error) => tracing::error!(%error, "no new Kafka client could be made"),
         }

@@ -1,4 +1,4 @@
-//! What OTLP's trace messages look like on the wire, as tables, and the check that a message fits its table.
+//! What OTLP's trace messages look like, as tables, and the check that a message fits its table.
 //!
 //! Spans of many senders share one Kafka message. So what goes in must be what every reader accepts: a message that
 //! one reader refuses would take the spans of others with it.
@@ -11,21 +11,51 @@ pub const MAX_NESTING: usize = 32;
 /// A message's known fields. Unknown fields are allowed and travel on: a newer sender may know more.
 #[derive(Debug)]
 pub struct Shape {
-    name: &'static str,
-    fields: &'static [(u32, Kind)],
+    /// The message's name.
+    pub name: &'static str,
+    /// Its fields.
+    pub fields: &'static [Known],
     /// Whether each of these counts as one level of nesting.
-    nests: bool,
+    pub nests: bool,
 }
 
+/// One field of a message's definition.
 #[derive(Debug)]
-enum Kind {
-    Varint,
+pub struct Known {
+    /// Its number.
+    pub number: u32,
+    /// Its name in the definition; JSON writes it in lowerCamelCase.
+    pub name: &'static str,
+    /// What it holds.
+    pub kind: Kind,
+    /// Whether it may stand several times; a list in JSON.
+    pub many: bool,
+}
+
+/// What a field holds.
+#[derive(Debug)]
+pub enum Kind {
+    /// `bool`.
+    Bool,
+    /// `int64` and `int32`.
+    Integer,
+    /// `uint32`.
+    Unsigned,
+    /// An enum with these names, from 0 on.
+    Choice(&'static [&'static str]),
+    /// `fixed32`.
     Fixed32,
+    /// `fixed64`.
     Fixed64,
+    /// `double`.
+    Double,
+    /// `string`.
     Text,
+    /// `bytes`.
     Bytes,
-    /// Bytes of exactly this length, or none.
+    /// `bytes` of exactly this length, or none.
     Id(usize),
+    /// A message.
     Message(&'static Shape),
 }
 
@@ -81,13 +111,13 @@ fn visit(
     depth: usize,
     on_text: OnText<'_>,
 ) -> Result<(), Malformed> {
-    let Some((_, kind)) = shape.fields.iter().find(|(number, _)| *number == field.number) else {
+    let Some(known) = shape.fields.iter().find(|known| known.number == field.number) else {
         return Ok(());
     };
-    match (kind, field.value) {
-        (Kind::Varint, Value::Varint(_))
+    match (&known.kind, field.value) {
+        (Kind::Bool | Kind::Integer | Kind::Unsigned | Kind::Choice(_), Value::Varint(_))
         | (Kind::Fixed32, Value::Fixed32)
-        | (Kind::Fixed64, Value::Fixed64)
+        | (Kind::Fixed64 | Kind::Double, Value::Fixed64)
         | (Kind::Bytes, Value::Bytes(_)) => Ok(()),
         (Kind::Text, Value::Bytes(text)) => on_text(text),
         (Kind::Id(length), Value::Bytes(id)) if id.is_empty() || id.len() == *length => Ok(()),
@@ -99,86 +129,150 @@ fn visit(
     }
 }
 
-const fn shape(name: &'static str, fields: &'static [(u32, Kind)]) -> Shape {
+const fn shape(name: &'static str, fields: &'static [Known]) -> Shape {
     Shape { name, fields, nests: false }
 }
 
+const fn one(number: u32, name: &'static str, kind: Kind) -> Known {
+    Known { number, name, kind, many: false }
+}
+
+const fn many(number: u32, name: &'static str, kind: Kind) -> Known {
+    Known { number, name, kind, many: true }
+}
+
+const fn attributes(number: u32) -> Known {
+    many(number, "attributes", Kind::Message(&KEY_VALUE))
+}
+
 /// `TracesData`, and `ExportTraceServiceRequest`, which is the same on the wire.
-pub static TRACES: Shape = shape("TracesData", &[(1, Kind::Message(&RESOURCE_SPANS))]);
+pub static TRACES: Shape = shape("TracesData", &[many(1, "resource_spans", Kind::Message(&RESOURCE_SPANS))]);
 
 /// `ResourceSpans`.
 pub static RESOURCE_SPANS: Shape = shape(
     "ResourceSpans",
-    &[(1, Kind::Message(&RESOURCE)), (2, Kind::Message(&SCOPE_SPANS)), (3, Kind::Text)],
+    &[
+        one(1, "resource", Kind::Message(&RESOURCE)),
+        many(2, "scope_spans", Kind::Message(&SCOPE_SPANS)),
+        one(3, "schema_url", Kind::Text),
+    ],
 );
 
 /// `ScopeSpans`.
-pub static SCOPE_SPANS: Shape =
-    shape("ScopeSpans", &[(1, Kind::Message(&SCOPE)), (2, Kind::Message(&SPAN)), (3, Kind::Text)]);
+pub static SCOPE_SPANS: Shape = shape(
+    "ScopeSpans",
+    &[
+        one(1, "scope", Kind::Message(&SCOPE)),
+        many(2, "spans", Kind::Message(&SPAN)),
+        one(3, "schema_url", Kind::Text),
+    ],
+);
 
 /// `Span`.
 pub static SPAN: Shape = shape(
     "Span",
     &[
-        (1, Kind::Id(16)),
-        (2, Kind::Id(8)),
-        (3, Kind::Text),
-        (4, Kind::Id(8)),
-        (5, Kind::Text),
-        (6, Kind::Varint),
-        (7, Kind::Fixed64),
-        (8, Kind::Fixed64),
-        (9, Kind::Message(&KEY_VALUE)),
-        (10, Kind::Varint),
-        (11, Kind::Message(&EVENT)),
-        (12, Kind::Varint),
-        (13, Kind::Message(&LINK)),
-        (14, Kind::Varint),
-        (15, Kind::Message(&STATUS)),
-        (16, Kind::Fixed32),
+        one(1, "trace_id", Kind::Id(16)),
+        one(2, "span_id", Kind::Id(8)),
+        one(3, "trace_state", Kind::Text),
+        one(4, "parent_span_id", Kind::Id(8)),
+        one(5, "name", Kind::Text),
+        one(6, "kind", Kind::Choice(SPAN_KINDS)),
+        one(7, "start_time_unix_nano", Kind::Fixed64),
+        one(8, "end_time_unix_nano", Kind::Fixed64),
+        attributes(9),
+        one(10, "dropped_attributes_count", Kind::Unsigned),
+        many(11, "events", Kind::Message(&EVENT)),
+        one(12, "dropped_events_count", Kind::Unsigned),
+        many(13, "links", Kind::Message(&LINK)),
+        one(14, "dropped_links_count", Kind::Unsigned),
+        one(15, "status", Kind::Message(&STATUS)),
+        one(16, "flags", Kind::Fixed32),
     ],
 );
 
-static RESOURCE: Shape =
-    shape("Resource", &[(1, Kind::Message(&KEY_VALUE)), (2, Kind::Varint), (3, Kind::Message(&ENTITY))]);
-static ENTITY: Shape =
-    shape("EntityRef", &[(1, Kind::Text), (2, Kind::Text), (3, Kind::Text), (4, Kind::Text)]);
+const SPAN_KINDS: &[&str] = &[
+    "SPAN_KIND_UNSPECIFIED",
+    "SPAN_KIND_INTERNAL",
+    "SPAN_KIND_SERVER",
+    "SPAN_KIND_CLIENT",
+    "SPAN_KIND_PRODUCER",
+    "SPAN_KIND_CONSUMER",
+];
+const STATUS_CODES: &[&str] = &["STATUS_CODE_UNSET", "STATUS_CODE_OK", "STATUS_CODE_ERROR"];
+
+static RESOURCE: Shape = shape(
+    "Resource",
+    &[
+        attributes(1),
+        one(2, "dropped_attributes_count", Kind::Unsigned),
+        many(3, "entity_refs", Kind::Message(&ENTITY)),
+    ],
+);
+static ENTITY: Shape = shape(
+    "EntityRef",
+    &[
+        one(1, "schema_url", Kind::Text),
+        one(2, "type", Kind::Text),
+        many(3, "id_keys", Kind::Text),
+        many(4, "description_keys", Kind::Text),
+    ],
+);
 static SCOPE: Shape = shape(
     "InstrumentationScope",
-    &[(1, Kind::Text), (2, Kind::Text), (3, Kind::Message(&KEY_VALUE)), (4, Kind::Varint)],
+    &[
+        one(1, "name", Kind::Text),
+        one(2, "version", Kind::Text),
+        attributes(3),
+        one(4, "dropped_attributes_count", Kind::Unsigned),
+    ],
 );
-static EVENT: Shape =
-    shape("Event", &[(1, Kind::Fixed64), (2, Kind::Text), (3, Kind::Message(&KEY_VALUE)), (4, Kind::Varint)]);
+static EVENT: Shape = shape(
+    "Event",
+    &[
+        one(1, "time_unix_nano", Kind::Fixed64),
+        one(2, "name", Kind::Text),
+        attributes(3),
+        one(4, "dropped_attributes_count", Kind::Unsigned),
+    ],
+);
 static LINK: Shape = shape(
     "Link",
     &[
-        (1, Kind::Id(16)),
-        (2, Kind::Id(8)),
-        (3, Kind::Text),
-        (4, Kind::Message(&KEY_VALUE)),
-        (5, Kind::Varint),
-        (6, Kind::Fixed32),
+        one(1, "trace_id", Kind::Id(16)),
+        one(2, "span_id", Kind::Id(8)),
+        one(3, "trace_state", Kind::Text),
+        attributes(4),
+        one(5, "dropped_attributes_count", Kind::Unsigned),
+        one(6, "flags", Kind::Fixed32),
     ],
 );
-static STATUS: Shape = shape("Status", &[(2, Kind::Text), (3, Kind::Varint)]);
-static KEY_VALUE: Shape =
-    shape("KeyValue", &[(1, Kind::Text), (2, Kind::Message(&ANY_VALUE)), (3, Kind::Varint)]);
+static STATUS: Shape =
+    shape("Status", &[one(2, "message", Kind::Text), one(3, "code", Kind::Choice(STATUS_CODES))]);
+static KEY_VALUE: Shape = shape(
+    "KeyValue",
+    &[
+        one(1, "key", Kind::Text),
+        one(2, "value", Kind::Message(&ANY_VALUE)),
+        one(3, "key_strindex", Kind::Integer),
+    ],
+);
 static ANY_VALUE: Shape = Shape {
     name: "AnyValue",
     fields: &[
-        (1, Kind::Text),
-        (2, Kind::Varint),
-        (3, Kind::Varint),
-        (4, Kind::Fixed64),
-        (5, Kind::Message(&ARRAY)),
-        (6, Kind::Message(&KEY_VALUE_LIST)),
-        (7, Kind::Bytes),
-        (8, Kind::Varint),
+        one(1, "string_value", Kind::Text),
+        one(2, "bool_value", Kind::Bool),
+        one(3, "int_value", Kind::Integer),
+        one(4, "double_value", Kind::Double),
+        one(5, "array_value", Kind::Message(&ARRAY)),
+        one(6, "kvlist_value", Kind::Message(&KEY_VALUE_LIST)),
+        one(7, "bytes_value", Kind::Bytes),
+        one(8, "string_value_strindex", Kind::Integer),
     ],
     nests: true,
 };
-static ARRAY: Shape = shape("ArrayValue", &[(1, Kind::Message(&ANY_VALUE))]);
-static KEY_VALUE_LIST: Shape = shape("KeyValueList", &[(1, Kind::Message(&KEY_VALUE))]);
+static ARRAY: Shape = shape("ArrayValue", &[many(1, "values", Kind::Message(&ANY_VALUE))]);
+static KEY_VALUE_LIST: Shape = shape("KeyValueList", &[many(1, "values", Kind::Message(&KEY_VALUE))]);
 
 #[cfg(test)]
 mod tests {

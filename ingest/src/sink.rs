@@ -154,15 +154,15 @@ impl Lane {
     fn send(&mut self, message: Message<Ticket>) {
         let (producer, metrics, partition) = (self.producer.clone(), self.metrics.clone(), self.partition);
         self.on_the_way.push(Box::pin(async move {
-            let started = Instant::now();
+            let (started, length) = (Instant::now(), message.bytes.len());
             let outgoing = Outgoing {
                 topic: OTLP_SPANS,
                 partition: Some(partition),
-                value: &message.bytes,
+                value: message.bytes,
                 headers: None,
             };
             let result = producer.send(outgoing).await;
-            metrics.produced(message.bytes.len(), started.elapsed(), result.is_ok());
+            metrics.produced(length, started.elapsed(), result.is_ok());
             let result = result.map_err(|error| {
                 if is_queue_full(&error) { Undelivered::QueueFull } else { Undelivered::NotAcknowledged }
             });

@@ -199,3 +199,24 @@ fn samples() -> &'static [Vec<u8>] {
         foreign.filter(|request| request.len() < 4096).chain([own]).collect()
     })
 }
+
+/// The stream processor reads trace files with a decoder of its own; both must make the same of a document.
+#[test]
+fn json_is_understood_as_the_stream_processor_understands_it() {
+    let Some(data) = data() else { return };
+    let read = |file: &str| std::fs::read_to_string(data.join(file)).unwrap();
+    let mut documents: Vec<String> = vec![read("otlp/proto_example_trace.json")];
+    for file in ["traces_simple", "traces_nulls", "traces_deep_nesting", "traces_large_attrs", "malformed"] {
+        documents.extend(read(&format!("otlp/duckdb-otlp/{file}.jsonl")).lines().map(str::to_owned));
+    }
+    for line in read("edge_cases.ndjson").lines() {
+        let case: serde_json::Value = serde_json::from_str(line).unwrap();
+        documents.extend(case["otlp"].as_array().unwrap().iter().map(ToString::to_string));
+    }
+    assert!(documents.len() > 60);
+    for document in documents {
+        let ours = ingest::json::to_protobuf(document.as_bytes()).ok();
+        let ours = ours.map(|protobuf| TracesData::decode(&protobuf[..]).unwrap());
+        assert_eq!(ours, reader::decode_otlp_json(document.as_bytes()).ok(), "{document}");
+    }
+}
