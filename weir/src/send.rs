@@ -91,7 +91,7 @@ async fn send_all(
         anyhow::Ok(())
     });
     let mut pace = Pace::new(rate);
-    let mut batches = Batches::default();
+    let mut batches = Batches::new(rate);
     let mut receipt = Receipt::default();
     loop {
         let document = read.recv().await;

@@ -18,21 +18,29 @@ pub struct Batch {
 }
 
 /// Collects spans until they fill a request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Batches {
+    max_spans: usize,
     open: TracesData,
     spans: usize,
     bytes: usize,
 }
 
 impl Batches {
+    /// Requests for a rate in spans a second: several a second, so that a low rate is steady too.
+    pub fn new(spans_a_second: Option<u32>) -> Self {
+        const REQUESTS_A_SECOND: u32 = 4;
+        let share = spans_a_second.map_or(MAX_SPANS, |rate| (rate / REQUESTS_A_SECOND) as usize);
+        Self { max_spans: share.clamp(1, MAX_SPANS), open: TracesData::default(), spans: 0, bytes: 0 }
+    }
+
     /// Takes a document; gives the requests that are full.
     pub fn add(&mut self, document: TracesData) -> Vec<Batch> {
         let mut full = Vec::new();
         for resource in document.resource_spans {
-            for part in parts(resource) {
+            for part in parts(resource, self.max_spans) {
                 let (spans, bytes) = (count(&part), part.encoded_len());
-                if self.spans > 0 && (self.spans + spans > MAX_SPANS || self.bytes + bytes > MAX_BYTES) {
+                if self.spans > 0 && (self.spans + spans > self.max_spans || self.bytes + bytes > MAX_BYTES) {
                     full.extend(self.rest());
                 }
                 self.open.resource_spans.push(part);
@@ -45,7 +53,8 @@ impl Batches {
 
     /// The last request, if anything is left.
     pub fn rest(&mut self) -> Vec<Batch> {
-        let Self { open, spans, .. } = std::mem::take(self);
+        let (open, spans) = (std::mem::take(&mut self.open), std::mem::take(&mut self.spans));
+        self.bytes = 0;
         if spans == 0 {
             return Vec::new();
         }
@@ -58,8 +67,8 @@ fn count(resource: &ResourceSpans) -> usize {
 }
 
 /// The resource's spans in pieces that each fit a request, unless a single span is larger than that.
-fn parts(resource: ResourceSpans) -> Vec<ResourceSpans> {
-    if count(&resource) <= MAX_SPANS && resource.encoded_len() <= MAX_BYTES {
+fn parts(resource: ResourceSpans, max_spans: usize) -> Vec<ResourceSpans> {
+    if count(&resource) <= max_spans && resource.encoded_len() <= MAX_BYTES {
         return vec![resource];
     }
     let ResourceSpans { resource: process, scope_spans, schema_url } = resource;
@@ -75,19 +84,19 @@ fn parts(resource: ResourceSpans) -> Vec<ResourceSpans> {
     let mut parts = Vec::new();
     for mut scope in scope_spans {
         let spans = std::mem::take(&mut scope.spans);
-        parts.extend(pieces(spans).into_iter().map(|piece| part(&scope, piece)));
+        parts.extend(pieces(spans, max_spans).into_iter().map(|piece| part(&scope, piece)));
     }
     parts
 }
 
-fn pieces(spans: Vec<Span>) -> Vec<Vec<Span>> {
+fn pieces(spans: Vec<Span>, max_spans: usize) -> Vec<Vec<Span>> {
     // Half a request, so that two pieces share one with their resources.
     let mut pieces: Vec<Vec<Span>> = Vec::new();
     let mut bytes = MAX_BYTES;
     for span in spans {
         let length = span.encoded_len();
         match pieces.last_mut() {
-            Some(piece) if piece.len() < MAX_SPANS / 2 && bytes + length <= MAX_BYTES / 2 => {
+            Some(piece) if piece.len() < max_spans.div_ceil(2) && bytes + length <= MAX_BYTES / 2 => {
                 piece.push(span);
                 bytes += length;
             }
@@ -124,7 +133,7 @@ mod tests {
 
     #[test]
     fn small_documents_share_a_request() {
-        let mut batches = Batches::default();
+        let mut batches = Batches::new(None);
         for _ in 0..100 {
             assert!(batches.add(document(3, 10)).is_empty());
         }
@@ -134,9 +143,18 @@ mod tests {
     }
 
     #[test]
+    fn a_low_rate_makes_small_requests() {
+        let mut batches = Batches::new(Some(20));
+        let sizes: Vec<u64> = batches.add(document(30, 10)).iter().map(|batch| batch.spans).collect();
+        let rest: u64 = batches.rest().iter().map(|batch| batch.spans).sum();
+        assert!(sizes.iter().all(|size| *size <= 5), "{sizes:?}");
+        assert_eq!(sizes.iter().sum::<u64>() + rest, 30);
+    }
+
+    #[test]
     fn a_large_document_is_cut_and_keeps_its_order() {
         for (spans, name_length) in [(5_000, 10), (40, 100_000)] {
-            let mut batches = Batches::default();
+            let mut batches = Batches::new(None);
             let mut all = batches.add(document(spans, name_length));
             all.extend(batches.rest());
             assert!(all.len() > 1);

@@ -54,10 +54,13 @@ fn taken(port: &Wanted) -> Option<String> {
                 ));
             }
         }
-        match listener_on(address.port()) {
+        let patient = first_look.elapsed() < ENDING_WITHIN;
+        // A short outgoing connection may have been given the port; only one that lasts is in the way.
+        let states: &[&str] = if patient { &[LISTEN] } else { &[LISTEN, ESTABLISHED] };
+        match holder_of(address.port(), states) {
             Some(process) => break format!("process {} (`{}`)", process.id, process.command),
-            None if first_look.elapsed() > ENDING_WITHIN => break "a process of another user".to_owned(),
-            None => std::thread::sleep(Duration::from_millis(50)),
+            None if patient => std::thread::sleep(Duration::from_millis(50)),
+            None => break "a process that is not yours to see".to_owned(),
         }
     };
     let port = address.port();
@@ -71,12 +74,16 @@ struct Process {
     command: String,
 }
 
-/// Finds the listening socket in `/proc/net/tcp` and then the process that holds a descriptor of it.
-fn listener_on(port: u16) -> Option<Process> {
+/// States of sockets in `/proc/net/tcp`.
+const LISTEN: &str = "0A";
+const ESTABLISHED: &str = "01";
+
+/// Finds the socket in `/proc/net/tcp` and then the process that holds a descriptor of it.
+fn holder_of(port: u16, states: &[&str]) -> Option<Process> {
     let sockets: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .filter_map(|table| std::fs::read_to_string(table).ok())
-        .flat_map(|table| listening_inodes(&table, port))
+        .flat_map(|table| inodes(&table, port, states))
         .map(|inode| format!("socket:[{inode}]"))
         .collect();
     let processes = std::fs::read_dir("/proc").ok()?.flatten();
@@ -88,14 +95,13 @@ fn listener_on(port: u16) -> Option<Process> {
         .filter(|process| !process.command.is_empty())
 }
 
-/// Inodes of the sockets that listen on `port` in a table of `/proc/net`.
-fn listening_inodes(table: &str, port: u16) -> Vec<u64> {
-    const LISTEN: &str = "0A";
+/// Inodes of the sockets on local `port` that are in one of `states`, in a table of `/proc/net`.
+fn inodes(table: &str, port: u16, states: &[&str]) -> Vec<u64> {
     let suffix = format!(":{port:04X}");
     table
         .lines()
         .map(|line| line.split_whitespace().collect::<Vec<_>>())
-        .filter(|fields| fields.len() > 9 && fields[1].ends_with(&suffix) && fields[3] == LISTEN)
+        .filter(|fields| fields.len() > 9 && fields[1].ends_with(&suffix) && states.contains(&fields[3]))
         .filter_map(|fields| fields[9].parse().ok())
         .collect()
 }
@@ -141,6 +147,15 @@ mod tests {
     }
 
     #[test]
+    fn a_lasting_connection_on_the_port_is_named_too() {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let connection = std::net::TcpStream::connect(server.local_addr().unwrap()).unwrap();
+        let refusal = require_free(&[wanted(connection.local_addr().unwrap())]).unwrap_err().to_string();
+        // Connections to other servers may share the port; any of them is an answer.
+        assert!(refusal.contains("is taken by process "), "{refusal}");
+    }
+
+    #[test]
     fn one_port_for_two_is_refused() {
         let port = any_free().unwrap();
         let first = wanted(SocketAddr::from(([127, 0, 0, 1], port)));
@@ -155,6 +170,7 @@ mod tests {
              0: 0100007F:10DD 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 111 1 0 100 0\n\
              1: 0100007F:10DD 0100007F:9999 01 00000000:00000000 00:00000000 00000000     0        0 222 1 0 100 0\n\
              2: 0100007F:10DE 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 333 1 0 100 0\n";
-        assert_eq!(listening_inodes(table, 4317), [111]);
+        assert_eq!(inodes(table, 4317, &[LISTEN]), [111]);
+        assert_eq!(inodes(table, 4317, &[LISTEN, ESTABLISHED]), [111, 222]);
     }
 }
