@@ -30,10 +30,41 @@ async fn normal_traffic_is_counted_exactly_beside_bad_input() {
         seed: None,
         export_interval: Duration::from_millis(500),
     };
-    let options = Options { traffic, metrics: Vec::new() };
-    let (outcomes, _, report) = bad_input::run(options, targets, CancellationToken::new()).await.unwrap();
+    let metrics: Vec<String> =
+        std::env::var("WEIR_TEST_METRICS").unwrap().split(',').map(str::to_owned).collect();
+    let options = Options { traffic, metrics: metrics.clone() };
+    let (outcomes, moved, report) = bad_input::run(options, targets, CancellationToken::new()).await.unwrap();
     for outcome in &outcomes {
         assert!(outcome.proper, "{}: {}", outcome.case, outcome.answer);
     }
     assert!(report.is_equal(), "{report}");
+    for name in COUNTED {
+        assert!(moved.iter().any(|line| line.contains(name)), "{name} did not move: {moved:#?}");
+    }
+    let memory = resident_bytes(&metrics[0]).await;
+    assert!(memory < MOST_MEMORY_BYTES, "{memory} bytes in use");
+}
+
+/// Each kind of bad input is counted under a name of its own.
+const COUNTED: [&str; 10] = [
+    "zero_trace_id",
+    "zero_span_id",
+    "self_parent",
+    "negative_duration",
+    "cycle",
+    "time_clamped",
+    "span_over_trace_limit",
+    "overflowed",
+    "dead_letters",
+    "too_large",
+];
+
+/// All roles of Weir in one process, in a build without optimisation, after everything above: far below what the
+/// input would take if anything kept it.
+const MOST_MEMORY_BYTES: f64 = 2e9;
+
+async fn resident_bytes(metrics: &str) -> f64 {
+    let page = reqwest::get(metrics).await.unwrap().text().await.unwrap();
+    let line = page.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
+    line.expect("a process tells its memory").parse().unwrap()
 }
