@@ -23,7 +23,7 @@ const SPANS: u64 = 500_000;
 /// How often the end of the log is asked for while traces are open at it …
 const ASK_END_EVERY: Duration = Duration::from_millis(500);
 /// … and otherwise, for the clock's and the lag's sake.
-const ASK_END_IDLE_EVERY: Duration = Duration::from_secs(5);
+const ASK_END_IDLE_EVERY: Duration = Duration::from_secs(2);
 /// Bounds how late a stop is noticed.
 const WAIT: Duration = Duration::from_millis(50);
 const RETRY_FIRST: Duration = Duration::from_millis(500);
