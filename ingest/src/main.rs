@@ -1,6 +1,7 @@
 //! The `ingest` process.
 
 use clap::Parser;
+use std::process::ExitCode;
 
 /// Takes OpenTelemetry spans over OTLP/gRPC and OTLP/HTTP and brings them to Kafka.
 #[derive(Parser)]
@@ -11,11 +12,12 @@ struct Command {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     let command: Command = process::parse();
     process::init_logging("ingest");
     give_large_memory_back();
-    ingest::run(command.options, process::Health::new(), process::stop_on_signal()).await
+    let ended = ingest::run(command.options, process::Health::new(), process::stop_on_signal()).await;
+    process::exit_code(ended)
 }
 
 /// Makes glibc map whatever is larger than a message on its own, so that large requests leave nothing behind.

@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use process::Health;
+use std::process::ExitCode;
 
 /// Flow graphs over REST and WebSocket, and the page that shows them.
 #[derive(Parser, Debug)]
@@ -12,8 +13,8 @@ struct Command {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     let command: Command = process::parse();
     process::init_logging("query-api");
-    query_api::run(command.options, Health::new(), process::stop_on_signal()).await
+    process::exit_code(query_api::run(command.options, Health::new(), process::stop_on_signal()).await)
 }

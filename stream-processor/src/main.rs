@@ -2,6 +2,7 @@
 
 use clap::{Arg, Parser, ValueEnum, value_parser};
 use process::Health;
+use std::process::ExitCode;
 use stream_processor::{processor, store};
 
 /// Turns spans into flow graphs (role processor), or carries spans and graphs into ClickHouse (role store).
@@ -26,8 +27,8 @@ enum Role {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    match role() {
+async fn main() -> ExitCode {
+    process::exit_code(match role() {
         Role::Processor => {
             let command: Command<processor::Options> = process::parse();
             process::init_logging("processor");
@@ -38,7 +39,7 @@ async fn main() -> anyhow::Result<()> {
             process::init_logging("store");
             store::run(command.options, Health::new(), process::stop_on_signal()).await
         }
-    }
+    })
 }
 
 /// The role decides which other flags there are, so it is looked for before they are known.
