@@ -92,21 +92,23 @@ function light(connection, staleness) {
   return staleness.behindSeconds === null ? "waiting" : "live";
 }
 
-function showEmpty({ nodes, edges }) {
+function showEmpty({ nodes, edges, staleness }) {
   const nothing = nodes.size === 0 && edges.size === 0 && map.isEmpty;
   find("map").hidden = nothing;
   find("empty").hidden = !nothing;
   if (!nothing) return;
   const { operation, environment, window } = chosen();
-  const elsewhere = known.operations.some((each) => !each.probe);
-  find("empty-title").textContent = elsewhere ? "Nothing here in this window" : "No requests yet";
+  const loading = staleness.loadedFrom === "none";
+  const elsewhere = loading || known.operations.some((each) => !each.probe);
+  find("empty-title").textContent = loading ? "One moment" : elsewhere ? "Nothing here in this window" : "No requests yet";
   const of = [operation && `of “${operationName(operation)}”`, environment && `in ${environment}`].filter(Boolean).join(" ");
-  find("empty-words").textContent = elsewhere
+  if (loading) find("empty-words").textContent = "The last 15 minutes are being loaded.";
+  else find("empty-words").textContent = elsewhere
     ? `No calls ${of ? `${of} ` : ""}in the last ${windowWords[window]}; there were others in the last 15 minutes.`
     : "Weir draws what OpenTelemetry spans tell it. Point any OpenTelemetry SDK or Collector at it:";
   find("empty-snippet").hidden = elsewhere;
   find("empty-more").hidden = elsewhere;
-  find("show-all").hidden = !elsewhere;
+  find("show-all").hidden = loading || !elsewhere;
 }
 
 function showFlows() {
