@@ -31,7 +31,7 @@ fn edges(graph: &Graph) -> Table {
             "P95 ms",
             "P99 ms",
             "MAX ms",
-            "SEEN TWICE %",
+            "BOTH SIDES %",
         ],
     );
     for (id, edge) in &graph.edges {
