@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 /// Flow graphs over REST and WebSocket, and the page that shows them.
 #[derive(Parser, Debug)]
-#[command(name = "weir-query-api", version)]
+#[command(name = "query-api", version)]
 struct Command {
     #[command(flatten)]
     options: query_api::Options,

@@ -205,3 +205,29 @@ async fn only_known_origins_may_connect() {
     api.stop().await;
     bench.drop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_read_is_closed_and_nobody_else_notices() {
+    let Some(bench) = Bench::new("slow").await else { return };
+    // A young graph changes as a whole with every tick, because rates divide by its age: a megabyte each time.
+    let names: Vec<&'static str> = (0..2_500).map(|n| &*format!("service-{n}").leak()).collect();
+    let all = names.iter().map(|server| support::Calls { server, ..logins(now_s(), 1) });
+    bench.commit(1, &all.collect::<Vec<_>>()).await;
+    let api = bench.start().await;
+    let mut slow = Socket::open(&api).await;
+    slow.say(&subscribe(&Value::Null)).await;
+    let mut quick = Socket::open(&api).await;
+    quick.say(&subscribe(&Value::Null)).await;
+    assert_eq!(quick.hear().await["data"]["edges"].as_array().unwrap().len(), 2_500);
+    let reading = tokio::spawn(async move {
+        loop {
+            quick.hear_until("graph_delta", |_| true).await;
+        }
+    });
+    api.until_metrics("weir_query_api_slow_clients_total 1").await;
+    assert!(!reading.is_finished(), "the client that reads still hears");
+    reading.abort();
+    drop(slow);
+    api.stop().await;
+    bench.drop().await;
+}

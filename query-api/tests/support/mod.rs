@@ -148,7 +148,7 @@ impl Api {
     pub async fn until_metrics(&self, line: &str) {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let mut last = String::new();
-        for _ in 0..100 {
+        for _ in 0..800 {
             last = client.get(format!("{}/metrics", self.url)).send().await.unwrap().text().await.unwrap();
             if last.lines().any(|found| found == line) {
                 return;
