@@ -2,15 +2,13 @@
 
 use crate::calls::Call;
 use crate::delta::{Name, Node};
+use crate::record::Place;
 use crate::tree::NONE;
 use crate::view::View;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
-
-/// Start and id of the span that named it.
-type Place = (i64, u64);
 
 /// The breaker around each span, and which rejections are only an echo.
 pub(crate) struct Breakers {
@@ -50,7 +48,7 @@ impl Breakers {
         for call in calls.iter().filter(|call| call.client != NONE) {
             let Some(breaker) = self.around(call.client) else { continue };
             let client = &view.records[call.client as usize];
-            let at = (client.start_us, client.span_id);
+            let at = client.place();
             let known = earliest
                 .entry((call.caller.name.clone(), breaker.clone()))
                 .or_insert_with(|| (at, call.callee.clone()));

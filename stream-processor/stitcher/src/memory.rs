@@ -31,6 +31,8 @@ struct Tomb {
     prints: Vec<u32>,
     /// When its trace closed.
     since_us: i64,
+    /// When it is let go. A timer that an earlier tomb of this trace left behind may ring before.
+    until_us: i64,
 }
 
 impl Memory {
@@ -82,29 +84,36 @@ impl Memory {
     pub fn entomb(
         &mut self,
         id: TraceId,
-        since_us: i64,
+        (since_us, until_us): (i64, i64),
         (environment, operation): (Name, Name),
         prints: Vec<u32>,
     ) {
         self.prints += prints.len();
         match self.tombs.get_mut(&id) {
             Some(tomb) => {
+                tomb.until_us = until_us;
                 tomb.prints.extend(prints);
                 tomb.prints.sort_unstable();
             }
             None => {
-                self.tombs.insert(id, Tomb { environment, operation, prints, since_us });
+                self.tombs.insert(id, Tomb { environment, operation, prints, since_us, until_us });
                 self.tomb_order.push_back(id);
             }
         }
         while self.prints > self.most_prints {
             match self.tomb_order.front().copied() {
                 Some(oldest) => {
-                    self.lost_us = self.tombs.get(&oldest).map(|tomb| tomb.since_us);
+                    self.lost_us = self.lost_us.max(self.tombs.get(&oldest).map(|tomb| tomb.since_us));
                     self.bury(oldest);
                 }
                 None => return,
             }
+        }
+    }
+
+    pub fn bury_when_due(&mut self, id: TraceId, now_us: i64) {
+        if self.tombs.get(&id).is_some_and(|tomb| tomb.until_us <= now_us) {
+            self.bury(id);
         }
     }
 

@@ -43,7 +43,10 @@ impl Messages {
     fn cover_sends(&mut self, view: &View<'_>) {
         let mut created = Created::default();
         for (i, record) in view.records.iter().enumerate().filter(|(_, record)| record.hands_over()) {
-            self.producers.insert(record.span_id, i as u32);
+            let known = self.producers.entry(record.span_id).or_insert(i as u32);
+            if record.kind < view.records[*known as usize].kind {
+                *known = i as u32;
+            }
             if record.messaging == Some(MessagingOperation::Create) {
                 created.add(record);
             }

@@ -7,6 +7,9 @@ use core::hash::BuildHasher;
 use hashbrown::{HashMap, HashSet};
 use rustc_hash::FxBuildHasher;
 
+/// So many values are never worth a sweep.
+const FEW: usize = 100_000;
+
 /// Who emitted a span.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Source {
@@ -30,6 +33,8 @@ pub(crate) struct Names {
     nodes: HashSet<Arc<Node>, FxBuildHasher>,
     sources: HashMap<u64, Arc<Source>, FxBuildHasher>,
     longest: usize,
+    /// How many were left after the last sweep.
+    kept: usize,
     /// Names that were cut since the last commit.
     pub cut: u64,
     pub empty: Name,
@@ -44,6 +49,7 @@ impl Names {
             nodes: HashSet::default(),
             sources: HashMap::default(),
             longest,
+            kept: 0,
             cut: 0,
             empty: Arc::from(""),
             unknown: Arc::from("unknown"),
@@ -105,11 +111,23 @@ impl Names {
         source
     }
 
+    /// Session ids and the like are new every time: an hour of them is too much to wait for.
+    pub fn sweep_when_doubled(&mut self) {
+        if self.len() > self.kept * 2 + FEW {
+            self.sweep();
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.texts.len() + self.nodes.len() + self.sources.len()
+    }
+
     /// Frees what no span, edge or cap holds any more. Nodes first: they hold texts.
     pub fn sweep(&mut self) {
         self.sources.retain(|_, source| Arc::strong_count(source) > 1);
         self.nodes.retain(|node| Arc::strong_count(node) > 1);
         self.texts.retain(|text| Arc::strong_count(text) > 1);
+        self.kept = self.len();
     }
 }
 
@@ -122,4 +140,22 @@ fn describes(source: &Source, resource: &Resource<'_>) -> bool {
         && (node.kind == NodeKind::Client) == resource.is_client
         && *source.version == *resource.version
         && *source.environment == *resource.environment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+
+    #[test]
+    fn names_that_come_once_don_t_pile_up() {
+        let mut names = Names::new(256);
+        let held = names.text("held");
+        for i in 0..5 * FEW {
+            names.text(&format!("session-{i}"));
+            names.sweep_when_doubled();
+        }
+        assert!(names.len() <= FEW + 3, "{}", names.len());
+        assert!(Arc::ptr_eq(&names.text("held"), &held));
+    }
 }

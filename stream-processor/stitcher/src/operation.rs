@@ -1,7 +1,7 @@
 //! What the user asked for: the flow's name, and the span that stands for the flow (DESIGN 4.5).
 
 use crate::delta::{Name, NodeKind};
-use crate::record::Fallback;
+use crate::record::{self, Fallback};
 use crate::span::OperationSource;
 use crate::tree::NONE;
 use crate::view::View;
@@ -11,10 +11,10 @@ use alloc::sync::Arc;
 pub(crate) const PROBE: &str = "__probe__";
 
 /// Nearest the root, then earliest, then smallest span id: never by arrival.
-type Place = (u32, i64, u64);
+type Place = (u32, record::Place);
 
 fn place(view: &View<'_>, i: usize) -> Place {
-    (view.tree.depth[i], view.records[i].start_us, view.records[i].span_id)
+    (view.tree.depth[i], view.records[i].place())
 }
 
 /// The flow's root: the earliest span without a parent id.
@@ -25,7 +25,7 @@ pub(crate) fn root(view: &View<'_>) -> Option<u32> {
 
 /// The span that stands for a flow whose root was never seen: the earliest entry span, else the earliest span.
 pub(crate) fn stand_in(view: &View<'_>, entry: &[bool]) -> Option<u32> {
-    let earliest = |i: &usize| (view.records[*i].start_us, view.records[*i].span_id);
+    let earliest = |i: &usize| view.records[*i].place();
     let all = || 0..view.records.len();
     all().filter(|i| entry[*i]).min_by_key(earliest).or_else(|| all().min_by_key(earliest)).map(|i| i as u32)
 }

@@ -11,6 +11,9 @@ use alloc::sync::Arc;
 use core::hash::{BuildHasher, Hash, Hasher};
 use rustc_hash::FxBuildHasher;
 
+/// Start, id and kind.
+pub(crate) type Place = (i64, u64, Kind);
+
 /// One span.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
@@ -134,6 +137,11 @@ impl Record {
 
     pub fn end_us(&self) -> i64 {
         self.start_us + self.duration_us.cast_signed()
+    }
+
+    /// Start, then id: an order that arrival has no part in. The halves of a call may share one id.
+    pub fn place(&self) -> Place {
+        (self.start_us, self.span_id, self.kind)
     }
 
     /// Makes a call or hands a message over.

@@ -4,6 +4,7 @@
 use crate::calls::{self, Call, Calls};
 use crate::delta::{Name, Node, NodeKind};
 use crate::flow::FlowStatus;
+use crate::histogram::MAX_US;
 use crate::names::Names;
 use crate::operation;
 use crate::record::{Record, Verdict};
@@ -108,7 +109,7 @@ pub(crate) fn resolve(records: &[Record], names: &mut Names, settled: bool) -> R
         marks.push(flow_mark(flow, root));
     }
     marks.sort_unstable_by_key(|mark| mark.at);
-    let last = records.iter().enumerate().max_by_key(|(_, record)| (record.end_us(), record.span_id));
+    let last = records.iter().enumerate().max_by_key(|(_, record)| (record.end_us(), record.place()));
     Resolved {
         marks,
         explicit: operation::explicit(&view),
@@ -288,8 +289,8 @@ impl Times {
             })
             .collect();
         let selves = analysis::self_times(&intervals);
-        let span_id = |i: u32| view.records[i as usize].span_id;
-        let of_span = analysis::critical_times_by(&intervals, root, span_id);
+        let rank = |i: u32| view.records[i as usize].place();
+        let of_span = analysis::critical_times_by(&intervals, root, rank);
         let many = view.records.len();
         let mut times = Self { own: vec![0; many], critical: vec![0; many], of_span };
         let mut request = vec![NONE; many];
@@ -297,7 +298,9 @@ impl Times {
             let parent = view.tree.parent[i];
             request[i] = if entry[i] || parent == NONE { i as u32 } else { request[parent as usize] };
             if !view.records[i].calls_out() || entry[i] {
-                times.own[request[i] as usize] += selves[i];
+                // Bad clocks can make spans of centuries: many of them don't fit into any number.
+                let own = &mut times.own[request[i] as usize];
+                *own = own.saturating_add(selves[i]).min(MAX_US);
                 times.critical[request[i] as usize] += times.of_span[i];
             }
         }

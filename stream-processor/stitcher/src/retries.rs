@@ -1,15 +1,21 @@
 //! Which calls try again what just failed (DESIGN 4.3). A call is at most one retry.
 
 use crate::calls::Call;
-use crate::record::Record;
+use crate::delta::Node;
+use crate::record::{Place, Record};
 use crate::tree::NONE;
 use crate::view::View;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+
+/// By the first attempt under a CLIENT, the last one at the same service.
+type LastAttempts = BTreeMap<usize, usize>;
 
 /// Marks the retries among the calls, and lets only the first of the calls under one CLIENT carry its length.
 pub(crate) fn mark(view: &View<'_>, calls: &mut [Call]) {
-    under_one_client(view, calls);
-    beside_each_other(view, calls);
+    let last = under_one_client(view, calls);
+    beside_each_other(view, calls, &last);
 }
 
 fn top<'a>(view: &View<'a>, call: &Call) -> &'a Record {
@@ -17,45 +23,38 @@ fn top<'a>(view: &View<'a>, call: &Call) -> &'a Record {
 }
 
 /// Of several SERVERs under one CLIENT, those of the same service that follow a failed attempt.
-fn under_one_client(view: &View<'_>, calls: &mut [Call]) {
-    let mut order: Vec<u32> = (0..calls.len() as u32)
-        .filter(|i| calls[*i as usize].client != NONE && calls[*i as usize].server != NONE)
-        .collect();
-    let key = |call: &Call| {
-        let server = &view.records[call.server as usize];
-        (call.client, server.start_us, server.span_id)
-    };
-    order.sort_unstable_by_key(|i| key(&calls[*i as usize]));
-    for pair in 1..order.len() {
-        let (before, this) = (order[pair - 1] as usize, order[pair] as usize);
-        if calls[before].client != calls[this].client {
-            continue;
-        }
-        calls[this].caller_measured = false;
-        // The previous attempt of the same service, whoever answered in between.
-        let previous = order[..pair]
-            .iter()
-            .rev()
-            .map(|i| *i as usize)
-            .take_while(|i| calls[*i].client == calls[this].client)
-            .find(|i| calls[*i].callee == calls[this].callee);
-        let failed = previous.is_some_and(|i| {
-            let verdict = view.records[calls[i].server as usize].verdict;
-            verdict.retryable || calls[i].verdict.timeout
+fn under_one_client(view: &View<'_>, calls: &mut [Call]) -> LastAttempts {
+    let both_sides = calls.iter().enumerate().filter(|(_, call)| call.client != NONE && call.server != NONE);
+    let mut order: Vec<(u32, Place, usize)> =
+        both_sides.map(|(i, call)| (call.client, view.records[call.server as usize].place(), i)).collect();
+    order.sort_unstable();
+    let under_one = order.chunk_by(|a, b| a.0 == b.0).filter(|attempts| attempts.len() > 1);
+    under_one.map(|attempts| of_one_client(view, calls, attempts)).collect()
+}
+
+fn of_one_client(view: &View<'_>, calls: &mut [Call], attempts: &[(u32, Place, usize)]) -> (usize, usize) {
+    let first = attempts[0].2;
+    // The previous attempt of the same service, whoever answered in between.
+    let mut previous: BTreeMap<Arc<Node>, usize> = BTreeMap::new();
+    for (_, _, i) in attempts {
+        let failed = previous.insert(calls[*i].callee.clone(), *i).is_some_and(|before| {
+            let verdict = view.records[calls[before].server as usize].verdict;
+            verdict.retryable || calls[before].verdict.timeout
         });
-        calls[this].retry = failed;
+        calls[*i].retry = failed;
+        calls[*i].caller_measured = *i == first;
     }
+    (first, previous[&calls[first].callee])
 }
 
 /// A resend by its own word, or the call right after a sibling that failed in a retryable way.
-fn beside_each_other(view: &View<'_>, calls: &mut [Call]) {
+fn beside_each_other(view: &View<'_>, calls: &mut [Call], last: &LastAttempts) {
     let mut order: Vec<u32> =
         (0..calls.len() as u32).filter(|i| calls[*i as usize].caller_measured).collect();
     order.sort_unstable_by(|a, b| {
         let [a, b] = [a, b].map(|i| (&calls[*i as usize], top(view, &calls[*i as usize])));
-        let of = |(call, top): (&Call, &Record)| {
-            (top.parent_id, call.callee.clone(), top.attempt, top.start_us, top.span_id)
-        };
+        let of =
+            |(call, top): (&Call, &Record)| (top.parent_id, call.callee.clone(), top.attempt, top.place());
         of(a).cmp(&of(b))
     });
     let mut previous: Option<usize> = None;
@@ -72,7 +71,8 @@ fn beside_each_other(view: &View<'_>, calls: &mut [Call]) {
             None => (this.marks.resend, false),
             Some(p) => {
                 let before = top(view, &calls[p]);
-                let verdict = calls[p].verdict;
+                // What its CLIENT tried again itself and got done has not failed.
+                let verdict = calls[last.get(&p).copied().unwrap_or(p)].verdict;
                 let in_turn = before.end_us() <= this.start_us;
                 (this.marks.resend && !before.verdict.redirected, in_turn && verdict.retryable)
             }

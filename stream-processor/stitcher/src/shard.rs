@@ -24,11 +24,15 @@ use rustc_hash::FxBuildHasher;
 
 const HOUR_US: i64 = 3_600_000_000;
 
+/// Records that go back further than this were stamped by a clock that has been put right.
+const CLOCK_CORRECTED_US: i64 = 60_000_000;
+
 /// The single owner of one partition's state.
 pub struct Shard {
     settings: Settings,
     clock_us: i64,
     last_timestamp_us: Option<i64>,
+    last_record_us: i64,
     next_offset: i64,
     traces: HashMap<TraceId, Trace, FxBuildHasher>,
     /// Open traces by age, and every trace by when it wants to be looked at.
@@ -89,6 +93,7 @@ impl Shard {
         Self {
             clock_us: 0,
             last_timestamp_us: None,
+            last_record_us: i64::MIN,
             next_offset: 0,
             traces: HashMap::default(),
             open: BTreeSet::new(),
@@ -110,9 +115,14 @@ impl Shard {
     }
 
     /// The next record of the partition: log time moves on by what passed since the one before, and everything
-    /// due happens. A clock that jumps back stands still; it can't freeze the shard.
+    /// due happens. While timestamps jitter back log time stands still; a wrong clock can't freeze the shard.
     pub fn begin_record(&mut self, offset: i64, timestamp_us: i64) {
         self.keep_limits();
+        // Time goes on from where a wrong clock was put right: it must not stand still until it was right after all.
+        if timestamp_us < self.last_record_us.saturating_sub(CLOCK_CORRECTED_US) {
+            self.last_timestamp_us = Some(timestamp_us);
+        }
+        self.last_record_us = timestamp_us;
         self.pass_time(timestamp_us);
         self.next_offset = offset + 1;
     }
@@ -125,7 +135,7 @@ impl Shard {
 
     fn pass_time(&mut self, timestamp_us: i64) {
         let passed = self.last_timestamp_us.map_or(timestamp_us, |last| timestamp_us - last);
-        // Only a later timestamp is remembered: one that jumps back and forth must not move the clock twice.
+        // Only a later timestamp is remembered: jitter must not move the clock twice.
         if passed > 0 || self.last_timestamp_us.is_none() {
             self.last_timestamp_us = Some(timestamp_us);
             self.run_until(self.clock_us + passed.max(0));
@@ -170,15 +180,18 @@ impl Shard {
 
     /// Closes every trace: the end of a file, or a drain.
     pub fn settle_all(&mut self) {
+        self.keep_limits();
         while let Some((_, id)) = self.open.first().copied() {
             self.close(id, false);
         }
+        self.resolve_postponed();
     }
 
     /// Everything since the last commit. Only between records: a commit never cuts one in two.
     pub fn commit(&mut self) -> Commit {
         self.keep_limits();
         self.resolve_dirty();
+        self.names.sweep_when_doubled();
         let (cut, overflowed) = (mem::take(&mut self.names.cut), mem::take(&mut self.caps.overflowed));
         self.count("names_cut", cut);
         self.count("overflowed", overflowed);

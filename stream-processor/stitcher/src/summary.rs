@@ -100,7 +100,7 @@ fn services(trace: &Trace) -> Vec<Name> {
 fn flow_text(trace: &Trace, names: &Names, of: impl Fn(&FlowFacts) -> &Name) -> Name {
     let said = trace.records.iter().filter_map(|record| {
         let text = of(record.flow.as_ref()?);
-        (!text.is_empty()).then_some(((record.start_us, record.span_id), text))
+        (!text.is_empty()).then_some((record.place(), text))
     });
     said.min_by_key(|(place, _)| *place).map_or_else(|| names.empty.clone(), |(_, text)| text.clone())
 }
@@ -108,7 +108,7 @@ fn flow_text(trace: &Trace, names: &Names, of: impl Fn(&FlowFacts) -> &Name) -> 
 fn user_hash(records: &[Record]) -> String {
     let said = records.iter().filter_map(|record| {
         let flow = record.flow.as_ref()?;
-        (!flow.user_hash.is_empty()).then_some(((record.start_us, record.span_id), &flow.user_hash))
+        (!flow.user_hash.is_empty()).then_some((record.place(), &flow.user_hash))
     });
     said.min_by_key(|(place, _)| *place).map_or_else(String::new, |(_, hash)| hash.clone())
 }

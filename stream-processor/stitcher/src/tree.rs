@@ -34,9 +34,11 @@ impl Tree {
         let mut reached = vec![false; records.len()];
         let tops: Vec<u32> = (0..records.len() as u32).filter(|i| self.parent[*i as usize] == NONE).collect();
         self.visit(&tops, &children, &mut reached);
+        let mut walked = Vec::new();
         for start in 0..records.len() {
             if !reached[start] {
-                let cut = self.earliest_on_loop(start, records);
+                walked.resize(records.len(), NONE);
+                let cut = self.earliest_on_loop(start as u32, records, &mut walked);
                 self.parent[cut as usize] = NONE;
                 self.lost[cut as usize] = true;
                 self.cycles += 1;
@@ -64,13 +66,15 @@ impl Tree {
         }
     }
 
-    fn earliest_on_loop(&self, start: usize, records: &[Record]) -> u32 {
-        // After as many steps as there are spans the walk is certainly on the loop.
-        let mut on_loop = start as u32;
-        for _ in 0..records.len() {
+    /// `walked` says which walk came by last: where one meets itself is the loop. Each span is walked once, since
+    /// everything that hangs on a loop is reached as soon as that is cut.
+    fn earliest_on_loop(&self, start: u32, records: &[Record], walked: &mut [u32]) -> u32 {
+        let mut on_loop = start;
+        while walked[on_loop as usize] != start {
+            walked[on_loop as usize] = start;
             on_loop = self.parent[on_loop as usize];
         }
-        let key = |at: u32| (records[at as usize].start_us, records[at as usize].span_id);
+        let key = |at: u32| records[at as usize].place();
         let (mut earliest, mut at) = (on_loop, self.parent[on_loop as usize]);
         while at != on_loop {
             if key(at) < key(earliest) {

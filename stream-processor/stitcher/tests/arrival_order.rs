@@ -3,8 +3,9 @@
 mod support;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use stitcher::delta::{EdgeKey, EndpointKey, OperationKey, ServiceKey};
+use stitcher::delta::{EdgeKey, EndpointKey, NodeKind, OperationKey, ServiceKey};
 use stitcher::flow::FlowTrace;
+use stitcher::settings::Limits;
 use stitcher::{Commit, Settings, Shard, Span};
 use support::table;
 
@@ -46,6 +47,8 @@ struct Sums {
     operations: BTreeMap<OperationKey, [i64; 4]>,
     endpoints: BTreeMap<EndpointKey, [i64; 3]>,
     flows: BTreeMap<u128, FlowTrace>,
+    /// A revision that didn't ascend.
+    begun_twice: bool,
 }
 
 impl Sums {
@@ -88,8 +91,20 @@ impl Sums {
         }
         for flow in commit.traces {
             let before = self.flows.insert(flow.trace_id.0, flow.clone());
-            assert!(before.is_none_or(|before| before.revision < flow.revision), "revisions ascend");
+            self.begun_twice |= before.is_some_and(|before| before.revision >= flow.revision);
         }
+    }
+
+    fn nothing_is_negative(&self) -> bool {
+        self.edges.values().flatten().all(|count| *count >= 0)
+            && self.services.values().flatten().all(|count| *count >= 0)
+            && self.operations.values().flatten().all(|count| *count >= 0)
+            && self.endpoints.values().flatten().all(|count| *count >= 0)
+    }
+
+    fn requests(&self) -> i64 {
+        let services = self.services.iter().filter(|(key, _)| key.node.kind == NodeKind::Service);
+        services.map(|(_, counts)| counts[0]).sum()
     }
 
     fn settled(mut self) -> Self {
@@ -112,7 +127,14 @@ fn accumulate<K: Ord, const N: usize>(sums: &mut BTreeMap<K, [i64; N]>, key: K, 
 
 /// One record a step: (span, seconds of log time since the step before, commit afterwards).
 fn run(spans: &[Span<'_>], steps: &[(usize, u16, bool)]) -> Sums {
-    let mut shard = Shard::new(Settings::default());
+    let sums = run_within(Limits::default(), spans, steps);
+    assert!(!sums.begun_twice, "revisions ascend");
+    sums.settled()
+}
+
+fn run_within(limits: Limits, spans: &[Span<'_>], steps: &[(usize, u16, bool)]) -> Sums {
+    let most_remembered = limits.remembered_spans;
+    let mut shard = Shard::new(Settings { limits, ..Settings::default() });
     let (mut sums, mut now_us) = (Sums::default(), START_US);
     for (offset, (span, wait_s, commit)) in steps.iter().enumerate() {
         now_us += i64::from(*wait_s) * 1_000_000;
@@ -121,10 +143,35 @@ fn run(spans: &[Span<'_>], steps: &[(usize, u16, bool)]) -> Sums {
         if *commit {
             sums.add(shard.commit());
         }
+        assert!(shard.remembered_spans() <= most_remembered);
     }
     shard.settle_all();
     sums.add(shard.commit());
-    sums.settled()
+    assert_eq!((shard.open_spans(), shard.open_traces()), (0, 0));
+    shard.end_of_log(now_us + 2_000_000_000);
+    assert!(shard.commit().deltas.is_empty(), "forgetting says nothing");
+    assert_eq!(shard.remembered_spans(), 0);
+    sums
+}
+
+/// Every bound so small that a few spans reach it.
+fn small_limits() -> impl Strategy<Value = Limits> {
+    let memory = (0..30_usize, 1..25_usize, 1..25_usize, prop_oneof![Just(16_000_000), 0..10_usize]);
+    let names = (1..8_usize, 1..4_usize, 1..3_usize, 1..12_usize, 1..3_usize);
+    (memory, names).prop_map(|(memory, (services, virtual_nodes, operations, edges, versions))| Limits {
+        remembered_spans: memory.0,
+        open_spans: memory.1,
+        spans_per_trace: memory.2,
+        fingerprints: memory.3,
+        services,
+        virtual_nodes,
+        operations,
+        edges,
+        versions_per_service: versions,
+        entries_per_service: versions,
+        environments: versions,
+        ..Limits::default()
+    })
 }
 
 fn steps() -> impl Strategy<Value = Vec<(usize, u16, bool)>> {
@@ -152,6 +199,20 @@ proptest! {
         let spans = table(FLOW);
         let in_order: Vec<(usize, u16, bool)> = (0..spans.len()).map(|i| (i, 0, false)).collect();
         prop_assert_eq!(run(&spans, &steps), run(&spans, &in_order));
+    }
+
+    #[test]
+    fn where_bounds_are_reached_spans_and_flows_still_count_once(limits in small_limits(), steps in steps()) {
+        let spans = table(FLOW);
+        let every_print_is_kept = limits.fingerprints > spans.len();
+        let sums = run_within(limits, &spans, &steps);
+        prop_assert!(sums.nothing_is_negative(), "{sums:?}");
+        if every_print_is_kept {
+            prop_assert!(!sums.begun_twice);
+            let flows: i64 = sums.operations.values().map(|counts| counts[0]).sum();
+            prop_assert_eq!(flows, 2);
+            prop_assert!(sums.requests() <= spans.len() as i64, "{sums:?}");
+        }
     }
 
     #[test]

@@ -164,7 +164,7 @@ fn the_oldest_traces_make_room() {
 #[test]
 fn a_clock_that_jumps_back_can_not_freeze_the_shard() {
     let mut log = Log::new(Settings::default());
-    log.at(100.0, "1 - S a 0..1 trace=1").at(0.0, "1 - S b 0..1 trace=2").at(107.0, "1 - S c 0..1 trace=3");
+    log.at(100.0, "1 - S a 0..1 trace=1").at(50.0, "1 - S b 0..1 trace=2").at(107.0, "1 - S c 0..1 trace=3");
     assert_eq!(log.shard.clock_us(), START_US + 107_000_000);
     assert_eq!(log.shard.commit().closes.len(), 2);
 }

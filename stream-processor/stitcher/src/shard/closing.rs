@@ -23,8 +23,9 @@ impl Shard {
             let Some(trace) = self.forget(id) else { continue };
             let under = trace.emitted.under.clone().unwrap_or_else(|| self.names.nothing());
             let Life::Closed { since_us, .. } = trace.life else { continue };
-            self.memory.entomb(id, since_us, under, trace.fingerprints());
-            self.timers.insert((self.clock_us + self.settings.waits.remember_us, id));
+            let until_us = self.clock_us + self.settings.waits.remember_us;
+            self.memory.entomb(id, (since_us, until_us), under, trace.fingerprints());
+            self.timers.insert((until_us, id));
         }
     }
 
@@ -42,7 +43,7 @@ impl Shard {
     /// A trace's timer ran out.
     pub(super) fn look_at(&mut self, id: TraceId) {
         let Some(trace) = self.traces.get(&id) else {
-            return self.memory.bury(id);
+            return self.memory.bury_when_due(id, self.clock_us);
         };
         match trace.life {
             Life::Closed { since_us, .. } if self.clock_us >= since_us + self.settings.waits.remember_us => {

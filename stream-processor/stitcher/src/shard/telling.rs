@@ -31,6 +31,15 @@ impl Shard {
         self.dirty = postponed;
     }
 
+    /// The last word about every trace, however large.
+    pub(super) fn resolve_postponed(&mut self) {
+        for id in mem::take(&mut self.dirty) {
+            if self.traces.get(&id).is_some_and(|trace| trace.dirty) {
+                self.resolve_one(id);
+            }
+        }
+    }
+
     pub(super) fn resolve_one(&mut self, id: TraceId) {
         let Some(resolved) = self.update(id) else { return };
         let Some(trace) = self.traces.get_mut(&id) else { return };
