@@ -45,7 +45,7 @@ use crate::pressure::Pressure;
 use crate::producer::Producer;
 use crate::receiver::Receiver;
 use crate::sink::Sink;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use process::Health;
 use schemas::topics::OTLP_SPANS;
 use std::net::SocketAddr;
@@ -98,7 +98,7 @@ async fn serve(
     let Some(partitions) = topic::wait_for_partitions(&producer, OTLP_SPANS, start_time, &stop).await? else {
         return Ok(());
     };
-    let (sink, lanes) = Sink::start(&producer, partitions, options.packing(), &metrics);
+    let (sink, mut lanes) = Sink::start(&producer, partitions, options.packing(), &metrics);
     let (dead_letters, letters) = DeadLetters::start(&producer, options.dead_letters_per_second, &metrics);
     let receiver =
         Receiver::new(options.receiver_limits(partitions), pressure, sink, dead_letters, metrics.clone());
@@ -111,7 +111,10 @@ async fn serve(
     };
     let doors = (door(grpc, grpc::app(receiver.clone())), door(http, http::app(receiver, &origins)));
     tracing::info!(partitions, grpc = %options.listen_grpc, http = %options.listen_http, "spans are taken");
-    topic::watch(&producer, partitions, health, &stop).await;
+    tokio::select! {
+        () = topic::watch(&producer, partitions, health, &stop) => {}
+        Some(ended) = lanes.join_next() => bail!("the writer of a partition ended: {ended:?}"),
+    }
 
     health.ready("kafka", false, "stopping");
     let (_, _) = tokio::join!(doors.0, doors.1);

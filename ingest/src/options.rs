@@ -31,10 +31,8 @@ const fn local(port: u16) -> SocketAddr {
 
 /// Takes OpenTelemetry spans over OTLP and brings them to Kafka.
 #[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Ingest")]
 pub struct Options {
-    /// How to reach Kafka.
-    #[command(flatten)]
-    pub kafka: KafkaOptions,
     /// Where OTLP/gRPC is taken.
     #[arg(long, env = "WEIR_LISTEN_GRPC", value_name = "HOST:PORT", default_value_t = LISTEN_GRPC)]
     pub listen_grpc: SocketAddr,
@@ -78,6 +76,9 @@ pub struct Options {
     /// How many undecodable requests are kept a second; all are counted.
     #[arg(long, env = "WEIR_DEAD_LETTERS_PER_SECOND", value_name = "N", default_value_t = DEAD_LETTERS_PER_SECOND)]
     pub dead_letters_per_second: NonZeroU32,
+    /// How to reach Kafka.
+    #[command(flatten)]
+    pub kafka: KafkaOptions,
 }
 
 /// `compression.type`.

@@ -130,7 +130,10 @@ impl Lane {
         let now = Instant::now();
         let mut next = Some(first);
         while let Some(Parcel { bytes, ticket }) = next {
-            if let Some(full) = self.packer.push(bytes, ticket, now) {
+            // Whoever was told to retry will: what nobody waits for any more would only delay what is new.
+            if !ticket.done.is_closed()
+                && let Some(full) = self.packer.push(bytes, ticket, now)
+            {
                 self.send(full);
             }
             next = if self.on_the_way.len() < ON_THE_WAY { inbox.try_recv().ok() } else { None };

@@ -173,7 +173,11 @@ async fn without_kafka_senders_are_asked_to_retry_and_memory_is_given_back() {
         post(&app, &[("content-type", PROTOBUF)], request(vec![good_span()]).encode_to_vec()).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(headers["retry-after"].to_str().unwrap().parse::<u64>().unwrap() > 0);
-    // The message itself is held until the client gives it up, about then.
+    given_back(&pressure).await;
+}
+
+/// Messages are held until the Kafka client gives them up, about when their senders were answered.
+async fn given_back(pressure: &Pressure) {
     tokio::time::timeout(Duration::from_secs(10), async {
         while pressure.used() > 0 {
             tokio::task::yield_now().await;
@@ -181,6 +185,27 @@ async fn without_kafka_senders_are_asked_to_retry_and_memory_is_given_back() {
     })
     .await
     .unwrap();
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_any_more_makes_room() {
+    let mut options = without_kafka();
+    options.ack_timeout_ms = 2_000;
+    // A message holds one request: most of them wait for the few that may be on the way.
+    options.pack_bytes = 2_000;
+    let (receiver, pressure) = receiver(&options);
+    let app = ingest::http::app(receiver, &[]);
+    let body = request(vec![Span { name: "x".repeat(1_500), ..good_span() }]).encode_to_vec();
+    let posts: Vec<_> = (0..100)
+        .map(|_| {
+            let (app, body) = (app.clone(), body.clone());
+            tokio::spawn(async move { post(&app, &[("content-type", PROTOBUF)], body).await.0 })
+        })
+        .collect();
+    for answered in posts {
+        assert_eq!(answered.await.unwrap(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+    given_back(&pressure).await;
 }
 
 #[tokio::test]
