@@ -38,8 +38,10 @@ fn of_one_client(view: &View<'_>, calls: &mut [Call], attempts: &[(u32, Place, u
     let mut previous: BTreeMap<Arc<Node>, usize> = BTreeMap::new();
     for (_, _, i) in attempts {
         let failed = previous.insert(calls[*i].callee.clone(), *i).is_some_and(|before| {
-            let verdict = view.records[calls[before].server as usize].verdict;
-            verdict.retryable || calls[before].verdict.timeout
+            let [before_it, it] = [before, *i].map(|i| &view.records[calls[i].server as usize]);
+            let in_turn = before_it.end_us() <= it.start_us;
+            // Only an attempt that outlived its time-out may still be running.
+            (in_turn && before_it.verdict.retryable) || calls[before].verdict.timeout
         });
         calls[*i].retry = failed;
         calls[*i].caller_measured = *i == first;

@@ -4,7 +4,7 @@ use crate::delta::{Name, Node, NodeKind};
 use crate::flow::{FlowEdge, FlowGraph, FlowNode, FlowStatus, FlowTrace};
 use crate::names::Names;
 use crate::record::{FlowFacts, Record};
-use crate::resolve::{Body, EdgeMark, Resolved, ServiceMark};
+use crate::resolve::{Body, EdgeMark, Resolved, Role, ServiceMark};
 use crate::settings::Settings;
 use crate::span::TraceId;
 use crate::trace::{Life, Trace};
@@ -54,7 +54,7 @@ pub(crate) fn summarise(
         truncated,
         graph: None,
     };
-    for edge in edges(trace) {
+    for edge in edges_below(trace, resolved.root) {
         summary.errors += u32::from(edge.verdict.error);
         summary.client_errors += u32::from(edge.verdict.client_error);
         summary.retries += u32::from(edge.retry);
@@ -78,6 +78,16 @@ fn edges(trace: &Trace) -> impl Iterator<Item = &EdgeMark> {
     trace.emitted.marks.iter().filter_map(|mark| match &mark.body {
         Body::Edge(edge) => Some(edge),
         _ => None,
+    })
+}
+
+/// Every call but the one that reached the root: that one is the flow's own status.
+fn edges_below(trace: &Trace, root: u32) -> impl Iterator<Item = &EdgeMark> {
+    trace.emitted.marks.iter().filter(move |mark| mark.at != (root, Role::Callee)).filter_map(|mark| {
+        match &mark.body {
+            Body::Edge(edge) => Some(edge),
+            _ => None,
+        }
     })
 }
 

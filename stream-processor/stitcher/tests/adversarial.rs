@@ -55,7 +55,7 @@ fn a_client_may_have_as_many_servers_as_a_trace_has_spans() {
     let names: Vec<&'static str> =
         (0..4_000).map(|i| &*Box::leak(format!("s{i}").into_boxed_str())).collect();
     let mut spans = table("1 - C a 0..10");
-    spans.extend(many(90_000, "1 1 S b 1..9 code=503", |i, span| {
+    spans.extend(many(90_000, "1 1 S b 5..5 code=503", |i, span| {
         span.resource.service = names[i as usize % names.len()];
     }));
     let commit = settle(&spans);

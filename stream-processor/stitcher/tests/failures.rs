@@ -93,6 +93,11 @@ fn of_several_servers_under_one_client_those_after_a_failure_are_retries() {
             "1 - C a 0..100\n 2 1 S b 1..10 code=503\n 3 1 S b 20..30 code=200",
             &["a>b 2 e1 r1"],
         ),
+        (
+            "at the same time: nothing follows",
+            "1 - C a 0..100\n 2 1 S b 1..10 code=503\n 3 1 S b 2..11 code=503",
+            &["a>b 2 e2"],
+        ),
         ("a fan-out", "1 - C a 0..100\n 2 1 S b 1..10\n 3 1 S b 20..30", &["a>b 2"]),
         (
             "another service",

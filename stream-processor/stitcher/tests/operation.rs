@@ -79,7 +79,12 @@ fn status_and_duration_are_the_root_s() {
         (flow.status, flow.duration_us, flow.errors, flow.client_errors),
         (FlowStatus::Success, 100_000, 1, 1)
     );
-    assert_eq!(summary("1 - S gw 0..100 code=500").status, FlowStatus::Error);
+    let failed = summary("1 - S gw 0..100 code=500");
+    assert_eq!(
+        (failed.status, failed.errors),
+        (FlowStatus::Error, 0),
+        "the root's own failure is the status"
+    );
     assert_eq!(summary("1 - S gw 0..100 code=504").status, FlowStatus::Timeout);
     assert_eq!(summary("1 - S gw 0..100 code=404").status, FlowStatus::Success);
     let headless = summary("2 9 S auth 10..20 code=500\n 3 2 S user 11..12");
