@@ -2,13 +2,7 @@
 //! Merging is addition, so a percentile never depends on how the numbers were rolled up.
 
 use crate::series::Additive;
-
-/// Values up to here have a bucket of their own.
-const EXACT: u16 = 256;
-/// Buckets an octave above that.
-const PER_OCTAVE: u16 = 128;
-/// Highest bucket of a value below 2^40 µs; larger indexes can only come from a broken writer.
-pub const LAST_BUCKET: u16 = 32 * PER_OCTAVE + 255;
+use stitcher::histogram::{LAST_BUCKET, middle_of};
 
 /// Signed bucket counts in ascending order of bucket, and the exact sum. Both are in thousandths, adjusted for
 /// sampling as in the tables: an unsampled value counts 1000, so that mixed sampling rates add up exactly.
@@ -56,7 +50,7 @@ impl Histogram {
         let mut below = 0_i128;
         self.buckets.iter().find_map(|&(bucket, count)| {
             below += i128::from(count);
-            (below * 1_000_000 >= rank).then(|| middle_us(bucket))
+            (below * 1_000_000 >= rank).then(|| middle_of(bucket))
         })
     }
 
@@ -90,26 +84,12 @@ impl Additive for Histogram {
     }
 }
 
-fn middle_us(bucket: u16) -> u64 {
-    if bucket < EXACT {
-        return u64::from(bucket);
-    }
-    let exponent = bucket / PER_OCTAVE - 1;
-    let mantissa = bucket % PER_OCTAVE + PER_OCTAVE;
-    (u64::from(mantissa) << exponent) + ((1 << exponent) / 2)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The bucket rule, written independently of the reader above.
     fn bucket_of(value_us: u64) -> u32 {
-        if value_us < 256 {
-            return u32::try_from(value_us).unwrap();
-        }
-        let exponent = 63 - value_us.leading_zeros() - 7;
-        exponent * 128 + u32::try_from(value_us >> exponent).unwrap()
+        stitcher::histogram::bucket_of(value_us).into()
     }
 
     fn of(values: &[u64]) -> Histogram {

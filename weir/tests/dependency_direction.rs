@@ -18,7 +18,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("reader", &["schemas", "stitcher"]),
     ("ingest", &["process", "reader", "schemas"]),
     ("stream-processor", &["process", "reader", "schemas", "stitcher"]),
-    ("query-api", &["process", "schemas"]),
+    ("query-api", &["process", "schemas", "stitcher"]),
     ("loadtest", &["process", "schemas"]),
     // One binary, every role.
     (
