@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used)] // the functions that tests share are tests too
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -19,15 +20,17 @@ struct Place {
     ports: Vec<u16>,
 }
 
-/// Six ports; the last one has two successors for the roles' health.
+/// Six ports; the last one has two successors for the roles' health. Below the range from which outgoing connections
+/// are given theirs: one of those must not take a port between this look and its use.
 fn free_ports() -> Vec<u16> {
     loop {
-        // All are held until the last one is known, so that none is given twice.
-        let held: Vec<TcpListener> = (0..6).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let ports: Vec<u16> = held.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
-        let after = [1, 2].map(|nth| ports[5].checked_add(nth));
-        if after.iter().all(|port| port.is_some_and(|port| TcpListener::bind(("127.0.0.1", port)).is_ok())) {
-            return ports;
+        let first = 20_000 + (RandomState::new().build_hasher().finish() % 12_000) as u16;
+        let wanted = first..first + 8;
+        // All are held at once, so that none is given twice.
+        let held: Vec<TcpListener> =
+            wanted.clone().filter_map(|port| TcpListener::bind(("127.0.0.1", port)).ok()).collect();
+        if held.len() == wanted.len() {
+            return wanted.take(6).collect();
         }
     }
 }

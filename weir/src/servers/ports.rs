@@ -1,6 +1,7 @@
 //! Ports that must be free before anything starts, and who has them if they aren't.
 
 use anyhow::bail;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -33,9 +34,17 @@ pub fn require_free(wanted: &[Wanted]) -> anyhow::Result<()> {
     bail!("{}", refusals.join("\n"))
 }
 
-/// A port that nobody has, for servers whose port only we ourselves need.
+/// A port that nobody has, for servers whose port only we ourselves need. Below the range from which outgoing
+/// connections are given theirs: one of those would keep the server from starting again after it died.
 pub fn any_free() -> std::io::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    const FIRST: u16 = 10_000;
+    const MANY: u16 = 10_000;
+    // The standard library's only source of chance; two of us should not try the same ports in the same order.
+    let start = (RandomState::new().build_hasher().finish() % u64::from(MANY)) as u16;
+    (0..MANY)
+        .map(|nth| FIRST + (start + nth) % MANY)
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .ok_or_else(|| ErrorKind::AddrInUse.into())
 }
 
 /// Why the port can't be had. A port without a holder that can be named may belong to a process that is just ending,
@@ -58,13 +67,16 @@ fn taken(port: &Wanted) -> Option<String> {
         // A short outgoing connection may have been given the port; only one that lasts is in the way.
         let states: &[&str] = if patient { &[LISTEN] } else { &[LISTEN, ESTABLISHED] };
         match holder_of(address.port(), states) {
-            Some(process) => break format!("process {} (`{}`)", process.id, process.command),
+            Some(process) => break format!("process {} (`{}`); stop it", process.id, process.command),
             None if patient => std::thread::sleep(Duration::from_millis(50)),
-            None => break "a process that is not yours to see".to_owned(),
+            None if is_closing(address.port()) => {
+                break "a connection that has just ended; it is free again within a minute".to_owned();
+            }
+            None => break "a process that is not yours to see; stop it".to_owned(),
         }
     };
     let port = address.port();
-    Some(format!("port {port} for {what} is taken by {holder}; stop it, or choose another port with {flag}"))
+    Some(format!("port {port} for {what} is taken by {holder}, or choose another port with {flag}"))
 }
 
 /// A process and how it was started.
@@ -77,6 +89,7 @@ struct Process {
 /// States of sockets in `/proc/net/tcp`.
 const LISTEN: &str = "0A";
 const ESTABLISHED: &str = "01";
+const CLOSING: &[&str] = &["04", "05", "06", "07", "0B"];
 
 /// Finds the socket in `/proc/net/tcp` and then the process that holds a descriptor of it.
 fn holder_of(port: u16, states: &[&str]) -> Option<Process> {
@@ -93,6 +106,14 @@ fn holder_of(port: u16, states: &[&str]) -> Option<Process> {
         .map(|id| Process { id, command: command_of(id) })
         // A process that is ending has given back its command line before its sockets.
         .filter(|process| !process.command.is_empty())
+}
+
+/// Whether the port is held by the end of an outgoing connection alone, which no process has any more.
+fn is_closing(port: u16) -> bool {
+    let tables =
+        ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| std::fs::read_to_string(table).unwrap_or_default());
+    let has = |states: &[&str]| tables.iter().any(|table| !inodes(table, port, states).is_empty());
+    has(CLOSING) && !has(&[LISTEN, ESTABLISHED])
 }
 
 /// Inodes of the sockets on local `port` that are in one of `states`, in a table of `/proc/net`.
@@ -153,6 +174,19 @@ mod tests {
         let refusal = require_free(&[wanted(connection.local_addr().unwrap())]).unwrap_err().to_string();
         // Connections to other servers may share the port; any of them is an answer.
         assert!(refusal.contains("is taken by process "), "{refusal}");
+    }
+
+    #[test]
+    fn the_end_of_a_connection_is_no_process() {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let connection = std::net::TcpStream::connect(server.local_addr().unwrap()).unwrap();
+        let address = connection.local_addr().unwrap();
+        let (accepted, _) = server.accept().unwrap();
+        // Who closes first keeps the port for a while.
+        drop(connection);
+        drop(accepted);
+        let refusal = require_free(&[wanted(address)]).unwrap_err().to_string();
+        assert!(refusal.contains("a connection that has just ended"), "{refusal}");
     }
 
     #[test]
