@@ -41,12 +41,18 @@ const chosen = () => ({
   window: find("window").value,
 });
 
-function watch() {
+function showAddress() {
   const { operation, environment, window } = chosen();
   const query = new URLSearchParams(Object.entries({ operation, environment, window }).filter(([, value]) => value !== ""));
   find("api-link").href = `/api/v1/graph?${query}`;
   query.set("environment", find("environment").value);
+  if (find("labels").value !== "all") query.set("labels", find("labels").value);
   history.replaceState(null, "", `?${query}`);
+}
+
+function watch() {
+  const { operation, environment, window } = chosen();
+  showAddress();
   find("flow-count-words").textContent = `flows in the last ${windowWords[window]}`;
   map.clear();
   flows.length = 0;
@@ -181,9 +187,14 @@ async function begin() {
   fill(find("operation"), everyOperation, [], query.get("operation") ?? "");
   fill(find("environment"), everyEnvironment, [], query.get("environment") ?? ALL);
   if (query.get("window") in windowWords) find("window").value = query.get("window");
+  if ([...find("labels").options].some(({ value }) => value === query.get("labels"))) find("labels").value = query.get("labels");
+  map.showLabels(find("labels").value);
   for (const id of ["operation", "environment", "window"]) find(id).addEventListener("change", watch);
   find("environment").addEventListener("change", loadOperations);
-  find("labels").addEventListener("change", () => map.showLabels(find("labels").value));
+  find("labels").addEventListener("change", () => {
+    map.showLabels(find("labels").value);
+    showAddress();
+  });
   find("tidy").addEventListener("click", () => {
     map.clear();
     show(feed.state);

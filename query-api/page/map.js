@@ -2,7 +2,7 @@
 
 import { edgeKey } from "./feed.js";
 import { NODE_HEIGHT, NODE_WIDTH, layout, path } from "./layout.js";
-import { count, milliseconds, number, percent, rate, trouble } from "./words.js";
+import { count, milliseconds, number, percent, rate, sharedNames, trouble, whereabouts } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -77,11 +77,10 @@ export class GraphMap {
       this.#structure = structure;
       this.#place();
     }
-    const names = new Map();
-    for (const { node } of this.#nodes.values()) names.set(node.service.name, (names.get(node.service.name) ?? 0) + 1);
+    const shared = sharedNames([...this.#nodes.values()].map(({ node }) => node));
     for (const [id, drawn] of this.#nodes) {
       drawn.group.classList.toggle("ghost", !state.nodes.has(id));
-      showNode(drawn, names.get(drawn.node.service.name) > 1);
+      showNode(drawn, shared.has(drawn.node.service.name));
     }
     for (const [key, drawn] of this.#edges) {
       for (const part of [drawn.group, drawn.label]) part.classList.toggle("ghost", !state.edges.has(key));
@@ -241,7 +240,7 @@ const ruler = document.createElement("canvas").getContext("2d");
 function titled({ kind, service }, isAmbiguous) {
   const [system, ...rest] = service.name.split(":");
   if (kind !== "service" && rest.length > 0 && !/^\d+$/.test(rest[0])) return [system, rest.join(":")];
-  return [isAmbiguous ? [service.cluster, service.namespace].filter(Boolean).join("/") : "", service.name || kind];
+  return [isAmbiguous ? whereabouts(service) : "", service.name || kind];
 }
 
 // The text, or as much of it as fits the width: the middle is what names can spare.

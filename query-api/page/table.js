@@ -1,6 +1,6 @@
 // The map as a table: the same edges, sortable, for eyes and for screen readers.
 
-import { count, milliseconds, number, percent, trouble } from "./words.js";
+import { count, milliseconds, number, percent, sharedNames, trouble, whereabouts } from "./words.js";
 
 const COLUMNS = [
   ["From", (edge, name) => name(edge.from), null],
@@ -49,7 +49,13 @@ export class Table {
       row.remove();
       this.#rows.delete(key);
     }
-    const name = (id) => state.nodes.get(id)?.service.name || id;
+    const shared = sharedNames(state.nodes.values());
+    const name = (id) => {
+      const service = state.nodes.get(id)?.service;
+      if (!service?.name) return id;
+      const where = shared.has(service.name) ? whereabouts(service) : "";
+      return where === "" ? service.name : `${service.name} (${where})`;
+    };
     const read = COLUMNS[this.#column][1];
     const order = [...state.edges].sort(([keyA, a], [keyB, b]) => compare(read(a, name), read(b, name), this.#descending) || (keyA < keyB ? -1 : 1));
     order.forEach(([key, edge], index) => {

@@ -35,4 +35,15 @@ export const trouble = (share) => (share >= 0.05 ? "many" : share >= 0.01 ? "som
 export const operationName = (name) =>
   name === "unknown" ? "unknown (being named)" : name;
 
+// Where a service lives, to tell it from others of its name.
+export const whereabouts = ({ cluster, namespace }) => [cluster, namespace].filter(Boolean).join("/");
+
+// Names that several nodes have.
+export function sharedNames(nodes) {
+  const seen = new Set();
+  const shared = new Set();
+  for (const { service: { name } } of nodes) (seen.has(name) ? shared : seen).add(name);
+  return shared;
+}
+
 export const windowWords = { "10s": "10 seconds", "1m": "minute", "5m": "5 minutes", "15m": "15 minutes" };
