@@ -27,6 +27,12 @@ impl ApiError {
         Self { status: StatusCode::NOT_FOUND, code: "not_found", message: message.into() }
     }
 
+    /// Questions are asked with GET.
+    pub fn method_not_allowed() -> Self {
+        let message = "only GET is answered here".to_owned();
+        Self { status: StatusCode::METHOD_NOT_ALLOWED, code: "method_not_allowed", message }
+    }
+
     /// The caller may not ask.
     pub fn forbidden(message: impl Into<String>) -> Self {
         Self { status: StatusCode::FORBIDDEN, code: "forbidden", message: message.into() }

@@ -20,6 +20,7 @@ pub fn router() -> Router<App> {
         .route("/api/v1/operations", get(operations))
         .route("/api/v1/dependencies", get(dependencies))
         .route("/api/v1/traces/{trace_id}", get(traces::trace))
+        .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .fallback(async || ApiError::not_found("there is nothing here; the API begins with /api/v1"))
 }
 
@@ -42,9 +43,12 @@ type Asking = Result<Query<Parameters>, QueryRejection>;
 
 impl Parameters {
     fn read(asking: Asking) -> Result<Self, ApiError> {
-        asking
-            .map(|Query(parameters)| parameters)
-            .map_err(|refused| ApiError::bad_request(refused.body_text()))
+        asking.map(|Query(parameters)| parameters).map_err(|refused| {
+            let words = refused.body_text();
+            ApiError::bad_request(
+                words.strip_prefix("Failed to deserialize query string: ").unwrap_or(&words),
+            )
+        })
     }
 
     fn filter(&self, app: &App) -> Result<Filter, ApiError> {

@@ -38,8 +38,9 @@ pub async fn live(State(app): State<App>, headers: HeaderMap, upgrade: WebSocket
     };
     let limits = &app.limits;
     upgrade
-        .max_message_size(limits.message_bytes)
-        .max_frame_size(limits.message_bytes)
+        // A message that is not much too long is read, so that its sender can be told.
+        .max_message_size(4 * limits.message_bytes)
+        .max_frame_size(4 * limits.message_bytes)
         .write_buffer_size(64 << 10)
         .max_write_buffer_size(limits.write_buffer_bytes)
         .on_upgrade(async move |socket| {
@@ -140,6 +141,9 @@ impl Client {
             Message::Close(_) => return Err(End::Left),
             Message::Ping(_) | Message::Pong(_) => return Ok(()),
         };
+        if text.len() > self.app.limits.message_bytes {
+            return Err(End::Rules("the message is too long"));
+        }
         if self.messages.count_in(1) > MESSAGES_PER_SECOND {
             return Err(End::Rules("too many messages"));
         }

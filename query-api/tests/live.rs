@@ -173,11 +173,16 @@ async fn too_much_closes_the_socket() {
     let mut socket = Socket::open(&api).await;
     let _ = socket.0.send(Message::text("x".repeat(20 << 10))).await;
     let end = tokio::time::timeout(Duration::from_secs(10), async {
+        let mut code = None;
         while let Some(Ok(message)) = socket.0.next().await {
             assert!(!matches!(message, Message::Text(_)), "a message that long is not answered");
+            if let Message::Close(Some(close)) = message {
+                code = Some(u16::from(close.code));
+            }
         }
+        code
     });
-    assert!(end.await.is_ok(), "the socket of a message that is too long ends");
+    assert_eq!(end.await, Ok(Some(1008)), "the socket of a message that is too long ends, and says why");
     api.stop().await;
     bench.drop().await;
 }

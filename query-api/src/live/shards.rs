@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 
 /// A shard whose last commit is older than this is late: shards commit every 5 s even when idle.
 const LATE_AFTER_US: i64 = 15_000_000;
-/// Further behind the log's end than this is more than a batch on its way.
-const BEHIND_AFTER_US: i64 = 3_000_000;
+/// Further behind the log's end than this is more than a batch on its way, or the commit of an idle shard, whose log
+/// time is older than its pause of 5 s.
+const BEHIND_AFTER_US: i64 = 10_000_000;
 
 /// Last complete commit by shard; as keys of JSON objects the numbers are text.
 pub type Sequences = BTreeMap<u32, u64>;
