@@ -43,7 +43,9 @@ Examples:
   zcat dump.gz | weir send - --to https://collector.example/v1/traces
 
 Formats, told by content: OTLP protobuf and JSON, Jaeger JSON, Zipkin v2 JSON.
-An endpoint that is busy (429, 502, 503, 504) is asked again after the time it names.";
+An endpoint that is busy (429, 502, 503, 504) is asked again after the time it names.
+The live page shows the last 15 minutes, so older traces want --shift-to-now. Weir counts
+a span once: what was sent before is not counted again for 15 minutes.";
 
 /// Documents between the reading thread and the sender.
 const READ_AHEAD: usize = 64;
@@ -59,15 +61,36 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let bar = progress_bar(survey.spans);
     let receipt = send_all(inputs, shift, options.rate, &endpoint, &bar).await;
     bar.finish_and_clear();
-    report(&receipt?, &survey, &endpoint)
+    report(&receipt?, &survey, &endpoint)?;
+    if let Some(age) = survey.newest_end_ns.and_then(|newest| out_of_sight(newest, now_ns()))
+        && !options.shift_to_now
+    {
+        eprintln!(
+            "the newest span ended {age} ago; the live page shows 15 minutes: --shift-to-now moves spans there"
+        );
+    }
+    Ok(())
+}
+
+/// The age of spans that are too old for the live page.
+fn out_of_sight(newest_end_ns: u64, now_ns: u64) -> Option<String> {
+    const LIVE_MINUTES: u64 = 15;
+    match now_ns.saturating_sub(newest_end_ns) / 60_000_000_000 {
+        0..LIVE_MINUTES => None,
+        minutes @ LIVE_MINUTES..120 => Some(format!("{minutes} minutes")),
+        minutes @ 120..2880 => Some(format!("{} hours", minutes / 60)),
+        minutes => Some(format!("{} days", minutes / 1440)),
+    }
+}
+
+fn now_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn shift(options: &Options, survey: &Survey) -> Shift {
-    let now_ns = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
     match survey.newest_end_ns {
-        Some(newest) if options.shift_to_now => {
-            Shift::between(newest, u64::try_from(now_ns).unwrap_or(newest))
-        }
+        Some(newest) if options.shift_to_now => Shift::between(newest, now_ns()),
         _ => Shift::default(),
     }
 }
@@ -156,6 +179,18 @@ fn traces_url(to: &str) -> anyhow::Result<reqwest::Url> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spans_older_than_the_live_page_tell_their_age() {
+        const NOW_NS: u64 = 1_700_000_000_000_000_000;
+        const MINUTE_NS: u64 = 60_000_000_000;
+        assert_eq!(out_of_sight(NOW_NS + MINUTE_NS, NOW_NS), None);
+        for (minutes, age) in
+            [(14, None), (15, Some("15 minutes")), (150, Some("2 hours")), (4320, Some("3 days"))]
+        {
+            assert_eq!(out_of_sight(NOW_NS - minutes * MINUTE_NS, NOW_NS).as_deref(), age);
+        }
+    }
 
     #[test]
     fn the_path_of_otlp_is_added_where_there_is_none() {
