@@ -11,77 +11,90 @@ const HISTORY: &[&str] = &[
     // A histogram bucket below 256 is its value in µs; 1000 counts are one call.
     "INSERT INTO edges_1s (window, environment, operation, client, client_kind, server, server_kind, version, calls,
         errors, retries, timeouts, rejected, raw_calls, callee_latency, callee_sum_us, lane, batch) VALUES
-        (now() - INTERVAL 10 MINUTE, 'prod', 'login', 'user', 'user', 'gateway', 'service', 'v1', 4, 0, 0, 0, 0, 4,
+        (now() - INTERVAL 10 MINUTE, 'production', 'login', 'user', 'user', 'api-gateway', 'service', 'v1', 4, 0, 0, 0,
+            0, 4,
             ([100, 200], [3000, 1000]), 500, 0, 1),
-        (now() - INTERVAL 9 MINUTE, 'prod', 'login', 'gateway', 'service', 'auth', 'service', 'v1', 6, 2, 2, 1, 0, 6,
+        (now() - INTERVAL 9 MINUTE, 'production', 'login', 'api-gateway', 'service', 'auth', 'service', 'v1', 6, 2, 2,
+            1, 0, 6,
             ([50], [6000]), 300, 0, 1),
-        (now() - INTERVAL 8 MINUTE, 'prod', 'login', 'gateway', 'service', 'payment', 'external', '', 2, 2, 0, 0, 2, 2,
+        (now() - INTERVAL 8 MINUTE, 'production', 'login', 'api-gateway', 'service', 'payment', 'external', '', 2, 2,
+            0, 0, 2, 2,
             ([10], [2000]), 20, 0, 1),
-        (now() - INTERVAL 8 MINUTE, 'staging', 'login', 'user', 'user', 'gateway', 'service', 'v9', 50, 50, 0, 0, 0, 50,
+        (now() - INTERVAL 8 MINUTE, 'staging', 'login', 'user', 'user', 'api-gateway', 'service', 'v9', 50, 50, 0, 0,
+            0, 50,
             ([255], [50000]), 12750, 0, 1)",
     "INSERT INTO edges_1s (window, environment, operation, client, client_kind, server, server_kind, calls, raw_calls,
         wait, wait_sum_us, lane, batch) VALUES
-        (now() - INTERVAL 10 MINUTE, 'prod', 'login', 'kafka:logins', 'topic', 'notification', 'service', 4, 4,
+        (now() - INTERVAL 10 MINUTE, 'production', 'login', 'kafka:logins', 'topic', 'notification', 'service', 4, 4,
             ([128, 250], [3000, 1000]), 634, 0, 1)",
     "INSERT INTO services_1s (window, environment, operation, service, kind, version, requests, errors, raw_requests,
         critical_path, critical_sum_us, lane, batch) VALUES
-        (now() - INTERVAL 10 MINUTE, 'prod', 'login', 'gateway', 'service', 'v1', 300, 3, 300, ([10], [1000]), 250, 0, 1),
-        (now() - INTERVAL 10 MINUTE, 'prod', 'login', 'gateway', 'service', 'v2', 100, 8, 100, ([], []), 0, 0, 1),
-        (now() - INTERVAL 10 MINUTE, 'prod', 'login', 'auth', 'service', 'v1', 6, 2, 6, ([10], [1000]), 750, 0, 1)",
+        (now() - INTERVAL 10 MINUTE, 'production', 'login', 'api-gateway', 'service', 'v1', 300, 3, 300, ([10],
+            [1000]), 250, 0, 1),
+        (now() - INTERVAL 10 MINUTE, 'production', 'login', 'api-gateway', 'service', 'v2', 100, 8, 100, ([], []), 0,
+            0, 1),
+        (now() - INTERVAL 10 MINUTE, 'production', 'login', 'auth', 'service', 'v1', 6, 2, 6, ([10], [1000]), 750, 0,
+            1)",
     "INSERT INTO services_1s (window, environment, operation, service, kind, requests, raw_requests, critical_path,
         critical_sum_us, lane, batch) VALUES
-        (now() - INTERVAL 1455 MINUTE, 'prod', 'login', 'gateway', 'service', 1, 1, ([10], [1000]), 500, 0, 1),
-        (now() - INTERVAL 1455 MINUTE, 'prod', 'login', 'auth', 'service', 1, 1, ([10], [1000]), 500, 0, 1)",
-    "INSERT INTO operations_1s (window, environment, operation, flows, errors, raw_flows, duration, duration_sum_us, lane,
+        (now() - INTERVAL 1455 MINUTE, 'production', 'login', 'api-gateway', 'service', 1, 1, ([10], [1000]), 500, 0,
+            1),
+        (now() - INTERVAL 1455 MINUTE, 'production', 'login', 'auth', 'service', 1, 1, ([10], [1000]), 500, 0, 1)",
+    "INSERT INTO operations_1s (window, environment, operation, flows, errors, raw_flows, duration, duration_sum_us,
+            lane,
         batch) VALUES
-        (now() - INTERVAL 90 MINUTE, 'prod', 'login', 2, 0, 2, ([100], [2000]), 200, 0, 1),
-        (now() - INTERVAL 10 MINUTE, 'prod', 'login', 4, 1, 4, ([200, 1908], [3000, 1000]), 4000000, 0, 1),
-        (now() - INTERVAL 90 MINUTE, 'prod', 'create_vm', 1, 0, 1, ([120], [1000]), 120, 0, 1),
-        (now() - INTERVAL 10 MINUTE, 'prod', 'create_vm', 1, 0, 1, ([110], [1000]), 110, 0, 1),
-        (now() - INTERVAL 10 MINUTE, 'prod', '__probe__', 900, 0, 900, ([1908], [900000]), 1, 0, 1)",
+        (now() - INTERVAL 90 MINUTE, 'production', 'login', 2, 0, 2, ([100], [2000]), 200, 0, 1),
+        (now() - INTERVAL 10 MINUTE, 'production', 'login', 4, 1, 4, ([200, 1908], [3000, 1000]), 4000000, 0, 1),
+        (now() - INTERVAL 90 MINUTE, 'production', 'create_vm', 1, 0, 1, ([120], [1000]), 120, 0, 1),
+        (now() - INTERVAL 10 MINUTE, 'production', 'create_vm', 1, 0, 1, ([110], [1000]), 110, 0, 1),
+        (now() - INTERVAL 10 MINUTE, 'production', '__probe__', 900, 0, 900, ([1908], [900000]), 1, 0, 1)",
     "INSERT INTO endpoints_1m (window, environment, service, version, entry, requests, errors, raw_requests) VALUES
-        (toStartOfMinute(now()) - INTERVAL 5 MINUTE, 'prod', 'gateway', 'v1', 'POST /login', 7, 2, 7),
-        (toStartOfMinute(now()) - INTERVAL 4 MINUTE, 'prod', 'gateway', 'v2', 'POST /login', 3, 1, 3),
-        (toStartOfMinute(now()) - INTERVAL 4 MINUTE, 'prod', 'gateway', 'v1', 'GET /vms/{id}', 9, 0, 9)",
-    "INSERT INTO traces (trace_id, revision, environment, operation, status, start, duration_us, errors, session_id) VALUES
-        ('0123456789abcdef0123456789abcdef', 1, 'prod', 'unknown', 'success', now() - 600, 1000, 0, 'session-7'),
-        ('0123456789abcdef0123456789abcdef', 2, 'prod', 'login', 'error', now() - 600, 1500, 2, 'session-7'),
-        ('1123456789abcdef0123456789abcdef', 1, 'prod', 'create_vm', 'success', now() - 500, 2500, 0, 'session-7'),
-        ('2123456789abcdef0123456789abcdef', 1, 'prod', 'login', 'success', now() - 400, 900, 0, 'session-8')",
+        (toStartOfMinute(now()) - INTERVAL 5 MINUTE, 'production', 'api-gateway', 'v1', 'POST /login', 7, 2, 7),
+        (toStartOfMinute(now()) - INTERVAL 4 MINUTE, 'production', 'api-gateway', 'v2', 'POST /login', 3, 1, 3),
+        (toStartOfMinute(now()) - INTERVAL 4 MINUTE, 'production', 'api-gateway', 'v1', 'GET /vms/{id}', 9, 0, 9)",
+    "INSERT INTO traces (trace_id, revision, environment, operation, status, start, duration_us, errors,
+            session_id) VALUES
+        ('0123456789abcdef0123456789abcdef', 1, 'production', 'unknown', 'success', now() - 600, 1000, 0, 'session-7'),
+        ('0123456789abcdef0123456789abcdef', 2, 'production', 'login', 'error', now() - 600, 1500, 2, 'session-7'),
+        ('1123456789abcdef0123456789abcdef', 1, 'production', 'create_vm', 'success', now() - 500, 2500, 0,
+            'session-7'),
+        ('2123456789abcdef0123456789abcdef', 1, 'production', 'login', 'success', now() - 400, 900, 0, 'session-8')",
     "INSERT INTO otel_traces (Timestamp, TraceId, SpanId, SpanName, SpanKind, ServiceName, SpanAttributes, Duration,
         StatusCode) VALUES
-        (now64(9) - 600, '0123456789abcdef0123456789abcdef', '01', 'POST /login', 'Server', 'gateway',
+        (now64(9) - 600, '0123456789abcdef0123456789abcdef', '01', 'POST /login', 'Server', 'api-gateway',
             {'http.response.status_code': '503'}, 1500000, 'Error'),
         (now64(9) - 599, '0123456789abcdef0123456789abcdef', '02', 'Auth/Login', 'Server', 'auth', {}, 500000, 'Unset'),
-        (now64(9) - 598, '2123456789abcdef0123456789abcdef', '01', 'POST /login', 'Server', 'gateway', {}, 1, 'Ok')",
+        (now64(9) - 598, '2123456789abcdef0123456789abcdef', '01', 'POST /login', 'Server', 'api-gateway', {}, 1,
+            'Ok')",
     "INSERT INTO flow_graphs (trace_id, revision, environment, operation, start, nodes, edges) VALUES
-        ('0123456789abcdef0123456789abcdef', 2, 'prod', 'login', now() - 600,
-            [('', '', 'gateway', 'service', 'v1', 1, 1, 1500, 100, 100), ('', '', 'auth', 'service', 'v1', 2, 1, 900, 9, 9)],
+        ('0123456789abcdef0123456789abcdef', 2, 'production', 'login', now() - 600,
+            [('', '', 'api-gateway', 'service', 'v1', 1, 1, 1500, 100, 100), ('', '', 'auth', 'service', 'v1', 2, 1,
+            900, 9, 9)],
             [(1, 2, 2, 1, 0, 1, 0, 0, 900)])",
 ];
 
 /// The answer to each question, by its number on the page.
 const ANSWERS: &[&[&str]] = &[
     &[
-        "user\tgateway\t4\t0.2",
-        "gateway\tauth\t6\t0.05",
-        "gateway\tpayment\t2\t0.01",
+        "user\tapi-gateway\t4\t0.2",
+        "api-gateway\tauth\t6\t0.05",
+        "api-gateway\tpayment\t2\t0.01",
         "kafka:logins\tnotification\t4\t0",
     ],
-    &["gateway\tauth\tlogin\t6\t2\t1.5"],
-    &["auth\t0.5\t0.75", "gateway\t0.5\t0.25"],
+    &["api-gateway\tauth\tlogin\t6\t2\t1.5"],
+    &["auth\t0.5\t0.75", "api-gateway\t0.5\t0.25"],
     &["v1\t300\t3\t1", "v2\t100\t8\t8"],
     &[
         "login\terror\t1.5\t2\t0123456789abcdef0123456789abcdef",
         "create_vm\tsuccess\t2.5\t0\t1123456789abcdef0123456789abcdef",
     ],
-    &["gateway\tPOST /login\tServer\t1.5\tError\t503", "auth\tAuth/Login\tServer\t0.5\tUnset\t"],
+    &["api-gateway\tPOST /login\tServer\t1.5\tError\t503", "auth\tAuth/Login\tServer\t0.5\tUnset\t"],
     &["login\t0.1\t2002.944"],
     &["login\t6\t83.33", "create_vm\t2\t100"],
-    &["gateway\tpayment\t0\t2\t2", "gateway\tauth\t1\t0\t6"],
+    &["api-gateway\tpayment\t0\t2\t2", "api-gateway\tauth\t1\t0\t6"],
     &["kafka:logins\tnotification\t4\t0.128\t0.25"],
     &["POST /login\t10\t3"],
-    &["gateway\tauth\t1"],
+    &["api-gateway\tauth\t1"],
 ];
 
 #[tokio::test]
@@ -108,8 +121,8 @@ async fn the_views_say_the_same() {
         database.execute(insert).await;
     }
     let dependencies = "SELECT client, server, calls, error_share, p95_ms FROM service_dependencies
-                        WHERE environment = 'prod' AND client = 'user'";
-    assert_eq!(database.ask(dependencies).await, ["user\tgateway\t4\t0\t0.2"]);
+                        WHERE environment = 'production' AND client = 'user'";
+    assert_eq!(database.ask(dependencies).await, ["user\tapi-gateway\t4\t0\t0.2"]);
     let operations = "SELECT operation, flows, error_share, p50_ms, mean_ms FROM operation_stats
                       WHERE window >= now() - INTERVAL 1 HOUR ORDER BY operation";
     assert_eq!(database.ask(operations).await, ["create_vm\t1\t0\t0.11\t0.11", "login\t4\t0.25\t0.2\t1000"]);
@@ -117,14 +130,14 @@ async fn the_views_say_the_same() {
     database
         .execute(
             "INSERT INTO edges_1s (window, environment, operation, client, server, calls, retries, lane, batch)
-             VALUES (now(), 'prod', 'login', 'gateway', 'auth', 40, 30, 0, 2)",
+             VALUES (now(), 'production', 'login', 'api-gateway', 'auth', 40, 30, 0, 2)",
         )
         .await;
     let storms = "SELECT client, server, calls, retries, amplification FROM retry_storms";
-    assert_eq!(database.ask(storms).await, ["gateway\tauth\t40\t30\t4"]);
+    assert_eq!(database.ask(storms).await, ["api-gateway\tauth\t40\t30\t4"]);
     let shares = "SELECT service, critical_share FROM critical_path_share
                   WHERE window >= now() - INTERVAL 1 HOUR ORDER BY service";
-    assert_eq!(database.ask(shares).await, ["auth\t0.75", "gateway\t0.25"]);
+    assert_eq!(database.ask(shares).await, ["api-gateway\t0.25", "auth\t0.75"]);
     database.drop().await;
 }
 
