@@ -260,10 +260,11 @@ impl Totals {
     }
 }
 
-/// Most flows first.
+/// Most flows first. What corrections have emptied, such as `unknown` once its flows have names, is left out.
 fn listed(totals: BTreeMap<(String, String), Totals>, seconds: f64) -> Vec<OperationAnswer> {
     let mut answers: Vec<OperationAnswer> = totals
         .into_iter()
+        .filter(|(_, totals)| totals.counts.flows != 0)
         .map(|((environment, name), totals)| totals.answer(environment, name, seconds))
         .collect();
     answers.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.name.cmp(&b.name)));

@@ -51,8 +51,8 @@ fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Up(options) => run("up", "warn", up::run(*options)),
-        Command::Demo(options) => run("demo", "warn", demo::run(*options)),
+        Command::Up(options) => run("up", SUPERVISED, up::run(*options)),
+        Command::Demo(options) => run("demo", SUPERVISED, demo::run(*options)),
         Command::Graph(options) => graph::run(options),
         Command::Send(options) => run("send", "warn", send::run(options)),
         Command::Role(role) => run(role.name(), "info", roles::run(role)),
@@ -60,6 +60,9 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::RunClickhouse { library, args } => servers::clickhouse::run(&library, args),
     }
 }
+
+/// Log filter where the supervisor watches Kafka: it says once what every client would repeat each second.
+const SUPERVISED: &str = "warn,rdkafka::client=off,librdkafka=off";
 
 /// Runs an asynchronous command with logs for people who look at a terminal.
 fn run(name: &str, filter: &str, command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {

@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
-use super::fold::{Graph, Milli};
+use stitcher::delta::NodeKind;
+
+use super::fold::{Edge, EdgeId, Graph, Milli};
 use super::latency::Latency;
 
 /// Prints edges, services and operations, each as a table.
@@ -42,10 +44,20 @@ fn edges(graph: &Graph) -> Table {
             [edge.calls, edge.errors, edge.client_errors, edge.retries, edge.timeouts, edge.rejected]
                 .map(|count| count.to_string())
                 .into_iter()
-                .chain([p50, p95, p99, max, format!("{:.0}", 100.0 * edge.confidence())]),
+                .chain([p50, p95, p99, max, both_sides(id, edge)]),
         );
     }
     table
+}
+
+/// Share of the calls that both sides saw; where one side emits no spans there is nothing to share.
+fn both_sides(id: &EdgeId, edge: &Edge) -> String {
+    let emits_spans = |kind| matches!(kind, NodeKind::Service | NodeKind::Client);
+    if emits_spans(id.client.kind) && emits_spans(id.server.kind) {
+        format!("{:.0}", 100.0 * edge.confidence())
+    } else {
+        "–".to_owned()
+    }
 }
 
 fn services(graph: &Graph) -> Table {

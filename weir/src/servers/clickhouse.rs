@@ -61,7 +61,7 @@ impl ClickHouse {
             format!("--path={}", self.folder.join("tables").display()),
             format!("--listen_host={}", self.address.ip()),
             format!("--http_port={}", self.address.port()),
-            "--log-level=warning".to_owned(),
+            "--log-level=error".to_owned(),
         ];
         if let Some(port) = self.native_port {
             listen.push_str("SYSTEM START LISTEN TCP; ");
@@ -110,14 +110,15 @@ pub fn run(library: &Path, args: Vec<OsString>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The engine takes at most half of the machine: Kafka, Weir and the user's own work want the rest.
+/// The engine takes at most half of the machine: Kafka, Weir and the user's own work want the rest. Its warnings are
+/// about its own scheduling, several a second, so it logs errors only.
 fn settings(folder: &Path) -> String {
     let folder = folder.display();
     format!(
         "<clickhouse>
   <users_config>{folder}/users.xml</users_config>
   <logger>
-    <level>warning</level>
+    <level>error</level>
     <log>{folder}/clickhouse.log</log>
     <errorlog>{folder}/clickhouse.err.log</errorlog>
     <size>10M</size>
