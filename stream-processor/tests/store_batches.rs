@@ -281,6 +281,33 @@ fn newest_entry(topics: &Topics, lane: u16) -> serde_json::Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_shard_with_a_missing_commit_is_stopped_and_the_others_go_on() {
+    let Some(database) = Database::new("holes") else { return };
+    let Some(topics) = Topics::new("holes").await else { return };
+    let window = now_s() - 30;
+    for (shard, seq, calls) in [(0, 1, 1), (1, 1, 10), (0, 3, 100), (1, 2, 1_000)] {
+        topics.send("flow_deltas", shard as i32, &deltas(shard, seq, window, calls, 1_000)).await;
+    }
+    let running = Running::start(&database, &topics);
+    let sum = "SELECT sum(calls) FROM edges_1m";
+    database.ask_until(sum, &["1011"]).await;
+    let alarm = || running.health.reasons().contains("shard 0 is stopped");
+    for _ in 0..200 {
+        if alarm() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(alarm(), "{}", running.health.reasons());
+    topics.send("flow_deltas", 0, &deltas(0, 4, window, 10_000, 1_000)).await;
+    topics.send("flow_deltas", 1, &deltas(1, 3, window, 100_000, 1_000)).await;
+    database.ask_until(sum, &["101011"]).await;
+    running.stop().await;
+    database.drop().await;
+    topics.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_batch_that_was_begun_and_inserted_is_sent_again_without_counting_twice() {
     let (Some(database), Some(topics)) = (Database::new("again"), Topics::new("again").await) else { return };
     let window = now_s() - 30;

@@ -1,7 +1,7 @@
 //! What a lane's records become: one implementation for each of the three source topics.
 
 use super::block::{BatchId, Block};
-use super::sequence::Sequences;
+use super::sequence::{Hole, Sequences};
 
 /// One record of a source topic.
 #[derive(Debug, Clone, Copy)]
@@ -23,13 +23,15 @@ pub struct Oddities {
     pub undecodable: u64,
     /// Spans that are not stored, by reason.
     pub dropped: std::collections::BTreeMap<&'static str, u64>,
-    /// Breaks in a shard's sequence of commits.
-    pub holes: u64,
 }
 
 /// The rows of one batch in the making. Equal records give equal blocks, whatever order the partitions came in:
 /// a repeated batch must be the same bytes.
 pub trait Content {
+    /// Whether a record follows the one before it in its partition, where the source has commits.
+    fn check(&self, _record: Record<'_>) -> Result<(), Hole> {
+        Ok(())
+    }
     /// Adds a record.
     fn add(&mut self, record: Record<'_>);
     /// Rows so far, or a good guess.

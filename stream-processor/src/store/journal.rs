@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn entries_read_back_as_written_and_unknown_fields_are_ignored() {
         let mut sequences = Sequences::default();
-        sequences.follow(1, super::super::sequence::Place { seq: 7, part: 0, parts: 1 });
+        sequences.move_to(1, super::super::sequence::Place { seq: 7, part: 0, parts: 1 });
         let written = Entry {
             lane: 2,
             batch: 9,

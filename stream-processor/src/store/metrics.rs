@@ -99,7 +99,6 @@ impl Metrics {
     pub fn batch_done(&self, topic: &'static str, oddities: &Oddities) {
         self.batches.get_or_create(&OfTopic { topic }).inc();
         self.undecodable.get_or_create(&OfTopic { topic }).inc_by(oddities.undecodable);
-        self.seq_holes.inc_by(oddities.holes);
         for (reason, count) in &oddities.dropped {
             self.spans_dropped.get_or_create(&OfReason { reason }).inc_by(*count);
         }

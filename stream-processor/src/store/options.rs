@@ -26,7 +26,8 @@ pub struct Options {
     /// Text before every topic's name, where several installations share one Kafka.
     #[arg(long, env = "WEIR_TOPIC_PREFIX", value_name = "TEXT", default_value = "")]
     pub topic_prefix: String,
-    /// Goes on where the log begins when records that are not stored yet are gone from it; they are counted.
+    /// Goes on where the log begins when records that are not stored yet are gone from it, and behind missing commits
+    /// of a shard; both are counted.
     #[arg(long, env = "WEIR_ACCEPT_GAP")]
     pub accept_gap: bool,
     /// Address of /health, /ready and /metrics.

@@ -4,14 +4,17 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Where a record stands in its shard's commits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Where a record stands in its shard's commits: the first fields of `FlowDeltas`, read without the rest.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, prost::Message)]
 pub struct Place {
     /// Number of the commit.
+    #[prost(uint64, tag = "2")]
     pub seq: u64,
     /// This record is part `part`, counted from 0 …
+    #[prost(uint32, tag = "3")]
     pub part: u32,
     /// … of `parts`.
+    #[prost(uint32, tag = "4")]
     pub parts: u32,
 }
 
@@ -28,16 +31,17 @@ pub struct Hole {
 }
 
 impl Sequences {
-    /// Moves on to the next record of a partition; tells when it doesn't follow the one before. The first record
-    /// of a partition follows nothing.
-    pub fn follow(&mut self, partition: i32, next: Place) -> Option<Hole> {
-        let last = self.0.insert(partition, next)?;
-        let follows = if last.part + 1 < last.parts {
-            (next.seq, next.part) == (last.seq, last.part + 1)
-        } else {
-            (next.seq, next.part) == (last.seq + 1, 0)
-        };
-        (!follows).then_some(Hole { last, next })
+    /// Whether the next record of a partition follows the one before. The first record of a partition follows
+    /// nothing.
+    pub fn check(&self, partition: i32, next: Place) -> Result<(), Hole> {
+        let Some(&last) = self.0.get(&partition) else { return Ok(()) };
+        let expected = if last.part + 1 < last.parts { (last.seq, last.part + 1) } else { (last.seq + 1, 0) };
+        if (next.seq, next.part) == expected { Ok(()) } else { Err(Hole { last, next }) }
+    }
+
+    /// Moves on to the next record of a partition.
+    pub fn move_to(&mut self, partition: i32, next: Place) {
+        self.0.insert(partition, next);
     }
 }
 
@@ -62,7 +66,10 @@ mod tests {
         places
             .iter()
             .map(|(seq, part, parts)| {
-                sequences.follow(0, Place { seq: *seq, part: *part, parts: *parts }).is_some()
+                let place = Place { seq: *seq, part: *part, parts: *parts };
+                let is_hole = sequences.check(0, place).is_err();
+                sequences.move_to(0, place);
+                is_hole
             })
             .collect()
     }

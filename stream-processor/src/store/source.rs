@@ -46,6 +46,13 @@ impl Source {
         self.consumer.assign(&offsets).map_err(|error| Failure::of(&self.topic, &error))
     }
 
+    /// Reads no more of this partition; the others go on.
+    pub fn leave(&self, partition: i32) -> Result<(), Failure> {
+        let mut left = TopicPartitionList::new();
+        left.add_partition(&self.topic, partition);
+        self.consumer.pause(&left).map_err(|error| Failure::of(&self.topic, &error))
+    }
+
     /// Hands the next record over, if one comes in time.
     pub fn poll(&self, within: Duration, each: impl FnOnce(Record<'_>)) -> Result<(), Failure> {
         match self.consumer.poll(within) {

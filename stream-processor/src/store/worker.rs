@@ -8,9 +8,10 @@ use super::journal::{Entry, FORMAT, Journal, Range};
 use super::lane::Lane;
 use super::metrics::{Metrics, OfPartition, OfTopic};
 use super::options::Options;
-use super::sequence::Sequences;
+use super::sequence::{Hole, Sequences};
 use super::source::Source;
 use process::Health;
+use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
@@ -44,7 +45,7 @@ pub struct Shared {
 /// # Errors
 /// What starting again can't mend.
 pub fn run(shared: &Shared, lane: &Lane, runtime: &Handle) -> anyhow::Result<()> {
-    let part = format!("lane {} of {}", lane.number, lane.source.topic());
+    let part = part(lane);
     loop {
         let failure = match Worker::start(shared, lane, runtime) {
             Ok(mut worker) => {
@@ -69,6 +70,11 @@ pub fn run(shared: &Shared, lane: &Lane, runtime: &Handle) -> anyhow::Result<()>
     }
 }
 
+/// The lane's name in health answers.
+fn part(lane: &Lane) -> String {
+    format!("lane {} of {}", lane.number, lane.source.topic())
+}
+
 struct Worker<'a> {
     shared: &'a Shared,
     lane: &'a Lane,
@@ -77,6 +83,8 @@ struct Worker<'a> {
     source: Source,
     /// The last batch that is done.
     done: Entry,
+    /// Partitions in whose commits there is a hole: nothing more of them is stored.
+    stopped: BTreeSet<i32>,
     lag_asked: Instant,
 }
 
@@ -92,7 +100,16 @@ impl<'a> Worker<'a> {
             Some(entry) => known_to(stored, entry, shared.options.accept_gap)?,
             None => first_entry(lane, stored, &source)?,
         };
-        let mut worker = Self { shared, lane, runtime, journal, source, done, lag_asked: Instant::now() };
+        let mut worker = Self {
+            shared,
+            lane,
+            runtime,
+            journal,
+            source,
+            done,
+            stopped: BTreeSet::new(),
+            lag_asked: Instant::now(),
+        };
         worker.check_log()?;
         if !worker.done.done {
             worker.repeat()?;
@@ -181,10 +198,20 @@ impl<'a> Worker<'a> {
         while !self.shared.stop.is_cancelled() {
             let left = opened
                 .map_or(STOP_LOOK, |opened: Instant| options.batch_time().saturating_sub(opened.elapsed()));
+            let mut hole = None;
             self.source.poll(left.min(STOP_LOOK), |record| {
-                opened.get_or_insert_with(Instant::now);
-                batch.add(record);
+                if self.stopped.contains(&record.partition) {
+                    return;
+                }
+                hole = batch.content.check(record).err().map(|hole| (record.partition, hole));
+                if hole.is_none() || options.accept_gap {
+                    opened.get_or_insert_with(Instant::now);
+                    batch.add(record);
+                }
             })?;
+            if let Some((partition, hole)) = hole {
+                self.meet(partition, &hole)?;
+            }
             let old = opened.is_some_and(|opened| opened.elapsed() >= options.batch_time());
             if old || batch.content.rows() >= options.batch_rows || batch.bytes >= options.batch_bytes {
                 break;
@@ -194,6 +221,23 @@ impl<'a> Worker<'a> {
             }
         }
         Ok((!batch.is_empty()).then_some(batch))
+    }
+
+    /// A commit is missing: what comes behind it would be added to a wrong sum, so the shard stops here, aloud. With
+    /// `--accept-gap` its sequence begins anew.
+    fn meet(&mut self, partition: i32, hole: &Hole) -> Result<(), Failure> {
+        self.shared.metrics.seq_holes.inc();
+        if self.shared.options.accept_gap {
+            tracing::error!(partition, %hole, "a commit is missing: going on behind it");
+            return Ok(());
+        }
+        let why = format!(
+            "shard {partition} is stopped: a commit is missing ({hole}); --accept-gap goes on behind it"
+        );
+        tracing::error!(partition, "{why}");
+        self.stopped.insert(partition);
+        self.shared.health.ready(&part(self.lane), false, &why);
+        self.source.leave(partition)
     }
 
     fn store(&mut self, batch: Batch) -> Result<(), Failure> {
