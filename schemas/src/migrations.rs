@@ -29,6 +29,7 @@ pub const ALL: &[Migration] = &[
     migration!(7, "flows", "0007_flows.sql"),
     migration!(8, "store_progress", "0008_store_progress.sql"),
     migration!(9, "views", "0009_views.sql"),
+    migration!(10, "raw_deltas", "0010_raw_deltas.sql"),
 ];
 
 /// The analyst's user, for servers that let Weir manage users; `{database}` stands for Weir's database.

@@ -26,9 +26,14 @@ struct Running {
 
 impl Running {
     fn start(database: &Database, topics: &Topics) -> Self {
+        Self::start_with(database, topics, false)
+    }
+
+    fn start_with(database: &Database, topics: &Topics, raw_deltas: bool) -> Self {
         let mut options = Options::new(topics.kafka.clone(), database.options.clone());
         options.topic_prefix = topics.prefix.clone();
         options.batch_ms = 200;
+        options.raw_deltas = raw_deltas;
         options.admin = ([127, 0, 0, 1], 0).into();
         let (stop, health) = (CancellationToken::new(), Health::new());
         let role = tokio::spawn(store::run(options, health.clone(), stop.clone()));
@@ -302,6 +307,26 @@ async fn a_shard_with_a_missing_commit_is_stopped_and_the_others_go_on() {
     topics.send("flow_deltas", 0, &deltas(0, 4, window, 10_000, 1_000)).await;
     topics.send("flow_deltas", 1, &deltas(1, 3, window, 100_000, 1_000)).await;
     database.ask_until(sum, &["101011"]).await;
+    running.stop().await;
+    database.drop().await;
+    topics.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn single_changes_are_kept_where_that_is_wanted() {
+    let Some(database) = Database::new("raw") else { return };
+    let Some(topics) = Topics::new("raw").await else { return };
+    let window = now_s() - 30;
+    for (seq, calls) in [(1, 2), (2, -1)] {
+        topics.send("flow_deltas", 0, &deltas(0, seq, window, calls, 1_000)).await;
+    }
+    let running = Running::start_with(&database, &topics, true);
+    let changes = "SELECT shard, seq, part, server, calls FROM edge_deltas ORDER BY seq";
+    database.ask_until(changes, &["0\t1\t0\tgateway\t2", "0\t2\t0\tgateway\t-1"]).await;
+    for table in ["service_deltas", "operation_deltas", "endpoint_deltas"] {
+        database.ask_until(&format!("SELECT count() FROM {table}"), &["2"]).await;
+    }
+    database.ask_until("SELECT sum(calls) FROM edges_1s", &["1"]).await;
     running.stop().await;
     database.drop().await;
     topics.drop().await;

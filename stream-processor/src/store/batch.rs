@@ -25,8 +25,8 @@ pub struct Batch {
 
 impl Batch {
     /// An empty batch behind `ranges`.
-    pub fn new(lane: &Lane, sequences: Sequences, ranges: Vec<Range>) -> Self {
-        Self { content: lane.source.content(sequences), ranges, bytes: 0 }
+    pub fn new(lane: &Lane, sequences: Sequences, ranges: Vec<Range>, raw_deltas: bool) -> Self {
+        Self { content: lane.source.content(sequences, raw_deltas), ranges, bytes: 0 }
     }
 
     /// Adds a record and moves its partition's range.

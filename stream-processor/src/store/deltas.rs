@@ -1,6 +1,6 @@
 //! `flow_deltas` → the 1 s tables and `endpoints_1m`.
 
-use super::block::{BatchId, Block, Table};
+use super::block::{BatchId, Block, BlockWriter, Table};
 use super::content::{Content, Oddities, Record};
 use super::names::Names;
 use super::rollup::{Change, Rollup};
@@ -12,54 +12,119 @@ use schemas::v1;
 const SIX_HOURS_S: i64 = 6 * 3600;
 const DAY_S: i64 = 86_400;
 
-const EDGES: Table = Table {
-    name: "edges_1s",
-    columns: "window, environment, operation, client, client_namespace, client_cluster, client_kind, server, \
-              server_namespace, server_cluster, server_kind, version, calls, errors, client_errors, retries, timeouts, \
-              rejected, messages, paired, raw_calls, callee_latency, callee_sum_us, caller_latency, caller_sum_us, \
-              wait, wait_sum_us, lane, batch",
-    partition_s: SIX_HOURS_S,
-};
-const SERVICES: Table = Table {
-    name: "services_1s",
-    columns: "window, environment, operation, service, namespace, cluster, kind, version, requests, errors, \
-              client_errors, raw_requests, latency, latency_sum_us, self_time, self_sum_us, critical_path, \
-              critical_sum_us, lane, batch",
-    partition_s: SIX_HOURS_S,
-};
-const OPERATIONS: Table = Table {
-    name: "operations_1s",
-    columns: "window, environment, operation, flows, errors, timeouts, raw_flows, duration, duration_sum_us, lane, batch",
-    partition_s: SIX_HOURS_S,
-};
-const ENDPOINTS: Table = Table {
-    name: "endpoints_1m",
-    columns: "window, environment, service, namespace, cluster, version, entry, requests, errors, raw_requests, \
-              latency, latency_sum_us",
-    partition_s: DAY_S,
-};
+macro_rules! columns {
+    (edges) => {
+        "window, environment, operation, client, client_namespace, client_cluster, client_kind, server, \
+         server_namespace, server_cluster, server_kind, version, calls, errors, client_errors, retries, timeouts, \
+         rejected, messages, paired, raw_calls, callee_latency, callee_sum_us, caller_latency, caller_sum_us, \
+         wait, wait_sum_us"
+    };
+    (services) => {
+        "window, environment, operation, service, namespace, cluster, kind, version, requests, errors, \
+         client_errors, raw_requests, latency, latency_sum_us, self_time, self_sum_us, critical_path, critical_sum_us"
+    };
+    (operations) => {
+        "window, environment, operation, flows, errors, timeouts, raw_flows, duration, duration_sum_us"
+    };
+    (endpoints) => {
+        "window, environment, service, namespace, cluster, version, entry, requests, errors, raw_requests, \
+         latency, latency_sum_us"
+    };
+    ($what:ident, $($more:literal),+) => {
+        concat!(columns!($what), $(", ", $more),+)
+    };
+}
+
+/// Where sums go: edges, services, operations, endpoints.
+const SUMS: [Table; 4] = [
+    Table { name: "edges_1s", columns: columns!(edges, "lane", "batch"), partition_s: SIX_HOURS_S },
+    Table { name: "services_1s", columns: columns!(services, "lane", "batch"), partition_s: SIX_HOURS_S },
+    Table { name: "operations_1s", columns: columns!(operations, "lane", "batch"), partition_s: SIX_HOURS_S },
+    Table { name: "endpoints_1m", columns: columns!(endpoints), partition_s: DAY_S },
+];
+/// Where single changes go, with the commit that carried them.
+const RAW: [Table; 4] = [
+    Table {
+        name: "edge_deltas",
+        columns: columns!(edges, "shard", "seq", "part", "clock"),
+        partition_s: SIX_HOURS_S,
+    },
+    Table {
+        name: "service_deltas",
+        columns: columns!(services, "shard", "seq", "part", "clock"),
+        partition_s: SIX_HOURS_S,
+    },
+    Table {
+        name: "operation_deltas",
+        columns: columns!(operations, "shard", "seq", "part", "clock"),
+        partition_s: SIX_HOURS_S,
+    },
+    Table {
+        name: "endpoint_deltas",
+        columns: columns!(endpoints, "shard", "seq", "part", "clock"),
+        partition_s: SIX_HOURS_S,
+    },
+];
 
 /// Deltas of one batch, added up.
 #[derive(Debug)]
 pub struct Deltas {
     names: Names,
-    edges: Rollup<11, 8, 3>,
-    services: Rollup<7, 3, 3>,
-    operations: Rollup<2, 3, 1>,
-    endpoints: Rollup<6, 2, 1>,
+    sums: Sums,
+    /// Each message by itself too, where that is wanted.
+    raw: Option<Vec<(Carrier, Sums)>>,
     sequences: Sequences,
     oddities: Oddities,
 }
 
+/// The message a change came in: shard, commit, part, and the shard's clock.
+type Carrier = (u32, u64, u32, i64);
+
+/// Rows of the four families.
+#[derive(Debug, Default)]
+struct Sums {
+    edges: Rollup<11, 8, 3>,
+    services: Rollup<7, 3, 3>,
+    operations: Rollup<2, 3, 1>,
+    endpoints: Rollup<6, 2, 1>,
+}
+
+impl Sums {
+    fn add(&mut self, message: &v1::FlowDeltas, texts: &[u32], nodes: &[Node]) {
+        for edge in &message.edges {
+            self.edges.add(&edge_change(edge, texts, nodes));
+        }
+        for service in &message.services {
+            self.services.add(&service_change(service, texts, nodes));
+        }
+        for operation in &message.operations {
+            self.operations.add(&operation_change(operation, texts));
+        }
+        for endpoint in &message.endpoints {
+            self.endpoints.add(&endpoint_change(endpoint, texts, nodes));
+        }
+    }
+
+    fn rows(&self) -> usize {
+        self.edges.rows() + self.services.rows() + self.operations.rows() + self.endpoints.rows()
+    }
+
+    fn write(self, writers: &mut [BlockWriter; 4], names: &Names, places: &[u32], tails: [&RowBinary; 4]) {
+        let [edges, services, operations, endpoints] = writers;
+        self.edges.write(edges, names, places, tails[0]);
+        self.services.write(services, names, places, tails[1]);
+        self.operations.write(operations, names, places, tails[2]);
+        self.endpoints.write(endpoints, names, places, tails[3]);
+    }
+}
+
 impl Deltas {
-    /// Nothing yet; `sequences` knows each shard's last commit.
-    pub fn new(sequences: Sequences) -> Self {
+    /// Nothing yet; `sequences` knows each shard's last commit. `raw`: every message's rows are kept beside the sums.
+    pub fn new(sequences: Sequences, raw: bool) -> Self {
         Self {
             names: Names::default(),
-            edges: Rollup::default(),
-            services: Rollup::default(),
-            operations: Rollup::default(),
-            endpoints: Rollup::default(),
+            sums: Sums::default(),
+            raw: raw.then(Vec::new),
             sequences,
             oddities: Oddities::default(),
         }
@@ -68,17 +133,11 @@ impl Deltas {
     fn add_message(&mut self, message: &v1::FlowDeltas) {
         let texts: Vec<u32> = message.strings.iter().map(|text| self.names.number(text)).collect();
         let nodes: Vec<Node> = message.nodes.iter().map(|node| self.node(node, &texts)).collect();
-        for edge in &message.edges {
-            self.edges.add(&edge_change(edge, &texts, &nodes));
-        }
-        for service in &message.services {
-            self.services.add(&service_change(service, &texts, &nodes));
-        }
-        for operation in &message.operations {
-            self.operations.add(&operation_change(operation, &texts));
-        }
-        for endpoint in &message.endpoints {
-            self.endpoints.add(&endpoint_change(endpoint, &texts, &nodes));
+        self.sums.add(message, &texts, &nodes);
+        if let Some(raw) = &mut self.raw {
+            let mut alone = Sums::default();
+            alone.add(message, &texts, &nodes);
+            raw.push(((message.shard, message.seq, message.part, message.clock_us), alone));
         }
     }
 
@@ -90,6 +149,21 @@ impl Deltas {
             kind: self.names.number(kind_text(node.kind())),
         }
     }
+}
+
+/// The rows of single messages, in the order of commits: partitions come in any.
+fn raw_blocks(mut raw: Vec<(Carrier, Sums)>, names: &Names, places: &[u32], id: BatchId) -> Vec<Block> {
+    raw.sort_unstable_by_key(|(carrier, _)| *carrier);
+    let mut writers = RAW.map(BlockWriter::new);
+    for ((shard, seq, part, clock_us), sums) in raw {
+        let mut carrier = RowBinary::default();
+        carrier.u32(shard);
+        carrier.u64(seq);
+        carrier.u32(part);
+        carrier.i64(clock_us);
+        sums.write(&mut writers, names, places, [&carrier; 4]);
+    }
+    writers.into_iter().flat_map(|writer| writer.finish(id)).collect()
 }
 
 /// A node as numbers of [`Names`].
@@ -234,7 +308,7 @@ impl Content for Deltas {
     }
 
     fn rows(&self) -> usize {
-        self.edges.rows() + self.services.rows() + self.operations.rows() + self.endpoints.rows()
+        self.sums.rows() + self.raw.iter().flatten().map(|(_, sums)| sums.rows()).sum::<usize>()
     }
 
     fn oddities(&self) -> &Oddities {
@@ -251,13 +325,11 @@ impl Content for Deltas {
         lane_and_batch.u16(id.lane);
         lane_and_batch.u64(id.batch);
         let nothing = RowBinary::default();
-        let writers = [
-            self.edges.write(EDGES, &self.names, &places, &lane_and_batch),
-            self.services.write(SERVICES, &self.names, &places, &lane_and_batch),
-            self.operations.write(OPERATIONS, &self.names, &places, &lane_and_batch),
-            self.endpoints.write(ENDPOINTS, &self.names, &places, &nothing),
-        ];
-        writers.into_iter().flat_map(|writer| writer.finish(id)).collect()
+        let mut writers = SUMS.map(BlockWriter::new);
+        let tails = [&lane_and_batch, &lane_and_batch, &lane_and_batch, &nothing];
+        self.sums.write(&mut writers, &self.names, &places, tails);
+        let sums = writers.into_iter().flat_map(|writer| writer.finish(id));
+        sums.chain(raw_blocks(self.raw.unwrap_or_default(), &self.names, &places, id)).collect()
     }
 }
 
@@ -298,7 +370,7 @@ mod tests {
     fn equal_records_give_equal_blocks_in_any_order_of_partitions() {
         let messages = [(0, message(1, 7)), (1, message(1, 8)), (0, message(2, 7))];
         let blocks = |order: [usize; 3]| {
-            let mut deltas = Box::new(Deltas::new(Sequences::default()));
+            let mut deltas = Box::new(Deltas::new(Sequences::default(), false));
             for index in order {
                 let (partition, message) = &messages[index];
                 deltas.add(record(*partition, &message.encode_to_vec()));
@@ -316,10 +388,22 @@ mod tests {
     }
 
     #[test]
+    fn raw_deltas_are_one_row_a_message_and_key() {
+        let mut deltas = Box::new(Deltas::new(Sequences::default(), true));
+        for (partition, seq) in [(1, 1), (0, 1), (0, 2)] {
+            deltas.add(record(partition, &message(seq, 7).encode_to_vec()));
+        }
+        assert_eq!(deltas.rows(), 1 + 3);
+        let blocks = deltas.finish(ID);
+        let rows: Vec<_> = blocks.iter().map(|block| (block.table.name, block.rows)).collect();
+        assert_eq!(rows, [("edges_1s", 1), ("edge_deltas", 3)]);
+    }
+
+    #[test]
     fn references_into_nowhere_are_counted_as_undecodable() {
         let mut broken = message(1, 7);
         broken.edges[0].server = 2;
-        let mut deltas = Box::new(Deltas::new(Sequences::default()));
+        let mut deltas = Box::new(Deltas::new(Sequences::default(), false));
         deltas.add(record(0, &broken.encode_to_vec()));
         deltas.add(record(0, b"\xff\xff"));
         assert_eq!((deltas.oddities().undecodable, deltas.rows()), (2, 0));
@@ -327,7 +411,7 @@ mod tests {
 
     #[test]
     fn a_missing_commit_is_a_hole() {
-        let mut deltas = Deltas::new(Sequences::default());
+        let mut deltas = Deltas::new(Sequences::default(), false);
         let follows = [4, 5, 7].map(|seq| {
             let value = message(seq, 7).encode_to_vec();
             let follows = deltas.check(record(0, &value)).is_ok();

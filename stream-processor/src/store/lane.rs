@@ -55,9 +55,9 @@ impl Source {
     }
 
     /// An empty batch of this source.
-    pub fn content(self, sequences: Sequences) -> Box<dyn Content> {
+    pub fn content(self, sequences: Sequences, raw_deltas: bool) -> Box<dyn Content> {
         match self {
-            Self::Deltas => Box::new(Deltas::new(sequences)),
+            Self::Deltas => Box::new(Deltas::new(sequences, raw_deltas)),
             Self::Flows => Box::new(Flows::default()),
             Self::Spans => Box::new(Spans::default()),
         }

@@ -30,6 +30,10 @@ pub struct Options {
     /// of a shard; both are counted.
     #[arg(long, env = "WEIR_ACCEPT_GAP")]
     pub accept_gap: bool,
+    /// Keeps every single change of the flow graph for 6 hours too (tables edge_deltas, service_deltas,
+    /// operation_deltas, endpoint_deltas), with the commit that carried it: many rows.
+    #[arg(long, env = "WEIR_RAW_DELTAS")]
+    pub raw_deltas: bool,
     /// Address of /health, /ready and /metrics.
     #[arg(
         long,
@@ -51,6 +55,7 @@ impl Options {
             batch_ms: 1000,
             topic_prefix: String::new(),
             accept_gap: false,
+            raw_deltas: false,
             admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 13135)),
         }
     }

@@ -1,6 +1,6 @@
 //! Deltas of one batch added up: rows with the same key and second become one row.
 
-use super::block::{BlockWriter, Table};
+use super::block::BlockWriter;
 use super::names::Names;
 use super::row_binary::RowBinary;
 use rustc_hash::FxBuildHasher;
@@ -88,12 +88,11 @@ impl<const D: usize, const C: usize, const H: usize> Rollup<D, C, H> {
 
     /// Writes the rows in the order of their keys' text, whatever the order of arrival was. `tail` is appended to
     /// every row.
-    pub fn write(self, table: Table, names: &Names, places: &[u32], tail: &RowBinary) -> BlockWriter {
+    pub fn write(self, writer: &mut BlockWriter, names: &Names, places: &[u32], tail: &RowBinary) {
         let mut sorted: Vec<_> = self.rows.into_iter().collect();
         sorted.sort_unstable_by_key(|((window, dimensions), _)| {
             (*window, dimensions.map(|name| places[name as usize]))
         });
-        let mut writer = BlockWriter::new(table);
         for ((window, dimensions), sums) in sorted {
             let row = writer.row(i64::from(window));
             row.u32(window);
@@ -101,7 +100,6 @@ impl<const D: usize, const C: usize, const H: usize> Rollup<D, C, H> {
             sums.write(row);
             row.copy(tail);
         }
-        writer
     }
 }
 
@@ -152,6 +150,7 @@ impl Latencies {
 
 #[cfg(test)]
 mod tests {
+    use super::super::block::Table;
     use super::*;
 
     const TABLE: Table = Table { name: "t", columns: "", partition_s: 3600 };
@@ -166,7 +165,8 @@ mod tests {
     }
 
     fn encoded(rollup: Rollup<1, 1, 1>, names: &Names) -> Vec<u8> {
-        let writer = rollup.write(TABLE, names, &names.places(), &RowBinary::default());
+        let mut writer = BlockWriter::new(TABLE);
+        rollup.write(&mut writer, names, &names.places(), &RowBinary::default());
         let id = super::super::block::BatchId { generation: 1, lane: 0, batch: 1 };
         writer.finish(id).into_iter().flat_map(|block| block.bytes).collect()
     }

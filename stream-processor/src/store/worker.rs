@@ -161,7 +161,7 @@ impl<'a> Worker<'a> {
             begun.ranges.iter().copied().filter(|range| range.next > range.first).collect();
         self.source.read_from(&wanted)?;
         let empty = begun.ranges.iter().map(|range| Range { next: range.first, ..*range }).collect();
-        let mut batch = Batch::new(self.lane, begun.sequences.clone(), empty);
+        let mut batch = Batch::new(self.lane, begun.sequences.clone(), empty, self.shared.options.raw_deltas);
         let mut progress = Instant::now();
         while batch.ranges != begun.ranges {
             self.source.poll(STOP_LOOK, |record| {
@@ -193,7 +193,8 @@ impl<'a> Worker<'a> {
     /// Reads until the batch is full or old enough; `None` when nothing came.
     fn collect(&mut self) -> Result<Option<Batch>, Failure> {
         let options = &self.shared.options;
-        let mut batch = Batch::new(self.lane, self.done.sequences.clone(), self.next_ranges());
+        let mut batch =
+            Batch::new(self.lane, self.done.sequences.clone(), self.next_ranges(), options.raw_deltas);
         let mut opened = None;
         while !self.shared.stop.is_cancelled() {
             let left = opened
