@@ -7,8 +7,8 @@ use stitcher::{Commit, Shard};
 
 /// Bytes of an undecodable record that a dead letter keeps: enough to see what it is.
 const HEAD_BYTES: usize = 16_384;
-/// A commit's dead letters may not outgrow its other output, whatever is sent to us.
-const DEAD_LETTER_BYTES: usize = 8 << 20;
+/// Output that ends a commit before its time, so that a transaction stays small: flows and dead letters together.
+const OUTPUT_BYTES: usize = 8 << 20;
 
 /// The shard, and what was applied to it since the last commit.
 pub struct Intake {
@@ -101,7 +101,8 @@ impl Intake {
 
     /// So much was applied that the commit should not wait for its time.
     pub fn is_full(&self, spans: u64) -> bool {
-        self.applied.spans >= spans || self.applied.dead_letter_bytes >= DEAD_LETTER_BYTES
+        let bytes = self.applied.dead_letter_bytes + self.shard.output_bytes();
+        self.applied.spans >= spans || bytes >= OUTPUT_BYTES
     }
 
     /// Spans in traces that have not closed.
@@ -222,7 +223,7 @@ mod tests {
         let mut intake = intake();
         let semconv = Semconv::embedded();
         let garbage = vec![0xff; HEAD_BYTES];
-        let letters = DEAD_LETTER_BYTES / HEAD_BYTES;
+        let letters = OUTPUT_BYTES / HEAD_BYTES;
         (0..letters as i64).for_each(|offset| intake.apply(&semconv, at(offset), &garbage));
         assert!(intake.is_full(u64::MAX));
         intake.commit();

@@ -192,11 +192,8 @@ pub(crate) struct Rollup {
 }
 
 impl Rollup {
-    pub fn is_empty(&self) -> bool {
-        self.edges.is_empty()
-            && self.services.is_empty()
-            && self.operations.is_empty()
-            && self.endpoints.is_empty()
+    pub fn rows(&self) -> usize {
+        self.edges.len() + self.services.len() + self.operations.len() + self.endpoints.len()
     }
 
     pub fn take(&mut self) -> Deltas {

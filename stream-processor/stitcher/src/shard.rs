@@ -221,10 +221,22 @@ impl Shard {
     /// A commit now would say something about flows.
     pub fn has_output(&self) -> bool {
         !self.dirty.is_empty()
-            || !self.rollup.is_empty()
+            || self.rollup.rows() > 0
             || !self.events.is_empty()
             || !self.summaries.is_empty()
             || !self.closes.is_empty()
+    }
+
+    /// Roughly how many bytes a commit now would write: good enough to end a commit before it grows too large.
+    pub fn output_bytes(&self) -> usize {
+        const ROW: usize = 100;
+        const SUMMARY: usize = 500;
+        const EVENT: usize = 400;
+        const CLOSE: usize = 60;
+        self.rollup.rows() * ROW
+            + self.summaries.len() * SUMMARY
+            + self.events.len() * EVENT
+            + self.closes.len() * CLOSE
     }
 
     /// Spans of traces that are not closed.

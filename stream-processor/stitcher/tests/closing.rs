@@ -179,6 +179,21 @@ fn the_low_watermark_is_the_oldest_open_trace() {
 }
 
 #[test]
+fn output_is_measured_while_it_grows() {
+    let mut log = Log::new(Settings::default());
+    assert_eq!(
+        log.at(0.0, "1 - S gw 0..10 operation=login").shard.output_bytes(),
+        0,
+        "nothing is resolved yet"
+    );
+    log.shard.end_of_log(START_US + 7_000_000);
+    let closed = log.shard.output_bytes();
+    assert!((500..5_000).contains(&closed), "{closed}");
+    log.shard.commit();
+    assert_eq!(log.shard.output_bytes(), 0);
+}
+
+#[test]
 fn events_tell_a_flow_s_life() {
     use stitcher::flow::FlowEventKind::{Complete, Start, Update};
     let mut log = Log::new(Settings::default());
