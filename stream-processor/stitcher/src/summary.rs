@@ -4,7 +4,7 @@ use crate::delta::{Name, Node, NodeKind};
 use crate::flow::{FlowEdge, FlowGraph, FlowNode, FlowStatus, FlowTrace};
 use crate::names::Names;
 use crate::record::{FlowFacts, Record};
-use crate::resolve::{Body, EdgeMark, Resolved, Role, ServiceMark};
+use crate::resolve::{Body, EdgeMark, Mark, Resolved, Role, ServiceMark};
 use crate::settings::Settings;
 use crate::span::TraceId;
 use crate::trace::{Life, Trace};
@@ -75,20 +75,19 @@ pub(crate) fn sample_of(id: TraceId) -> u32 {
 }
 
 fn edges(trace: &Trace) -> impl Iterator<Item = &EdgeMark> {
-    trace.emitted.marks.iter().filter_map(|mark| match &mark.body {
-        Body::Edge(edge) => Some(edge),
-        _ => None,
-    })
+    trace.emitted.marks.iter().filter_map(edge_of)
 }
 
 /// Every call but the one that reached the root: that one is the flow's own status.
 fn edges_below(trace: &Trace, root: u32) -> impl Iterator<Item = &EdgeMark> {
-    trace.emitted.marks.iter().filter(move |mark| mark.at != (root, Role::Callee)).filter_map(|mark| {
-        match &mark.body {
-            Body::Edge(edge) => Some(edge),
-            _ => None,
-        }
-    })
+    trace.emitted.marks.iter().filter(move |mark| mark.at != (root, Role::Callee)).filter_map(edge_of)
+}
+
+fn edge_of(mark: &Mark) -> Option<&EdgeMark> {
+    match &mark.body {
+        Body::Edge(edge) => Some(edge),
+        _ => None,
+    }
 }
 
 fn served(trace: &Trace) -> impl Iterator<Item = &ServiceMark> {
