@@ -113,7 +113,10 @@ async fn serve(
     tracing::info!(partitions, grpc = %options.listen_grpc, http = %options.listen_http, "spans are taken");
     tokio::select! {
         () = topic::watch(&producer, partitions, health, &stop) => {}
-        Some(ended) = lanes.join_next() => bail!("the writer of a partition ended: {ended:?}"),
+        // After a stop they end when the last connection is gone, which may be before the watch returns.
+        Some(ended) = lanes.join_next() => if !stop.is_cancelled() {
+            bail!("the writer of a partition ended: {ended:?}")
+        },
     }
 
     health.ready("kafka", false, "stopping");
