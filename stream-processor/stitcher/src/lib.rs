@@ -10,6 +10,7 @@ extern crate alloc;
 
 mod shard;
 
+pub mod commit;
 pub mod delta;
 pub mod flow;
 pub mod histogram;
@@ -19,6 +20,7 @@ pub mod span;
 mod breakers;
 mod calls;
 mod caps;
+mod digest;
 mod emit;
 mod memory;
 mod messages;
@@ -28,14 +30,17 @@ mod record;
 mod resolve;
 mod retries;
 mod sampler;
+mod saved;
 mod summary;
 mod trace;
 mod tree;
 mod user;
 mod view;
 
+pub use commit::{Close, Commit, Entombed, Journaled, StateChange};
 pub use delta::Deltas;
 pub use flow::{FlowEvent, FlowTrace};
+pub use saved::Unreadable;
 pub use settings::Settings;
-pub use shard::{Close, Commit, PROBE_OPERATION, Shard};
+pub use shard::{Mismatch, PROBE_OPERATION, Replay, Shard};
 pub use span::Span;

@@ -1,10 +1,12 @@
 //! What is remembered of closed traces: their spans while there is room, then 32 bits a span, then nothing.
 
+use crate::commit::Entombed;
 use crate::delta::Name;
+use crate::digest;
 use crate::settings::Limits;
 use crate::span::{Kind, TraceId};
 use crate::trace::fingerprint;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
@@ -15,13 +17,17 @@ pub(crate) struct Memory {
     most_prints: usize,
     spans: usize,
     prints: usize,
-    /// Closed traces, oldest first. Complete ones are forgotten before those that a late span could change.
-    complete: VecDeque<TraceId>,
-    incomplete: VecDeque<TraceId>,
+    /// Closed traces by when they closed. Complete ones are forgotten before those that a late span could change.
+    complete: BTreeSet<(i64, TraceId)>,
+    incomplete: BTreeSet<(i64, TraceId)>,
     tombs: HashMap<TraceId, Tomb, FxBuildHasher>,
-    tomb_order: VecDeque<TraceId>,
+    /// Tombs by when they were made, which their numbers tell.
+    tomb_order: BTreeMap<u64, TraceId>,
+    tombs_made: u64,
     /// When the newest trace closed whose fingerprints had to go before their time.
     lost_us: Option<i64>,
+    /// Of the tombs, see [`crate::digest`].
+    pub digest: u64,
 }
 
 /// A trace of which only the name and the fingerprints are left.
@@ -29,6 +35,9 @@ struct Tomb {
     environment: Name,
     operation: Name,
     prints: Vec<u32>,
+    number: u64,
+    /// Where in the log it was made.
+    position: i64,
     /// When its trace closed.
     since_us: i64,
     /// When it is let go. A timer that an earlier tomb of this trace left behind may ring before.
@@ -42,11 +51,13 @@ impl Memory {
             most_prints: limits.fingerprints,
             spans: 0,
             prints: 0,
-            complete: VecDeque::new(),
-            incomplete: VecDeque::new(),
+            complete: BTreeSet::new(),
+            incomplete: BTreeSet::new(),
             tombs: HashMap::default(),
-            tomb_order: VecDeque::new(),
+            tomb_order: BTreeMap::new(),
+            tombs_made: 0,
             lost_us: None,
+            digest: 0,
         }
     }
 
@@ -54,61 +65,82 @@ impl Memory {
         self.spans
     }
 
-    pub fn closed(&mut self, id: TraceId, spans: usize, complete: bool) {
+    pub fn closed(&mut self, id: TraceId, since_us: i64, spans: usize, complete: bool) {
         self.spans += spans;
-        if complete { self.complete.push_back(id) } else { self.incomplete.push_back(id) }
+        self.order(complete).insert((since_us, id));
+    }
+
+    fn order(&mut self, complete: bool) -> &mut BTreeSet<(i64, TraceId)> {
+        if complete { &mut self.complete } else { &mut self.incomplete }
     }
 
     pub fn remember(&mut self, spans: usize) {
         self.spans += spans;
     }
 
-    /// A closed trace is gone. `alive` says which others are not.
-    pub fn forget(&mut self, spans: usize, alive: impl Fn(&TraceId) -> bool) {
+    /// A closed trace is gone.
+    pub fn forget(&mut self, id: TraceId, since_us: i64, spans: usize, complete: bool) {
         self.spans -= spans;
-        for order in [&mut self.complete, &mut self.incomplete] {
-            while order.front().is_some_and(|id| !alive(id)) {
-                order.pop_front();
-            }
-        }
+        self.order(complete).remove(&(since_us, id));
     }
 
-    /// The next trace to forget, while there are too many spans. It may be gone already.
-    pub fn over_limit(&mut self) -> Option<TraceId> {
+    /// The next trace to forget, while there are too many spans.
+    pub fn over_limit(&self) -> Option<TraceId> {
         if self.spans <= self.most_spans {
             return None;
         }
-        self.complete.pop_front().or_else(|| self.incomplete.pop_front())
+        self.complete.first().or_else(|| self.incomplete.first()).map(|(_, id)| *id)
     }
 
-    pub fn entomb(
-        &mut self,
-        id: TraceId,
-        (since_us, until_us): (i64, i64),
-        (environment, operation): (Name, Name),
-        prints: Vec<u32>,
-    ) {
-        self.prints += prints.len();
+    pub fn entomb(&mut self, entombed: &Entombed) {
+        let Entombed { trace_id: id, position, since_us, until_us, .. } = *entombed;
+        self.prints += entombed.prints.len();
         match self.tombs.get_mut(&id) {
             Some(tomb) => {
+                self.digest = self.digest.wrapping_sub(tomb.digest(id));
                 tomb.until_us = until_us;
-                tomb.prints.extend(prints);
+                tomb.prints.extend(&entombed.prints);
                 tomb.prints.sort_unstable();
+                self.digest = self.digest.wrapping_add(tomb.digest(id));
             }
             None => {
-                self.tombs.insert(id, Tomb { environment, operation, prints, since_us, until_us });
-                self.tomb_order.push_back(id);
+                let (environment, operation) = (entombed.environment.clone(), entombed.operation.clone());
+                let prints = entombed.prints.clone();
+                let number = self.tombs_made;
+                let tomb = Tomb { environment, operation, prints, number, position, since_us, until_us };
+                self.tombs_made += 1;
+                self.digest = self.digest.wrapping_add(tomb.digest(id));
+                self.tomb_order.insert(number, id);
+                self.tombs.insert(id, tomb);
             }
         }
-        while self.prints > self.most_prints {
-            match self.tomb_order.front().copied() {
-                Some(oldest) => {
-                    self.lost_us = self.lost_us.max(self.tombs.get(&oldest).map(|tomb| tomb.since_us));
-                    self.bury(oldest);
-                }
-                None => return,
-            }
+    }
+
+    /// Buries the oldest tombs while there are too many fingerprints. Returns which.
+    pub fn evict(&mut self) -> Vec<TraceId> {
+        let mut evicted = Vec::new();
+        while self.prints > self.most_prints
+            && let Some(oldest) = self.oldest()
+        {
+            self.lose(oldest);
+            evicted.push(oldest);
         }
+        evicted
+    }
+
+    /// Buries a tomb before its time.
+    pub fn lose(&mut self, id: TraceId) {
+        self.lost_us = self.lost_us.max(self.tombs.get(&id).map(|tomb| tomb.since_us));
+        self.bury(id);
+    }
+
+    /// Where in the log the oldest tomb was made.
+    pub fn oldest_position(&self) -> Option<i64> {
+        self.tombs.get(&self.oldest()?).map(|tomb| tomb.position)
+    }
+
+    fn oldest(&self) -> Option<TraceId> {
+        self.tomb_order.first_key_value().map(|(_, id)| *id)
     }
 
     pub fn bury_when_due(&mut self, id: TraceId, now_us: i64) {
@@ -120,10 +152,14 @@ impl Memory {
     pub fn bury(&mut self, id: TraceId) {
         if let Some(tomb) = self.tombs.remove(&id) {
             self.prints -= tomb.prints.len();
+            self.digest = self.digest.wrapping_sub(tomb.digest(id));
+            self.tomb_order.remove(&tomb.number);
         }
-        while self.tomb_order.front().is_some_and(|id| !self.tombs.contains_key(id)) {
-            self.tomb_order.pop_front();
-        }
+    }
+
+    /// Only a name and fingerprints are left of this trace.
+    pub fn has_tomb(&self, id: TraceId) -> bool {
+        self.tombs.contains_key(&id)
     }
 
     pub fn has_print(&self, id: TraceId, span_id: u64, kind: Kind) -> bool {
@@ -139,5 +175,11 @@ impl Memory {
     /// Environment and operation of a trace whose spans are forgotten.
     pub fn forgotten(&self, id: TraceId) -> Option<(Name, Name)> {
         self.tombs.get(&id).map(|tomb| (tomb.environment.clone(), tomb.operation.clone()))
+    }
+}
+
+impl Tomb {
+    fn digest(&self, id: TraceId) -> u64 {
+        digest::of(&(id, &self.environment, &self.operation, self.since_us, self.until_us, &self.prints))
     }
 }

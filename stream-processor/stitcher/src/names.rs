@@ -11,7 +11,7 @@ use rustc_hash::FxBuildHasher;
 const FEW: usize = 100_000;
 
 /// Who emitted a span.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Source {
     /// The service, or the client program, as a node.
     pub node: Arc<Node>,

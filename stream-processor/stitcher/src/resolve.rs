@@ -26,7 +26,7 @@ pub(crate) struct Mark {
     pub body: Body,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Role {
     Callee,
     Caller,

@@ -41,6 +41,8 @@ pub struct Waits {
     pub remember_us: i64,
     /// No trace stays open longer.
     pub longest_us: i64,
+    /// How long a span may be needed before it is written to `flow_state`, if [`Limits::replayed_spans`] followed it.
+    pub save_us: i64,
 }
 
 /// Every bound.
@@ -54,6 +56,11 @@ pub struct Limits {
     pub remembered_spans: usize,
     /// Fingerprints kept of those.
     pub fingerprints: usize,
+    /// How many spans a successor reads again, those younger than [`Waits::save_us`] aside: a trace that is needed for
+    /// longer than that is written to `flow_state`.
+    pub replayed_spans: u64,
+    /// Bytes of state written in one commit; what is due beyond waits for the next one.
+    pub state_bytes: usize,
     /// Bytes of one name; longer ones are cut.
     pub name_bytes: usize,
     /// Environments of a shard.
@@ -102,6 +109,7 @@ impl Default for Waits {
             name_us: 6 * SECOND_US,
             remember_us: 900 * SECOND_US,
             longest_us: 600 * SECOND_US,
+            save_us: 60 * SECOND_US,
         }
     }
 }
@@ -113,6 +121,8 @@ impl Default for Limits {
             open_spans: 1_000_000,
             remembered_spans: 1_000_000,
             fingerprints: 16_000_000,
+            replayed_spans: 1_000_000,
+            state_bytes: 4 << 20,
             name_bytes: 256,
             environments: 50,
             services: 5_000,

@@ -2,10 +2,15 @@
 
 mod closing;
 mod intake;
+mod replay;
+mod saving;
 mod telling;
 
+pub use replay::{Mismatch, Replay};
+
 use crate::caps::Caps;
-use crate::delta::{Deltas, Name, Rollup};
+use crate::commit::{Close, Commit, Entombed, Journaled, StateChange};
+use crate::delta::Rollup;
 use crate::flow::{FlowEvent, FlowTrace};
 use crate::memory::Memory;
 use crate::names::Names;
@@ -28,6 +33,10 @@ const HOUR_US: i64 = 3_600_000_000;
 const CLOCK_CORRECTED_US: i64 = 60_000_000;
 
 /// The single owner of one partition's state.
+///
+/// Its state is the traces in memory with what they have said so far, the names and fingerprints of those that were
+/// forgotten, the names admitted in this hour, and log time; the digest of a commit stands for it. A successor gets it
+/// from a [`Replay`].
 pub struct Shard {
     settings: Settings,
     clock_us: i64,
@@ -35,9 +44,11 @@ pub struct Shard {
     last_record_us: i64,
     next_offset: i64,
     traces: HashMap<TraceId, Trace, FxBuildHasher>,
-    /// Open traces by age, and every trace by when it wants to be looked at.
+    /// Open traces by age, every trace by when it wants to be looked at, and those that aren't wholly in `flow_state` by
+    /// where a successor has to begin to read.
     open: BTreeSet<(i64, TraceId)>,
     timers: BTreeSet<(i64, TraceId)>,
+    unsaved: BTreeSet<(i64, TraceId)>,
     dirty: Vec<TraceId>,
     /// Traces with more spans than one may have: closed after this record.
     overgrown: Vec<TraceId>,
@@ -49,42 +60,18 @@ pub struct Shard {
     rollup: Rollup,
     events: Vec<FlowEvent>,
     summaries: Vec<FlowTrace>,
-    closes: Vec<Close>,
+    /// What the next commit journals: the lists in it are filled as things happen.
+    journaled: Journaled,
+    state: Vec<StateChange>,
+    /// Traces that must be in `flow_state` after the next commit, whatever their age.
+    to_save: BTreeSet<TraceId>,
+    /// Numbers the records of admitted names in this hour.
+    names_saved: u32,
+    /// Spans applied, ever.
+    applied: u64,
+    /// An order-independent sum over spans, traces and what was said about them, tombs and admitted names.
+    digest: u64,
     counters: BTreeMap<&'static str, u64>,
-}
-
-/// The decision that a trace is finished; it happens once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Close {
-    /// Which trace.
-    pub trace_id: TraceId,
-    /// The next offset to apply at that moment.
-    pub position: i64,
-    /// Operation it closed under.
-    pub operation: Name,
-    /// Environment it closed under.
-    pub environment: Name,
-}
-
-/// Everything since the last commit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Commit {
-    /// Log time.
-    pub clock_us: i64,
-    /// P: first offset not applied yet.
-    pub next_offset: i64,
-    /// L: first offset of the oldest open trace, else P.
-    pub low_watermark: i64,
-    /// Changes to flow graphs.
-    pub deltas: Deltas,
-    /// What happened to flows.
-    pub events: Vec<FlowEvent>,
-    /// Summaries of closed flows.
-    pub traces: Vec<FlowTrace>,
-    /// Traces closed.
-    pub closes: Vec<Close>,
-    /// What was counted beside the graph, by name: duplicates, repairs, drops, corrections.
-    pub counters: BTreeMap<&'static str, u64>,
 }
 
 impl Shard {
@@ -98,6 +85,7 @@ impl Shard {
             traces: HashMap::default(),
             open: BTreeSet::new(),
             timers: BTreeSet::new(),
+            unsaved: BTreeSet::new(),
             dirty: Vec::new(),
             overgrown: Vec::new(),
             open_spans: 0,
@@ -108,7 +96,12 @@ impl Shard {
             rollup: Rollup::default(),
             events: Vec::new(),
             summaries: Vec::new(),
-            closes: Vec::new(),
+            journaled: Journaled::default(),
+            state: Vec::new(),
+            to_save: BTreeSet::new(),
+            names_saved: 0,
+            applied: 0,
+            digest: 0,
             counters: BTreeMap::new(),
             settings,
         }
@@ -118,28 +111,38 @@ impl Shard {
     /// due happens. While timestamps jitter back log time stands still; a wrong clock can't freeze the shard.
     pub fn begin_record(&mut self, offset: i64, timestamp_us: i64) {
         self.keep_limits();
+        if let Some(now_us) = self.time_of_record(timestamp_us) {
+            self.run_until(now_us);
+        }
+        self.next_offset = offset + 1;
+    }
+
+    /// Nothing unread is left, and it was `now_us` when that was known for certain. A commit has to follow before the
+    /// next record: what time this was is nowhere in the log.
+    pub fn end_of_log(&mut self, now_us: i64) {
+        self.keep_limits();
+        if let Some(now_us) = self.time_at(now_us) {
+            self.run_until(now_us);
+        }
+    }
+
+    fn time_of_record(&mut self, timestamp_us: i64) -> Option<i64> {
         // Time goes on from where a wrong clock was put right: it must not stand still until it was right after all.
         if timestamp_us < self.last_record_us.saturating_sub(CLOCK_CORRECTED_US) {
             self.last_timestamp_us = Some(timestamp_us);
         }
         self.last_record_us = timestamp_us;
-        self.pass_time(timestamp_us);
-        self.next_offset = offset + 1;
+        self.time_at(timestamp_us)
     }
 
-    /// Nothing unread is left, and it was `now_us` when that was known for certain.
-    pub fn end_of_log(&mut self, now_us: i64) {
-        self.keep_limits();
-        self.pass_time(now_us);
-    }
-
-    fn pass_time(&mut self, timestamp_us: i64) {
+    /// Log time at this timestamp, if it moves.
+    fn time_at(&mut self, timestamp_us: i64) -> Option<i64> {
         let passed = self.last_timestamp_us.map_or(timestamp_us, |last| timestamp_us - last);
         // Only a later timestamp is remembered: jitter must not move the clock twice.
-        if passed > 0 || self.last_timestamp_us.is_none() {
+        (passed > 0 || self.last_timestamp_us.is_none()).then(|| {
             self.last_timestamp_us = Some(timestamp_us);
-            self.run_until(self.clock_us + passed.max(0));
-        }
+            self.clock_us + passed.max(0)
+        })
     }
 
     fn run_until(&mut self, now_us: i64) {
@@ -154,6 +157,7 @@ impl Shard {
     fn move_clock(&mut self, now_us: i64) {
         if now_us / HOUR_US != self.clock_us / HOUR_US {
             self.caps.start_anew();
+            self.drop_saved_names();
             self.names.sweep();
         }
         self.clock_us = now_us;
@@ -166,16 +170,23 @@ impl Shard {
         if id.0 == 0 || span.span_id.0 == 0 {
             return self.count(if id.0 == 0 { "zero_trace_id" } else { "zero_span_id" }, 1);
         }
+        self.applied += 1;
+        self.note_if_late(id);
         if self.was_counted(span) {
             return;
         }
         self.count_repairs(span);
+        let record = self.record(span);
+        self.keep(id, record);
+    }
+
+    fn record(&mut self, span: &Span<'_>) -> Record {
         let user_hash = hashed(&self.settings.user_hash_key, span.facts.user_id);
         let mut record = Record::new(span, &mut self.names, &self.settings.limits, user_hash, self.clock_us);
         if record.parent_id == record.span_id && !record.answers() {
             record.parent_id = 0;
         }
-        self.keep(id, record);
+        record
     }
 
     /// Closes every trace: the end of a file, or a drain.
@@ -195,16 +206,40 @@ impl Shard {
         let (cut, overflowed) = (mem::take(&mut self.names.cut), mem::take(&mut self.caps.overflowed));
         self.count("names_cut", cut);
         self.count("overflowed", overflowed);
+        self.save();
         Commit {
-            clock_us: self.clock_us,
-            next_offset: self.next_offset,
-            low_watermark: self.open.first().map_or(self.next_offset, |(offset, _)| *offset),
+            journaled: self.journaled(),
+            state: mem::take(&mut self.state),
             deltas: self.rollup.take(),
             events: mem::take(&mut self.events),
             traces: mem::take(&mut self.summaries),
-            closes: mem::take(&mut self.closes),
             counters: mem::take(&mut self.counters),
         }
+    }
+
+    fn journaled(&mut self) -> Journaled {
+        let grown = |id: &TraceId| {
+            let trace = self.traces.get(id).filter(|trace| trace.dirty)?;
+            Some((*id, trace.resolved_spans as u32))
+        };
+        let low_watermark = self.unsaved.first().map_or(self.next_offset, |(offset, _)| *offset);
+        Journaled {
+            next_offset: self.next_offset,
+            clock_us: self.clock_us,
+            timestamp_us: self.last_timestamp_us,
+            low_watermark,
+            journal_from: self
+                .memory
+                .oldest_position()
+                .map_or(low_watermark, |oldest| oldest.min(low_watermark)),
+            postponed: self.dirty.iter().filter_map(grown).collect(),
+            digest: self.digest(),
+            ..mem::take(&mut self.journaled)
+        }
+    }
+
+    fn digest(&self) -> u64 {
+        self.digest.wrapping_add(self.memory.digest).wrapping_add(self.caps.digest)
     }
 
     /// Spans that were refused before they got here.
@@ -224,7 +259,7 @@ impl Shard {
             || self.rollup.rows() > 0
             || !self.events.is_empty()
             || !self.summaries.is_empty()
-            || !self.closes.is_empty()
+            || !self.journaled.closes.is_empty()
     }
 
     /// Roughly how many bytes a commit now would write: good enough to end a commit before it grows too large.
@@ -236,7 +271,7 @@ impl Shard {
         self.rollup.rows() * ROW
             + self.summaries.len() * SUMMARY
             + self.events.len() * EVENT
-            + self.closes.len() * CLOSE
+            + self.journaled.closes.len() * CLOSE
     }
 
     /// Spans of traces that are not closed.

@@ -3,8 +3,10 @@
 use crate::delta::Name;
 use crate::emit::Emitted;
 use crate::record::Record;
-use crate::resolve::Missing;
+use crate::resolve::{Missing, Role};
+use crate::saved::saved_struct;
 use crate::span::Kind;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
@@ -42,9 +44,47 @@ pub(crate) struct Trace {
     pub summary_hash: u64,
     /// Environment and operation of the trace that these late spans belong to, whose other spans are forgotten.
     pub inherited: Option<(Name, Name)>,
+    /// What went under `__other__`, which can't be worked out anew: the names admitted then are not those of now.
+    pub overflow: Option<Box<Overflow>>,
+    /// The first of its spans that is not in `flow_state`.
+    pub unsaved: Option<Unsaved>,
+    pub saved: SavedSpans,
+    /// Its share of the shard's digest, its spans' aside.
+    pub digest: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where a shard that starts anew has to begin to read, for this trace's sake.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unsaved {
+    pub offset: i64,
+    /// Log time when it came, and how many spans the shard had applied by then.
+    pub at_us: i64,
+    pub applied: u64,
+}
+
+/// How much of a trace is in `flow_state`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SavedSpans {
+    pub is_begun: bool,
+    pub spans: u32,
+    pub segments: u32,
+    /// Its spans before this offset are there.
+    pub until_offset: i64,
+}
+
+/// What a trace said under `__other__`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Overflow {
+    /// Environment and operation it went out under.
+    pub under: (Name, Name),
+    /// By mark, what was replaced: bits of [`crate::caps`].
+    pub replaced: Vec<((u32, Role), u32)>,
+}
+
+saved_struct!(SavedSpans: is_begun, spans, segments, until_offset);
+saved_struct!(Overflow: under, replaced);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Life {
     Open,
     /// Since when, and whether nothing was missing.
@@ -87,11 +127,23 @@ impl Trace {
             revision: 0,
             summary_hash: 0,
             inherited: None,
+            overflow: None,
+            unsaved: None,
+            saved: SavedSpans::default(),
+            digest: 0,
         }
     }
 
     pub fn is_open(&self) -> bool {
         self.life == Life::Open
+    }
+
+    /// When it closed, and whether nothing was missing then.
+    pub fn closed(&self) -> Option<(i64, bool)> {
+        match self.life {
+            Life::Open => None,
+            Life::Closed { since_us, complete, .. } => Some((since_us, complete)),
+        }
     }
 
     pub fn knows(&self, span_id: u64, kind: Kind, content: u32) -> Known {

@@ -160,7 +160,7 @@ fn a_clock_that_was_hours_ahead_is_put_right() {
     assert_eq!(shard.clock_us(), START_US + 7_200 * SECOND_US, "it doesn't go back");
     let later = arrives(&mut shard, 3, 20, "1 - S a 0..10 trace=4");
     assert_eq!(shard.clock_us(), START_US + 7_210 * SECOND_US, "and it doesn't stand still for two hours");
-    assert_eq!(later.closes.len(), 2);
+    assert_eq!(later.journaled.closes.len(), 2);
 }
 
 #[test]
@@ -181,7 +181,11 @@ fn late_spans_of_a_forgotten_trace_count_once_however_often_it_is_forgotten() {
     let late = ["2 1 S b 1..9", "3 2 S c 2..8", "2 1 S b 1..9", "4 1 S b 1..9", "3 2 S c 2..8"];
     for (offset, text) in late.into_iter().enumerate() {
         let commit = arrives(&mut shard, offset as i64 + 1, 11 + offset as i64, text);
-        assert!(commit.deltas.operations.is_empty() && commit.traces.is_empty() && commit.closes.is_empty());
+        assert!(
+            commit.deltas.operations.is_empty()
+                && commit.traces.is_empty()
+                && commit.journaled.closes.is_empty()
+        );
         assert!(commit.deltas.edges.iter().all(|(key, _)| &*key.operation == "login"));
         total += requests(&commit);
         assert_eq!(shard.remembered_spans(), 0);

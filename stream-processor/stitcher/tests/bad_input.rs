@@ -60,7 +60,7 @@ fn a_trace_over_its_limit_is_closed_and_the_rest_is_counted() {
         shard.apply(&Span { trace_id: TraceId(1), span_id: SpanId(id), ..Span::default() });
     }
     let commit = shard.commit();
-    assert_eq!((counted(&commit, "span_over_trace_limit"), commit.closes.len()), (100, 1));
+    assert_eq!((counted(&commit, "span_over_trace_limit"), commit.journaled.closes.len()), (100, 1));
     assert!(commit.traces[0].truncated);
     assert_eq!(shard.remembered_spans(), 100);
 }

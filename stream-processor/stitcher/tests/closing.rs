@@ -35,7 +35,7 @@ fn closed_after(text: &'static str) -> f64 {
     let mut log = Log::new(Settings::default());
     log.at(0.0, text);
     (1..=700)
-        .find(|second| !log.silence_until(f64::from(*second)).closes.is_empty())
+        .find(|second| !log.silence_until(f64::from(*second)).journaled.closes.is_empty())
         .map_or(f64::INFINITY, f64::from)
 }
 
@@ -63,7 +63,7 @@ fn no_trace_stays_open_longer_than_ten_minutes() {
     let commit = log.shard.commit();
     assert_eq!(commit.counters["closed_truncated"], 1);
     assert!(commit.traces[0].truncated);
-    assert_eq!(commit.closes.len(), 1, "a trace closes once");
+    assert_eq!(commit.journaled.closes.len(), 1, "a trace closes once");
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_late_span_corrects_and_revises_but_makes_no_second_flow() {
     assert_eq!(edges_of(&late), ["gw>auth 1 e1", "gw>external:auth -1"]);
     assert_eq!((late.traces.len(), late.traces[0].revision, late.traces[0].spans), (1, 2, 3));
     assert_eq!(late.counters["late_span"], 1);
-    assert!(late.closes.is_empty(), "a trace closes once");
+    assert!(late.journaled.closes.is_empty(), "a trace closes once");
     assert!(late.deltas.operations.is_empty(), "the flow was counted");
     let again = log.at(61.0, "3 2 S auth 2..8 code=500").shard.commit();
     assert_eq!(again.counters["duplicate_exact"], 1, "also after the close");
@@ -157,7 +157,7 @@ fn the_oldest_traces_make_room() {
     log.at(0.0, "1 - S a 0..1 trace=1").at(0.1, "1 - S b 0..1 trace=2").at(0.2, "1 - S c 0..1 trace=3");
     let commit = log.shard.commit();
     assert_eq!(commit.counters["settled_early"], 1);
-    assert_eq!(commit.closes[0].trace_id.0, 1);
+    assert_eq!(commit.journaled.closes[0].trace_id.0, 1);
     assert_eq!(log.shard.open_spans(), 2);
 }
 
@@ -166,16 +166,41 @@ fn a_clock_that_jumps_back_can_not_freeze_the_shard() {
     let mut log = Log::new(Settings::default());
     log.at(100.0, "1 - S a 0..1 trace=1").at(50.0, "1 - S b 0..1 trace=2").at(107.0, "1 - S c 0..1 trace=3");
     assert_eq!(log.shard.clock_us(), START_US + 107_000_000);
-    assert_eq!(log.shard.commit().closes.len(), 2);
+    assert_eq!(log.shard.commit().journaled.closes.len(), 2);
 }
 
 #[test]
-fn the_low_watermark_is_the_oldest_open_trace() {
-    let mut log = Log::new(Settings::default());
+fn the_low_watermark_is_the_oldest_trace_in_memory() {
+    let limits = Limits { remembered_spans: 1, ..Limits::default() };
+    let mut log = Log::new(Settings { limits, ..Settings::default() });
     log.at(0.0, "1 - S a 0..1 trace=1").at(5.0, "1 - S b 0..1 trace=2");
-    assert_eq!((log.shard.commit().low_watermark, log.offset), (0, 2));
-    assert_eq!(log.silence_until(7.0).low_watermark, 1);
-    assert_eq!(log.silence_until(12.0).low_watermark, 2, "nothing open: the next offset");
+    assert_eq!((log.shard.commit().journaled.low_watermark, log.offset), (0, 2));
+    assert_eq!(log.silence_until(7.0).journaled.low_watermark, 0, "closed traces are remembered");
+    let forgotten = log.silence_until(12.0).journaled;
+    assert_eq!((forgotten.low_watermark, forgotten.entombed.len()), (1, 1), "the memory has room for one");
+    assert_eq!(log.silence_until(1_000.0).journaled.low_watermark, 2, "nothing is left: the next offset");
+}
+
+/// An operation that polls for ten minutes.
+#[test]
+fn a_trace_that_is_needed_for_long_is_saved_and_holds_nothing_back() {
+    let limits = Limits { replayed_spans: 0, ..Limits::default() };
+    let mut log = Log::new(Settings { limits, ..Settings::default() });
+    let polls: Vec<&'static str> =
+        (2..120).map(|id| &*Box::leak(format!("{id} 1 C web 0..10 host=x").into_boxed_str())).collect();
+    let (mut most_behind, mut saves) = (0, 0);
+    for (id, poll) in polls.iter().enumerate() {
+        let commit = log.at(5.0 * id as f64, poll).shard.commit();
+        most_behind = most_behind.max(commit.journaled.next_offset - commit.journaled.low_watermark);
+        saves += commit.state.iter().filter(|change| change.key.starts_with("trace/")).count();
+    }
+    assert!(most_behind <= 13, "a minute of polls, not {most_behind}");
+    assert!((8..=20).contains(&saves), "new spans once a minute, and each span once: {saves}");
+    let closed = log.silence_until(640.0);
+    assert_eq!(closed.journaled.closes.len(), 1);
+    let gone = log.silence_until(2_000.0);
+    assert_eq!(gone.journaled.low_watermark, gone.journaled.next_offset);
+    assert!(gone.state.iter().filter(|change| change.key.starts_with("trace/")).all(|c| c.value.is_none()));
 }
 
 #[test]

@@ -1,13 +1,16 @@
 //! When a trace is finished, and how long it is remembered (DESIGN 4.6).
 
-use super::{Close, Shard};
+use super::{Close, Entombed, Shard};
+use crate::digest;
 use crate::span::TraceId;
 use crate::trace::{Life, Trace};
+use alloc::vec::Vec;
 use core::mem;
 
 impl Shard {
-    /// Limits take effect between records only: a close never falls inside one.
+    /// Limits take effect between records only: neither a close nor forgetting ever falls inside one.
     pub(super) fn keep_limits(&mut self) {
+        self.forget_oldest();
         for id in mem::take(&mut self.overgrown) {
             self.close(id, true);
         }
@@ -20,13 +23,29 @@ impl Shard {
 
     pub(super) fn forget_oldest(&mut self) {
         while let Some(id) = self.memory.over_limit() {
-            let Some(trace) = self.forget(id) else { continue };
-            let under = trace.emitted.under.clone().unwrap_or_else(|| self.names.nothing());
-            let Life::Closed { since_us, .. } = trace.life else { continue };
-            let until_us = self.clock_us + self.settings.waits.remember_us;
-            self.memory.entomb(id, (since_us, until_us), under, trace.fingerprints());
-            self.timers.insert((until_us, id));
+            let Some(trace) = self.forget(id) else { return };
+            let Life::Closed { since_us, .. } = trace.life else { return };
+            let (environment, operation) =
+                trace.emitted.under.clone().unwrap_or_else(|| self.names.nothing());
+            let entombed = Entombed {
+                trace_id: id,
+                position: self.next_offset,
+                environment,
+                operation,
+                since_us,
+                until_us: self.clock_us + self.settings.waits.remember_us,
+                prints: trace.fingerprints(),
+                evicted: Vec::new(),
+            };
+            self.entomb(entombed);
         }
+    }
+
+    pub(super) fn entomb(&mut self, mut entombed: Entombed) {
+        self.timers.insert((entombed.until_us, entombed.trace_id));
+        self.memory.entomb(&entombed);
+        entombed.evicted = self.memory.evict();
+        self.journaled.entombed.push(entombed);
     }
 
     /// Lets go of a closed trace, after a last word about spans that came since the last commit.
@@ -34,9 +53,22 @@ impl Shard {
         if self.traces.get(&id)?.dirty {
             self.resolve_one(id);
         }
+        let trace = self.remove(id)?;
+        self.drop_saved(id, &trace);
+        if let Some((since_us, complete)) = trace.closed() {
+            self.memory.forget(id, since_us, trace.records.len(), complete);
+        }
+        Some(trace)
+    }
+
+    pub(super) fn remove(&mut self, id: TraceId) -> Option<Trace> {
         let trace = self.traces.remove(&id)?;
         self.timers.remove(&(trace.timer_us, id));
-        self.memory.forget(trace.records.len(), |id| self.traces.contains_key(id));
+        if let Some(unsaved) = trace.unsaved {
+            self.unsaved.remove(&(unsaved.offset, id));
+        }
+        let spans = trace.records.iter().map(|record| digest::of_span(id, record));
+        self.digest = spans.fold(self.digest.wrapping_sub(trace.digest), u64::wrapping_sub);
         Some(trace)
     }
 
@@ -121,9 +153,12 @@ impl Shard {
         trace.life = Life::Closed { since_us: self.clock_us, complete, truncated };
         let spans = trace.records.len();
         let (environment, operation) = trace.emitted.under.clone().unwrap_or_else(|| self.names.nothing());
-        self.closes.push(Close { trace_id: id, position: self.next_offset, operation, environment });
+        let (position, since_us) = (self.next_offset, self.clock_us);
+        let close = Close { trace_id: id, position, since_us, complete, truncated, operation, environment };
+        self.journaled.closes.push(close);
         self.open_spans -= spans;
-        self.memory.closed(id, spans, complete);
+        self.memory.closed(id, since_us, spans, complete);
+        self.digest_trace(id);
         self.count("closed", 1);
         if !complete {
             self.count("closed_incomplete", 1);
@@ -136,6 +171,7 @@ impl Shard {
         }
         self.revise(id, &resolved);
         self.complete_event(id, &resolved);
+        self.save_again(id);
         self.forget_oldest();
     }
 }

@@ -1,10 +1,14 @@
 //! What is said about a trace: its contribution to the graph, its events, its summary.
 
 use super::Shard;
+use crate::delta::Name;
+use crate::digest;
 use crate::flow::{FlowEvent, FlowEventKind, FlowStatus, FlowTrace};
-use crate::resolve::{Resolved, Role, resolve};
+use crate::resolve::{Mark, Resolved, Role, resolve};
 use crate::span::TraceId;
 use crate::summary::summarise;
+use crate::trace::Overflow;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
 use core::mem;
@@ -63,25 +67,59 @@ impl Shard {
         let settled = !trace.is_open();
         let mut resolved = resolve(&trace.records, &mut self.names, settled);
         trace.missing = resolved.missing;
-        let name = resolved.explicit.clone().or_else(|| resolved.fallback.clone());
-        let unnamed = || (settled || trace.name_waived).then(|| self.names.unknown.clone());
-        let Some(operation) = name.or_else(unnamed) else { return Some(resolved) };
-        let environment = resolved.environment.clone();
-        let environment = environment.unwrap_or_else(|| self.names.text(&self.settings.default_environment));
-        let mut marks = mem::take(&mut resolved.marks);
+        let Some((asked, mut marks)) = self.contribution(id, &mut resolved) else { return Some(resolved) };
+        let trace = self.traces.get_mut(&id)?;
         let under = match &trace.inherited {
-            Some(inherited) => {
-                marks.retain(|mark| mark.at.1 != Role::Flow);
-                inherited.clone()
-            }
-            None => self.caps.admit_flow(environment, operation, &self.names),
+            Some(inherited) => inherited.clone(),
+            None => self.caps.admit_flow(asked.0.clone(), asked.1.clone(), &self.names),
         };
+        let mut replaced = Vec::new();
         for mark in &mut marks {
-            self.caps.admit_mark(mark, &under.0, &under.1, &mut self.names);
+            let bits = self.caps.admit_mark(mark, &under.0, &under.1, &mut self.names);
+            if bits != 0 {
+                replaced.push((mark.at, bits));
+            }
         }
+        let fits = replaced.is_empty() && (under == asked || trace.inherited.is_some());
+        let overflow = (!fits).then(|| Box::new(Overflow { under: under.clone(), replaced }));
+        if overflow.is_some() || trace.overflow.is_some() {
+            self.to_save.insert(id);
+        }
+        trace.overflow = overflow;
         let taken_back = trace.emitted.replace(under, marks, &mut self.rollup);
         self.count("corrections", taken_back);
+        self.digest_trace(id);
         Some(resolved)
+    }
+
+    /// Environment and operation it counts under, and what it counts; `None` while it waits for a name. Names that
+    /// find no room are still in it.
+    pub(super) fn contribution(
+        &mut self,
+        id: TraceId,
+        resolved: &mut Resolved,
+    ) -> Option<((Name, Name), Vec<Mark>)> {
+        let default_environment = self.names.text(&self.settings.default_environment);
+        let trace = self.traces.get(&id)?;
+        let name = resolved.explicit.clone().or_else(|| resolved.fallback.clone());
+        let unnamed = || (!trace.is_open() || trace.name_waived).then(|| self.names.unknown.clone());
+        let operation = name.or_else(unnamed)?;
+        let environment = resolved.environment.clone().unwrap_or(default_environment);
+        let mut marks = mem::take(&mut resolved.marks);
+        if trace.inherited.is_some() {
+            marks.retain(|mark| mark.at.1 != Role::Flow);
+        }
+        Some(((environment, operation), marks))
+    }
+
+    /// After anything about what it has said, or about its life, has changed.
+    pub(super) fn digest_trace(&mut self, id: TraceId) {
+        let Some(trace) = self.traces.get_mut(&id).filter(|trace| trace.emitted.under.is_some()) else {
+            return;
+        };
+        let before = mem::replace(&mut trace.digest, 0);
+        trace.digest = digest::of_trace(id, trace);
+        self.digest = self.digest.wrapping_sub(before).wrapping_add(trace.digest);
     }
 
     /// A new revision of the flow's summary, if it says anything new.
@@ -93,7 +131,11 @@ impl Shard {
             trace.summary_hash = hash;
             trace.revision += 1;
             summary.revision = trace.revision;
+            if trace.revision > 1 {
+                self.journaled.revised.push((id, trace.revision));
+            }
             self.summaries.push(summary);
+            self.save_again(id);
         }
     }
 
@@ -138,6 +180,6 @@ impl Shard {
 }
 
 /// Whether two summaries say the same, revision aside.
-fn content_of(summary: &FlowTrace) -> u64 {
+pub(super) fn content_of(summary: &FlowTrace) -> u64 {
     FxBuildHasher.hash_one(FlowTrace { revision: 0, ..summary.clone() })
 }
