@@ -6,6 +6,8 @@ mod processor_river;
 
 use processor_river::spans::{first_half, second_half, traces};
 use processor_river::{River, wait};
+use schemas::v1::FlowTrace;
+use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
 use stream_processor::processor::{FirstBoot, Options};
 
@@ -83,6 +85,72 @@ async fn a_killed_processor_leaves_nothing_half_done() {
     let _last = Process::start(&river, &["--group-instance-id", "processor-0"]);
     wait("all calls", || gateway_to_auth(&river) == sent).await;
     river.assert_no_holes();
+    river.drop_topics().await;
+}
+
+/// The last revision of every flow, by trace.
+fn flows(river: &River) -> BTreeMap<Vec<u8>, FlowTrace> {
+    let mut flows: BTreeMap<Vec<u8>, FlowTrace> = BTreeMap::new();
+    for flow in river.traces() {
+        let before = flows.insert(flow.trace_id.clone(), flow.clone());
+        assert!(before.is_none_or(|before| before.revision < flow.revision), "a flow is told twice");
+    }
+    flows
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn traces_that_were_open_when_a_processor_was_killed_go_on_in_its_successor() {
+    let Some(river) = River::new("open", 2).await else { return };
+    let mut sent = 0;
+    for round in 1..=4 {
+        let processor = Process::start(&river, &["--group-instance-id", "processor-0"]);
+        let traces = traces(round, 50);
+        river.send_each(&traces, first_half);
+        sent += 50;
+        let from_user = || river.calls().get(&("user".to_owned(), "gateway".to_owned())) == Some(&sent);
+        wait("the first halves are counted", from_user).await;
+        processor.kill();
+        river.send_each(&traces, second_half);
+    }
+    let _last = Process::start(&river, &["--group-instance-id", "processor-0"]);
+    wait("every flow has closed", || flows(&river).len() as i64 == sent).await;
+    // Should a start have taken so long that flows closed without their second halves, those were late corrections.
+    let is_whole = || flows(&river).values().all(|flow| flow.spans == 3);
+    wait("every flow is whole", is_whole).await;
+    let edge = |from: &str, to: &str| ((from.to_owned(), to.to_owned()), sent);
+    assert_eq!(river.calls(), BTreeMap::from([edge("user", "gateway"), edge("gateway", "auth")]));
+    let counted = river.deltas().into_iter().flat_map(|deltas| deltas.operations);
+    assert_eq!(counted.map(|operation| operation.flows).sum::<i64>(), sent, "no flow is cut in two");
+    river.assert_no_holes();
+    river.drop_topics().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_other_settings_made_is_refused_until_it_may_be_given_up() {
+    let Some(river) = River::new("foreign", 1).await else { return };
+    let processor = river.start(river.options());
+    processor.wait_live(1).await;
+    river.send_packed(&traces(1, 50));
+    wait("50 calls", || gateway_to_auth(&river) == 50).await;
+    processor.stop().await.unwrap();
+
+    let other = || Options { default_environment: "staging".to_owned(), ..river.options() };
+    let refused = river.start(other()).end().await.unwrap_err().to_string();
+    assert!(refused.contains("other settings") && refused.contains("--accept-gap"), "{refused}");
+    let processor = river.start(Options { accept_gap: true, ..other() });
+    processor.wait_live(1).await;
+    river.send_packed(&traces(2, 50));
+    wait("100 calls", || gateway_to_auth(&river) == 100).await;
+    processor.stop().await.unwrap();
+
+    // Only once: from then on it is its own.
+    let processor = river.start(other());
+    processor.wait_live(1).await;
+    processor.stop().await.unwrap();
+    river.assert_no_holes();
+    let anew: Vec<u64> =
+        river.journal().iter().filter(|commit| commit.begins_anew).map(|commit| commit.seq).collect();
+    assert_eq!((anew.len(), anew[0]), (2, 1));
     river.drop_topics().await;
 }
 

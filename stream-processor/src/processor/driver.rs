@@ -2,14 +2,15 @@
 
 use super::Room;
 use super::failure::Failure;
-use super::input::{Input, Polled, log_time_at, now_us};
+use super::input::{Input, Polled, log_append_time_us, log_time_at, now_us};
 use super::intake::Origin;
 use super::metrics::ShardMetrics;
-use super::recovery::{Resume, last_commit};
+use super::options::config_hash;
+use super::recovery::{Recovery, last_commit};
 use super::running::Progress;
 use super::transactor::{Setting, Transactor};
 use super::work::{Standing, Work};
-use rdkafka::message::{BorrowedMessage, Message, Timestamp};
+use rdkafka::message::Message as _;
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -22,8 +23,10 @@ const IDLE_EVERY: Duration = Duration::from_secs(5);
 const SPANS: u64 = 500_000;
 /// How often the end of the log is asked for while traces are open at it …
 const ASK_END_EVERY: Duration = Duration::from_millis(500);
-/// … and otherwise, for the clock's and the lag's sake.
-const ASK_END_IDLE_EVERY: Duration = Duration::from_secs(2);
+/// … when none are, for the clock's sake …
+const ASK_END_IDLE_EVERY: Duration = IDLE_EVERY;
+/// … and behind it, for the lag's.
+const ASK_LAG_EVERY: Duration = Duration::from_secs(2);
 /// Bounds how late a stop is noticed.
 const WAIT: Duration = Duration::from_millis(50);
 const RETRY_FIRST: Duration = Duration::from_millis(500);
@@ -99,9 +102,8 @@ impl<'a> Clients<'a> {
         metrics: &ShardMetrics,
         work: &mut Option<Work>,
     ) -> Result<(), Failure> {
-        let (work, gap) = self.catch_up(work)?;
+        let work = self.catch_up(metrics, work)?;
         self.input.read_from(work.next_offset)?;
-        metrics.recovers(gap);
         progress.committed(work.committed_offset().unwrap_or(work.next_offset));
         progress.is_live(true);
         tracing::info!(
@@ -111,28 +113,29 @@ impl<'a> Clients<'a> {
             "the shard is live"
         );
         let now = Instant::now();
-        Driver { clients: self, progress, metrics, work, committed: now, asked_end: None }.drive()
+        let (committed, asked_end, time_moved) = (now, None, false);
+        Driver { clients: self, progress, metrics, work, committed, asked_end, time_moved }.drive()
     }
 
-    /// The shard in memory, if the journal allows it to go on, else one that begins where the journal ends. Also
-    /// how many offsets had to be given up.
-    fn catch_up<'w>(&self, kept: &'w mut Option<Work>) -> Result<(&'w mut Work, i64), Failure> {
-        let options = &self.room.options;
-        let last = last_commit(&options.reader(), &self.room.topics.journal, self.partition)?;
+    /// The shard in memory, if the journal allows it to go on, else one as its last owner left it.
+    fn catch_up<'w>(
+        &mut self,
+        metrics: &ShardMetrics,
+        kept: &'w mut Option<Work>,
+    ) -> Result<&'w mut Work, Failure> {
+        let began = Instant::now();
+        let (options, topics) = (&self.room.options, &self.room.topics);
+        let last = last_commit(&options.reader(), &topics.journal, self.partition)?;
         let log = self.input.watermarks()?;
-        let mut gap = 0;
+        let (mut replayed, mut gap) = (0, 0);
         let work = match kept.take() {
             Some(work) if work.standing(last.as_ref(), log) != Standing::Outdated => work,
-            outdated => {
-                if outdated.is_some() {
-                    tracing::warn!(
-                        self.partition,
-                        "another process committed meanwhile, open traces are cut"
-                    );
-                }
-                let resume = Resume::decide(last.as_ref(), log, options.first_boot_from, options.accept_gap)?;
-                gap = resume.gap;
-                Work::begin(&resume, last.clone(), options.settings(self.partition))
+            _ => {
+                let Self { room, partition, stop, .. } = *self;
+                let start = Recovery { room, partition, stop }.start(&mut self.input)?;
+                (replayed, gap) = (start.replayed, start.gap);
+                let settings = options.settings(partition);
+                Work::begin(start, settings.shard, config_hash(&settings))
             }
         };
         let work = kept.insert(work);
@@ -144,7 +147,8 @@ impl<'a> Clients<'a> {
             Standing::Committed => drop(work.committed()),
             Standing::Current | Standing::Outdated => {}
         }
-        Ok((work, gap))
+        metrics.recovered(began.elapsed(), replayed, gap);
+        Ok(work)
     }
 }
 
@@ -155,6 +159,8 @@ struct Driver<'a> {
     work: &'a mut Work,
     committed: Instant,
     asked_end: Option<Instant>,
+    /// Log time has moved without a record since the last commit.
+    time_moved: bool,
 }
 
 impl Driver<'_> {
@@ -180,7 +186,9 @@ impl Driver<'_> {
         let offset = match input.poll(WAIT)? {
             Polled::Nothing => None,
             Polled::Record(message) => {
-                let origin = origin(&message, &room.topics.spans)?;
+                let appended_us = log_append_time_us(&message)?;
+                let (topic, partition, offset) = (&room.topics.spans, message.partition(), message.offset());
+                let origin = Origin { topic, partition, offset, appended_us };
                 self.progress.applies(origin.offset);
                 self.work.intake.apply(&room.semconv, origin, message.payload().unwrap_or_default());
                 Some(origin.offset)
@@ -197,8 +205,11 @@ impl Driver<'_> {
     /// the question counts. Behind the end the answer is only the lag.
     fn ask_end(&mut self) {
         let input = &self.clients.input;
-        let waits = input.at_end() && self.work.intake.open_spans() > 0;
-        let every = if waits { ASK_END_EVERY } else { ASK_END_IDLE_EVERY };
+        let every = match (input.at_end(), self.work.intake.open_spans() > 0) {
+            (true, true) => ASK_END_EVERY,
+            (true, false) => ASK_END_IDLE_EVERY,
+            (false, _) => ASK_LAG_EVERY,
+        };
         if self.asked_end.is_some_and(|asked| asked.elapsed() < every) {
             return;
         }
@@ -208,7 +219,9 @@ impl Driver<'_> {
             Ok(log) => {
                 self.metrics.behind((log.high - input.next()).max(0));
                 if input.at_end() && log.high == input.next() {
+                    let before_us = self.work.intake.clock_us();
                     self.work.intake.end_of_log(log_time_at(asked_us));
+                    self.time_moved = self.work.intake.clock_us() > before_us;
                 }
             }
             // Kafka is away: time stands still with it.
@@ -216,17 +229,21 @@ impl Driver<'_> {
         }
     }
 
+    /// Time that moved without a record is nowhere but in the journal, and has to be there before the next record.
     fn is_commit_due(&self) -> bool {
         let since = self.committed.elapsed();
         let intake = &self.work.intake;
-        since >= IDLE_EVERY || (since >= EVERY && intake.has_output()) || intake.is_full(SPANS)
+        self.time_moved
+            || since >= IDLE_EVERY
+            || (since >= EVERY && intake.has_output())
+            || intake.is_full(SPANS)
     }
 
     /// After a failure the commit stays pending: the journal tells whether it has to be sent again.
     fn commit(&mut self) -> Result<(), Failure> {
         let began = Instant::now();
         self.clients.transactor.commit(self.work.pend())?;
-        self.committed = Instant::now();
+        (self.committed, self.time_moved) = (Instant::now(), false);
         if let Some(done) = self.work.committed() {
             let Room { metrics, .. } = self.clients.room;
             self.metrics.committed(done.applied.records, done.applied.spans, began.elapsed());
@@ -237,20 +254,5 @@ impl Driver<'_> {
         let age_us = now_us() - self.work.clock_us();
         self.metrics.stands(self.work.intake.open_spans(), self.work.intake.open_traces(), age_us);
         Ok(())
-    }
-}
-
-/// Where a record stood, if the broker stamped it.
-fn origin<'a>(message: &BorrowedMessage<'_>, topic: &'a str) -> Result<Origin<'a>, Failure> {
-    let (partition, offset) = (message.partition(), message.offset());
-    match message.timestamp() {
-        Timestamp::LogAppendTime(millis) => {
-            Ok(Origin { topic, partition, offset, appended_us: millis.saturating_mul(1000) })
-        }
-        _ => Err(Failure::Refused(format!(
-            "the record at offset {offset} of {topic} partition {partition} bears its producer's time, but a shard's \
-             clock is the broker's: set message.timestamp.type=LogAppendTime on the topic, and pass the records \
-             from before with --first-boot-from latest"
-        ))),
     }
 }

@@ -6,12 +6,10 @@ use prost::Message;
 use schemas::topics::MAX_RECORD_BYTES;
 use schemas::v1;
 use std::fmt::Write;
+use stitcher::Commit;
 use stitcher::flow::{FlowEvent, FlowEventKind, FlowGraph, FlowStatus, FlowTrace};
 use stitcher::span::TraceId;
-use stitcher::{Close, Commit};
 
-/// Bytes of closes in one journal record.
-const CLOSES_BYTES: usize = MAX_RECORD_BYTES - 1_000;
 /// Services named in a summary that would not fit otherwise.
 const FEWER_SERVICES: usize = 1_000;
 
@@ -24,6 +22,8 @@ pub enum Output {
     Events,
     /// `flow_traces`
     Traces,
+    /// `flow_state`
+    State,
     /// `flow_dead_letters`
     DeadLetters,
     /// `flow_journal`
@@ -35,10 +35,10 @@ pub enum Output {
 pub struct Record {
     /// Its topic.
     pub output: Output,
-    /// 32 lower-hex digits of the trace id, or none.
+    /// 32 lower-hex digits of the trace id, what of the state it is, or none.
     pub key: Option<String>,
-    /// Protobuf, or the head of a dead letter.
-    pub value: Vec<u8>,
+    /// Protobuf, the head of a dead letter, or a piece of state; `None` deletes that.
+    pub value: Option<Vec<u8>>,
     /// Names and texts.
     pub headers: Vec<(&'static str, String)>,
 }
@@ -64,12 +64,18 @@ pub fn records(
         records.push(cloud_event(Output::Traces, stamp, part, trace.trace_id, &message, &time));
     }
     records.extend(dead_letters.iter().map(dead_letter));
+    records.extend(commit.state.iter().map(|change| Record {
+        output: Output::State,
+        key: Some(change.key.clone()),
+        value: change.value.clone(),
+        headers: Vec::new(),
+    }));
     records.extend(journal.iter().map(|record| plain(Output::Journal, record)));
     records
 }
 
 fn plain(output: Output, message: &impl Message) -> Record {
-    Record { output, key: None, value: message.encode_to_vec(), headers: Vec::new() }
+    Record { output, key: None, value: Some(message.encode_to_vec()), headers: Vec::new() }
 }
 
 /// A record with the headers of CloudEvents' binary content mode, so that event routers take it unconfigured.
@@ -93,46 +99,12 @@ fn cloud_event(
         ("ce_time", time.to_owned()),
         ("content-type", "application/protobuf".to_owned()),
     ];
-    Record { output, key: Some(trace_id.to_string()), value: message.encode_to_vec(), headers }
+    Record { output, key: Some(trace_id.to_string()), value: Some(message.encode_to_vec()), headers }
 }
 
 fn dead_letter(letter: &DeadLetter) -> Record {
-    Record { output: Output::DeadLetters, key: None, headers: letter.headers(), value: letter.head.clone() }
-}
-
-/// The commit for the journal: one record, or several of equal `seq` when very many traces close at once.
-pub fn journal(stamp: Stamp, commit: &Commit, config_hash: u64) -> Vec<v1::ShardCommit> {
-    let empty = v1::ShardCommit {
-        shard: stamp.shard,
-        seq: stamp.seq,
-        next_offset: commit.next_offset,
-        clock_us: stamp.clock_us,
-        low_watermark: commit.low_watermark,
-        closes: Vec::new(),
-        config_hash,
-        core_version: env!("CARGO_PKG_VERSION").to_owned(),
-    };
-    let (mut records, mut bytes) = (vec![empty.clone()], 0);
-    for close in commit.closes.iter().map(close) {
-        bytes += close.encoded_len() + 4;
-        if bytes > CLOSES_BYTES {
-            bytes = close.encoded_len() + 4;
-            records.push(empty.clone());
-        }
-        if let Some(record) = records.last_mut() {
-            record.closes.push(close);
-        }
-    }
-    records
-}
-
-fn close(close: &Close) -> v1::Close {
-    v1::Close {
-        trace_id: bytes(close.trace_id),
-        position: close.position,
-        operation: close.operation.to_string(),
-        environment: close.environment.to_string(),
-    }
+    let value = Some(letter.head.clone());
+    Record { output: Output::DeadLetters, key: None, headers: letter.headers(), value }
 }
 
 fn bytes(trace_id: TraceId) -> Vec<u8> {

@@ -1,8 +1,10 @@
 use super::super::intake::Origin;
+use super::super::journal;
 use super::*;
 use std::sync::Arc;
-use stitcher::delta::{Deltas, Node, NodeKind};
+use stitcher::delta::{Node, NodeKind};
 use stitcher::flow::{FlowEdge, FlowNode};
+use stitcher::{Journaled, StateChange};
 
 const STAMP: Stamp = Stamp { shard: 1, seq: 42, clock_us: 1_700_000_000_123_456 };
 const TRACE: TraceId = TraceId(0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c);
@@ -72,21 +74,18 @@ fn event(summary: Option<FlowTrace>) -> FlowEvent {
     }
 }
 
-fn commit(events: Vec<FlowEvent>, traces: Vec<FlowTrace>, closes: Vec<Close>) -> Commit {
-    Commit {
-        clock_us: STAMP.clock_us,
-        next_offset: 100,
-        low_watermark: 90,
-        deltas: Deltas::default(),
-        events,
-        traces,
-        closes,
-        counters: Default::default(),
-    }
+fn commit(events: Vec<FlowEvent>, traces: Vec<FlowTrace>) -> Commit {
+    let journaled =
+        Journaled { clock_us: STAMP.clock_us, next_offset: 100, low_watermark: 90, ..Journaled::default() };
+    Commit { journaled, events, traces, ..Commit::default() }
 }
 
 fn written(commit: &Commit, letters: &[DeadLetter]) -> Vec<Record> {
-    records(STAMP, commit, letters, &journal(STAMP, commit, 77))
+    records(STAMP, commit, letters, &journal::records(STAMP, &commit.journaled, 77, false))
+}
+
+fn value(record: &Record) -> &[u8] {
+    record.value.as_deref().expect("a value")
 }
 
 fn only(records: &[Record], output: Output) -> &Record {
@@ -98,22 +97,22 @@ fn only(records: &[Record], output: Output) -> &Record {
 
 #[test]
 fn a_quiet_commit_is_empty_deltas_and_a_journal_record() {
-    let records = written(&commit(vec![], vec![], vec![]), &[]);
+    let records = written(&commit(vec![], vec![]), &[]);
     assert_eq!(
         records.iter().map(|record| record.output).collect::<Vec<_>>(),
         [Output::Deltas, Output::Journal]
     );
-    let journal = v1::ShardCommit::decode(records[1].value.as_slice()).unwrap();
+    let journal = v1::ShardCommit::decode(value(&records[1])).unwrap();
     assert_eq!((journal.shard, journal.seq, journal.next_offset, journal.low_watermark), (1, 42, 100, 90));
     assert_eq!((journal.clock_us, journal.config_hash), (STAMP.clock_us, 77));
 }
 
 #[test]
 fn a_summary_comes_back_from_the_wire_as_it_went() {
-    let records = written(&commit(vec![], vec![trace(2)], vec![]), &[]);
+    let records = written(&commit(vec![], vec![trace(2)]), &[]);
     let record = only(&records, Output::Traces);
     assert_eq!(record.key.as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
-    let read = v1::FlowTrace::decode(record.value.as_slice()).unwrap();
+    let read = v1::FlowTrace::decode(value(record)).unwrap();
     assert_eq!(read.trace_id, TRACE.0.to_be_bytes());
     assert_eq!((read.shard, read.seq, read.part, read.parts, read.revision), (1, 42, 0, 1, 1));
     assert_eq!((read.environment.as_str(), read.operation.as_str()), ("prod", "login"));
@@ -137,11 +136,11 @@ fn a_summary_comes_back_from_the_wire_as_it_went() {
 #[test]
 fn an_event_carries_its_summary_without_the_graph() {
     let events = vec![event(None), event(Some(trace(2)))];
-    let records = written(&commit(events, vec![], vec![]), &[]);
+    let records = written(&commit(events, vec![]), &[]);
     let read: Vec<_> = records
         .iter()
         .filter(|record| record.output == Output::Events)
-        .map(|record| v1::FlowEvent::decode(record.value.as_slice()).unwrap())
+        .map(|record| v1::FlowEvent::decode(value(record)).unwrap())
         .collect();
     assert_eq!(read.iter().map(|event| (event.part, event.parts)).collect::<Vec<_>>(), [(0, 2), (1, 2)]);
     assert_eq!((read[0].kind(), read[0].progress), (v1::FlowEventKind::Complete, 100));
@@ -152,7 +151,7 @@ fn an_event_carries_its_summary_without_the_graph() {
 
 #[test]
 fn flow_records_are_cloud_events() {
-    let records = written(&commit(vec![event(None)], vec![trace(1)], vec![]), &[]);
+    let records = written(&commit(vec![event(None)], vec![trace(1)]), &[]);
     let headers = &only(&records, Output::Traces).headers;
     let header = |name| headers.iter().find(|(header, _)| *header == name).map(|(_, text)| text.as_str());
     assert_eq!(header("ce_specversion"), Some("1.0"));
@@ -168,42 +167,32 @@ fn flow_records_are_cloud_events() {
 fn a_huge_flow_loses_its_graph_and_then_services_but_never_its_record() {
     for (services, graph, named) in [(500, true, 500), (2_500, false, 2_500), (5_000, false, FEWER_SERVICES)]
     {
-        let records = written(&commit(vec![], vec![trace(services)], vec![]), &[]);
+        let records = written(&commit(vec![], vec![trace(services)]), &[]);
         let record = only(&records, Output::Traces);
-        assert!(record.value.len() <= MAX_RECORD_BYTES, "{services} services: {} bytes", record.value.len());
-        let read = v1::FlowTrace::decode(record.value.as_slice()).unwrap();
+        let bytes = value(record).len();
+        assert!(bytes <= MAX_RECORD_BYTES, "{services} services: {bytes} bytes");
+        let read = v1::FlowTrace::decode(value(record)).unwrap();
         assert_eq!((read.graph.is_some(), read.services.len()), (graph, named));
     }
 }
 
 #[test]
-fn many_closes_become_several_journal_records_of_one_commit() {
-    let close = |index: u128| Close {
-        trace_id: TraceId(index + 1),
-        position: index as i64,
-        operation: "x".repeat(256).into(),
-        environment: "y".repeat(256).into(),
-    };
-    let records = written(&commit(vec![], vec![], (0..4_000).map(close).collect()), &[]);
-    let journal: Vec<_> = records.iter().filter(|record| record.output == Output::Journal).collect();
-    assert_eq!(journal.len(), 3);
-    let mut positions = Vec::new();
-    for record in journal {
-        assert!(record.value.len() <= MAX_RECORD_BYTES);
-        let read = v1::ShardCommit::decode(record.value.as_slice()).unwrap();
-        assert_eq!((read.seq, read.next_offset), (42, 100));
-        positions.extend(read.closes.iter().map(|close| close.position));
-    }
-    assert_eq!(positions, (0..4_000).collect::<Vec<i64>>());
+fn state_is_keyed_and_deleted_by_an_empty_record() {
+    let change = |key: &str, value| StateChange { key: key.to_owned(), value };
+    let state = vec![change("trace/1", Some(vec![7])), change("trace/2", None)];
+    let records = written(&Commit { state, ..commit(vec![], vec![]) }, &[]);
+    let state: Vec<_> = records.iter().filter(|record| record.output == Output::State).collect();
+    assert_eq!((state[0].key.as_deref(), state[0].value.as_deref()), (Some("trace/1"), Some(&[7][..])));
+    assert_eq!((state[1].key.as_deref(), state[1].value.as_deref()), (Some("trace/2"), None));
 }
 
 #[test]
 fn dead_letters_keep_their_head_and_say_why() {
     let origin = Origin { topic: "otlp_spans", partition: 1, offset: 5, appended_us: 0 };
     let letter = DeadLetter::new(reader::Undecodable::Truncated, origin, b"garbage");
-    let records = written(&commit(vec![], vec![], vec![]), &[letter]);
+    let records = written(&commit(vec![], vec![]), &[letter]);
     let record = only(&records, Output::DeadLetters);
-    assert_eq!((record.value.as_slice(), record.key.as_deref()), (b"garbage".as_slice(), None));
+    assert_eq!((value(record), record.key.as_deref()), (b"garbage".as_slice(), None));
     assert!(record.headers.contains(&("reason", "the message is cut off".to_owned())));
     assert!(record.headers.contains(&("offset", "5".to_owned())));
     let journal = records.last().unwrap();

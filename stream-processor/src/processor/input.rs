@@ -4,7 +4,7 @@ use super::failure::Failure;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::BorrowedMessage;
+use rdkafka::message::{BorrowedMessage, Message as _, Timestamp};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -131,6 +131,24 @@ pub fn position(consumer: &BaseConsumer, topic: &str, partition: i32) -> Option<
     match positions.find_partition(topic, partition)?.offset() {
         Offset::Offset(position) => Some(position),
         _ => None,
+    }
+}
+
+/// When the broker appended a record, µs: the only time that a shard's clock goes by.
+///
+/// # Errors
+/// The topic doesn't stamp records.
+pub fn log_append_time_us(message: &BorrowedMessage<'_>) -> Result<i64, Failure> {
+    match message.timestamp() {
+        Timestamp::LogAppendTime(millis) => Ok(millis.saturating_mul(1000)),
+        _ => Err(Failure::Refused(format!(
+            "the record at offset {} of {} partition {} bears its producer's time, but a shard's clock is the \
+             broker's: set message.timestamp.type=LogAppendTime on the topic, and pass the records from before with \
+             --first-boot-from latest",
+            message.offset(),
+            message.topic(),
+            message.partition()
+        ))),
     }
 }
 

@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// 1 ms to 16 s.
@@ -49,6 +50,8 @@ pub struct ProcessorMetrics {
     clock_age: Family<Partition, Gauge>,
     gap_offsets: Family<Partition, Counter>,
     recoveries: Family<Partition, Counter>,
+    recovery_seconds: Family<Partition, Gauge<f64, AtomicU64>>,
+    replayed_spans: Family<Partition, Counter>,
     fenced: Family<Partition, Counter>,
     dead_letters: Family<Reason, Counter>,
     rejected_spans: Family<Reason, Counter>,
@@ -72,6 +75,8 @@ impl ProcessorMetrics {
             clock_age: Family::default(),
             gap_offsets: Family::default(),
             recoveries: Family::default(),
+            recovery_seconds: Family::default(),
+            replayed_spans: Family::default(),
             fenced: Family::default(),
             dead_letters: Family::default(),
             rejected_spans: Family::default(),
@@ -106,6 +111,16 @@ impl ProcessorMetrics {
             "Times a shard was started or started again",
             self.recoveries.clone(),
         );
+        registry.register(
+            "recovery_seconds",
+            "Time until a shard was live again, last time",
+            self.recovery_seconds.clone(),
+        );
+        registry.register(
+            "replayed_spans",
+            "Spans that were read again to rebuild a shard",
+            self.replayed_spans.clone(),
+        );
         registry.register("fenced", "Times another process took a shard's transactions", self.fenced.clone());
         registry.register("dead_letters", "Records that could not be decoded", self.dead_letters.clone());
         registry.register(
@@ -132,6 +147,8 @@ impl ProcessorMetrics {
             clock_age: self.clock_age.get_or_create_owned(&label),
             gap_offsets: self.gap_offsets.get_or_create_owned(&label),
             recoveries: self.recoveries.get_or_create_owned(&label),
+            recovery_seconds: self.recovery_seconds.get_or_create_owned(&label),
+            replayed_spans: self.replayed_spans.get_or_create_owned(&label),
             fenced: self.fenced.get_or_create_owned(&label),
         }
     }
@@ -149,7 +166,7 @@ impl ProcessorMetrics {
         for record in records {
             let topic = Topic { topic: name(record.output) };
             self.output_records.get_or_create(&topic).inc();
-            self.output_bytes.get_or_create(&topic).inc_by(record.value.len() as u64);
+            self.output_bytes.get_or_create(&topic).inc_by(record.value.as_ref().map_or(0, Vec::len) as u64);
         }
     }
 
@@ -173,6 +190,7 @@ fn name(output: Output) -> &'static str {
         Output::Deltas => topics::FLOW_DELTAS,
         Output::Events => topics::FLOW_EVENTS,
         Output::Traces => topics::FLOW_TRACES,
+        Output::State => topics::FLOW_STATE,
         Output::DeadLetters => topics::FLOW_DEAD_LETTERS,
         Output::Journal => topics::FLOW_JOURNAL,
     }
@@ -190,6 +208,8 @@ pub struct ShardMetrics {
     clock_age: Gauge,
     gap_offsets: Counter,
     recoveries: Counter,
+    recovery_seconds: Gauge<f64, AtomicU64>,
+    replayed_spans: Counter,
     fenced: Counter,
 }
 
@@ -214,9 +234,11 @@ impl ShardMetrics {
         self.lag.set(records);
     }
 
-    /// It starts, here or again, and leaves out so many offsets.
-    pub fn recovers(&self, gap: i64) {
+    /// It is live, here or again, has read so many spans for that, and leaves out so many offsets.
+    pub fn recovered(&self, took: Duration, replayed: u64, gap: i64) {
         self.recoveries.inc();
+        self.recovery_seconds.set(took.as_secs_f64());
+        self.replayed_spans.inc_by(replayed);
         self.gap_offsets.inc_by(gap.unsigned_abs());
     }
 
@@ -253,7 +275,12 @@ mod tests {
             ..Default::default()
         };
         metrics.counted(&applied, &BTreeMap::from([("duplicate_exact", 4)]));
-        metrics.written(&[Record { output: Output::Deltas, key: None, value: vec![0; 9], headers: vec![] }]);
+        metrics.written(&[Record {
+            output: Output::Deltas,
+            key: None,
+            value: Some(vec![0; 9]),
+            headers: vec![],
+        }]);
         let text = scrape(&registry);
         for line in [
             "spans_total{partition=\"3\"} 40",

@@ -7,8 +7,9 @@
 //!        ├─ intake       record ▶ spans ▶ stitcher::Shard, or a dead letter
 //!        ├─ work         the shard and what is not committed yet
 //!        ├─ encode       stitcher::Commit ▶ records
+//!        ├─ journal      what a successor needs ▶ records, and back
 //!        ├─ transactor   records ▶ one Kafka transaction, under a watchdog
-//!        └─ recovery     where to go on after a start
+//!        └─ recovery     a shard as its predecessor left it
 //! ```
 //!
 //! Each partition has its own consumer and its own transactional producer, so that one thread owns everything a
@@ -20,11 +21,13 @@ mod encode;
 mod failure;
 mod input;
 mod intake;
+mod journal;
 mod membership;
 mod metrics;
 mod options;
 mod recovery;
 mod running;
+mod stretch;
 mod topics;
 mod transactor;
 mod work;

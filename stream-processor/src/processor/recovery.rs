@@ -1,94 +1,48 @@
-//! Where a shard goes on after a start: the journal is the truth about progress.
+//! A shard's start after a crash, a deploy or a rebalance: it goes on as its predecessor was after its last commit.
 //!
-//! What is here: fencing the predecessor (the transactor's start) comes first, then the last commit is read from
-//! the journal up to its high watermark, and the shard goes on with `seq + 1` from that commit's next offset. So
-//! no committed output is ever written twice, and no record is skipped.
-//!
-//! **What is not here yet: rebuilding the state of a shard.** A process that keeps running keeps its shards in memory
-//! (`work.rs`), and they go on exactly if nobody committed in between. After a crash, a deploy, or a rebalance that
-//! moves the partition to another process, [`Resume::shard`] starts an empty shard: spans of a trace that was open
-//! then form a flow of their own when more of them come, and what the old shard had read but not emitted yet (edges
-//! waiting for their operation's name, flows that had not closed) is not counted. The journal already carries what an
-//! exact rebuild needs (low watermark, closes, clock); it belongs into [`Resume::shard`].
+//! The transactor's start has fenced the predecessor. Then, in this order: the journal is read back from its high
+//! watermark as far as its last commit says, the traces and names that were saved are loaded from `flow_state`, the
+//! log is read from the low watermark to that commit's next offset, and the digest is compared. Nothing is written
+//! until then. What can't be rebuilt is refused with a sentence; `--accept-gap` gives it up.
 
+use super::Room;
 use super::failure::Failure;
-use super::input::{Watermarks, position};
-use super::options::FirstBoot;
-use prost::Message as _;
+use super::input::{Input, Polled, Watermarks, log_append_time_us};
+use super::journal::{Chain, Past};
+use super::options::{FirstBoot, config_hash};
+use super::stretch::Partition;
 use rdkafka::ClientConfig;
 use rdkafka::Message as _;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use schemas::v1::ShardCommit;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use stitcher::{Settings, Shard};
+use stitcher::{CORE_VERSION, Journaled, Replay, Shard, StateChange};
+use tokio_util::sync::CancellationToken;
 
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-const READ_WITHIN: Duration = Duration::from_secs(30);
-const POLL: Duration = Duration::from_millis(100);
-/// First stretch of the journal to be searched for a commit, in offsets; each commit takes at least two.
+/// First stretch of the journal to be searched, in offsets; each commit takes at least two.
 const FIRST_STEP: i64 = 64;
+const WAIT: Duration = Duration::from_millis(50);
+/// Without a record for so long, Kafka counts as away.
+const SILENT_AT_MOST: Duration = Duration::from_secs(30);
+const TELL_EVERY: Duration = Duration::from_secs(5);
 
-/// Where a shard goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Resume {
-    /// The last commit; 0 before the first.
-    pub seq: u64,
+/// A shard, ready to go on.
+pub struct Start {
+    /// As it was after the last commit, or an empty one.
+    pub shard: Shard,
+    /// The last commit, as the journal's last record has it.
+    pub last: Option<ShardCommit>,
     /// First offset of `otlp_spans` to be applied.
     pub next_offset: i64,
-    /// Log time of the last commit.
-    pub clock_us: i64,
     /// Offsets that are gone from the log unread, given up by `--accept-gap`.
     pub gap: i64,
+    /// The shard is empty: whatever is in `flow_state` has to be deleted with its first commit.
+    pub anew: Option<Vec<StateChange>>,
+    /// Spans that were read again.
+    pub replayed: u64,
 }
 
-impl Resume {
-    /// Decides by the last commit and what is still in the log.
-    ///
-    /// # Errors
-    /// Refuses when spans that were not applied are gone, unless the gap is accepted.
-    pub fn decide(
-        last: Option<&ShardCommit>,
-        log: Watermarks,
-        first_boot: FirstBoot,
-        accept_gap: bool,
-    ) -> Result<Self, Failure> {
-        let Some(last) = last else {
-            let next_offset = match first_boot {
-                FirstBoot::Earliest => log.low,
-                FirstBoot::Latest => log.high,
-            };
-            return Ok(Self { seq: 0, next_offset, clock_us: 0, gap: 0 });
-        };
-        let resume = Self { seq: last.seq, next_offset: last.next_offset, clock_us: last.clock_us, gap: 0 };
-        if (log.low..=log.high).contains(&last.next_offset) {
-            return Ok(resume);
-        }
-        if accept_gap {
-            let gap = (log.low - last.next_offset).max(0);
-            return Ok(Self { next_offset: log.low, gap, ..resume });
-        }
-        Err(Failure::Refused(refusal(last, log)))
-    }
-
-    /// The shard as of the last commit: today an empty one, see the top of this file.
-    pub fn shard(&self, settings: Settings) -> Shard {
-        Shard::new(settings)
-    }
-}
-
-fn refusal(last: &ShardCommit, log: Watermarks) -> String {
-    let (shard, next, Watermarks { low, high }) = (last.shard, last.next_offset, log);
-    let why = if next > high { "the topic was created anew" } else { "the log was deleted up to there" };
-    format!(
-        "shard {shard} goes on with offset {next}, but the log has only {low} to {high} ({why}); \
-         --accept-gap goes on at {low} and counts what is missing"
-    )
-}
-
-/// The last commit in a partition of the journal. To be called after the predecessor was fenced: nothing of it can
-/// land behind the watermark then.
+/// The last commit in a partition of the journal.
 ///
 /// # Errors
 /// Kafka doesn't answer in time, a record can't be read, or a `seq` is missing.
@@ -97,138 +51,260 @@ pub fn last_commit(
     topic: &str,
     partition: i32,
 ) -> Result<Option<ShardCommit>, Failure> {
-    let failure = |error: KafkaError| Failure::of(&format!("{topic} partition {partition}"), &error);
-    let end = journal_end(config, topic, partition).map_err(failure)?;
-    let consumer: BaseConsumer = config.create().map_err(failure)?;
+    let journal = Partition::open(config, topic, partition)?;
+    Ok(read_back(&journal, |chain| chain.last().is_some())?.last().cloned())
+}
+
+/// Reads the journal's end, further back each time, until there is enough of it or no more.
+fn read_back(journal: &Partition<'_>, is_enough: impl Fn(&Chain) -> bool) -> Result<Chain, Failure> {
+    let Watermarks { low, high } = journal.log;
     let mut step = FIRST_STEP;
     loop {
-        let from = (end.high - step).max(end.low);
-        let mut stretch = TopicPartitionList::new();
-        stretch.add_partition_offset(topic, partition, Offset::Offset(from)).map_err(failure)?;
-        consumer.assign(&stretch).map_err(failure)?;
-        let last = read_stretch(&consumer, topic, partition, from..end.high)?;
-        if last.is_some() || from == end.low {
-            return Ok(last);
+        let from = (high - step).max(low);
+        let mut chain = Chain::default();
+        journal
+            .read(from..high, |message| chain.add(message.offset(), message.payload().unwrap_or_default()))?;
+        if is_enough(&chain) || from == low {
+            return Ok(chain);
         }
         step *= 2;
     }
 }
 
-/// A `read_committed` consumer is told the last stable offset, which an open transaction of somebody else can hold
-/// back: the end is asked for by one that reads everything.
-fn journal_end(config: &ClientConfig, topic: &str, partition: i32) -> Result<Watermarks, KafkaError> {
-    let mut everything = config.clone();
-    everything.set("isolation.level", "read_uncommitted");
-    let consumer: BaseConsumer = everything.create()?;
-    let (low, high) = consumer.fetch_watermarks(topic, partition, ANSWER_WITHIN)?;
-    Ok(Watermarks { low, high })
+/// Where a shard's predecessor wrote, and what is left of it.
+pub struct Recovery<'a> {
+    /// Options, topics, and how spans are read.
+    pub room: &'a Room,
+    /// The shard's.
+    pub partition: i32,
+    /// Ends it early.
+    pub stop: &'a CancellationToken,
 }
 
-fn read_stretch(
-    consumer: &BaseConsumer,
-    topic: &str,
-    partition: i32,
-    stretch: std::ops::Range<i64>,
-) -> Result<Option<ShardCommit>, Failure> {
-    let mut chain = Chain::default();
-    let mut next = stretch.start;
-    let deadline = Instant::now() + READ_WITHIN;
-    while next < stretch.end {
-        if Instant::now() >= deadline {
-            return Err(Failure::Retry(format!(
-                "{topic} partition {partition} was read up to {next} of {} in time only",
-                stretch.end
-            )));
-        }
-        match consumer.poll(POLL) {
-            Some(Ok(message)) => {
-                chain.add(message.offset(), message.payload().unwrap_or_default())?;
-                next = message.offset() + 1;
+impl Recovery<'_> {
+    /// The shard as its predecessor left it.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`] says what is missing or foreign and how to mend it.
+    pub fn start(&self, input: &mut Input) -> Result<Start, Failure> {
+        let options = &self.room.options;
+        let journal = Partition::open(&options.reader(), &self.room.topics.journal, self.partition)?;
+        let chain = read_back(&journal, Chain::is_sufficient)?;
+        let log = input.watermarks()?;
+        let Some(last) = chain.last().cloned() else { return self.first_boot(log) };
+        let state = self.state()?;
+        match self.rebuild(chain, &last, log, &state, input) {
+            Err(Failure::Refused(why)) if options.accept_gap => {
+                tracing::warn!(self.partition, "the traces in memory are given up: {why}");
+                Ok(self.give_up(&last, log, state))
             }
-            // Transaction markers take offsets too: only the consumer knows that it has passed them.
-            Some(Err(KafkaError::PartitionEOF(_))) => {
-                next = position(consumer, topic, partition).unwrap_or(next).max(next);
-            }
-            Some(Err(error)) => tracing::debug!("{topic} partition {partition}: {error}"),
-            None => {}
+            rebuilt => rebuilt,
         }
     }
-    Ok(chain.last)
-}
 
-/// Commits in order, without holes.
-#[derive(Default)]
-struct Chain {
-    last: Option<ShardCommit>,
-}
+    fn first_boot(&self, log: Watermarks) -> Result<Start, Failure> {
+        let next_offset = match self.room.options.first_boot_from {
+            FirstBoot::Earliest => log.low,
+            FirstBoot::Latest => log.high,
+        };
+        let mut shard = Shard::new(self.room.options.settings(self.partition));
+        shard.skip_to(next_offset);
+        // There may be state without a journal: that was deleted by somebody.
+        let anew = Some(deletions(self.state()?));
+        Ok(Start { shard, last: None, next_offset, gap: 0, anew, replayed: 0 })
+    }
 
-impl Chain {
-    fn add(&mut self, offset: i64, value: &[u8]) -> Result<(), Failure> {
-        let commit = ShardCommit::decode(value).map_err(|error| {
-            Failure::Refused(format!("the journal record at offset {offset} can't be read: {error}"))
+    /// An empty shard that goes on where the last commit ended, or where the log begins.
+    fn give_up(&self, last: &ShardCommit, log: Watermarks, state: BTreeMap<String, Vec<u8>>) -> Start {
+        let is_there = (log.low..=log.high).contains(&last.next_offset);
+        let next_offset = if is_there { last.next_offset } else { log.low };
+        let ended = Journaled {
+            next_offset,
+            clock_us: last.clock_us,
+            timestamp_us: last.timestamp_us,
+            ..Journaled::default()
+        };
+        Start {
+            shard: Shard::begin_at(self.room.options.settings(self.partition), &ended),
+            last: Some(last.clone()),
+            next_offset,
+            gap: if is_there { 0 } else { (log.low - last.next_offset).max(0) },
+            anew: Some(deletions(state)),
+            replayed: 0,
+        }
+    }
+
+    fn rebuild(
+        &self,
+        chain: Chain,
+        last: &ShardCommit,
+        log: Watermarks,
+        state: &BTreeMap<String, Vec<u8>>,
+        input: &mut Input,
+    ) -> Result<Start, Failure> {
+        let settings = self.room.options.settings(self.partition);
+        refuse_foreign(last, config_hash(&settings))?;
+        refuse_gap(last, log)?;
+        let needed = chain.needed().ok_or_else(|| {
+            refusal(
+                last,
+                "its journal does not go back far enough any more, so traces in memory can't be rebuilt",
+            )
         })?;
-        if let Some(before) = &self.last {
-            // A commit with many closes is several records of one seq.
-            if commit.seq != before.seq && commit.seq != before.seq + 1 {
-                return Err(Failure::Refused(format!(
-                    "the journal of shard {} goes from commit {} to {} at offset {offset}: commits are missing",
-                    commit.shard, before.seq, commit.seq
-                )));
-            }
+        let commits = needed.into_iter().map(|Past { journaled, .. }| journaled).collect();
+        let foreign =
+            || refusal(last, "its state can't be read: another version wrote it, or records are missing");
+        let mut replay = Replay::new(settings, commits).ok_or_else(foreign)?;
+        for (key, value) in state {
+            replay.load(key, value).map_err(|_| foreign())?;
         }
-        self.last = Some(commit);
-        Ok(())
+        replay.loaded().map_err(|_| foreign())?;
+        let replayed = self.read_again(&mut replay, log, input)?;
+        let shard = replay.finish().map_err(|mismatch| {
+            let why = format!(
+                "its state comes out differently (digest {:016x}, not {:016x}): another version made it, or the log \
+                 has changed",
+                mismatch.rebuilt, mismatch.journaled
+            );
+            refusal(last, &why)
+        })?;
+        let (last, next_offset) = (Some(last.clone()), last.next_offset);
+        Ok(Start { shard, last, next_offset, gap: 0, anew: None, replayed })
     }
+
+    /// Applies the records that the traces in memory came from. Returns how many spans that were.
+    fn read_again(&self, replay: &mut Replay, log: Watermarks, input: &mut Input) -> Result<u64, Failure> {
+        let (from, until) = (replay.reads_from().max(log.low), replay.reads_until());
+        input.read_from(from)?;
+        let (mut heard, mut told, mut spans) = (Instant::now(), Instant::now(), 0);
+        while input.next() < until {
+            if self.stop.is_cancelled() || heard.elapsed() >= SILENT_AT_MOST {
+                let next = input.next();
+                return Err(Failure::Retry(format!("the log was read again up to {next} of {until} only")));
+            }
+            if told.elapsed() >= TELL_EVERY {
+                told = Instant::now();
+                tracing::info!(self.partition, offset = input.next(), until, "traces in memory are rebuilt");
+            }
+            let offset = match input.poll(WAIT)? {
+                Polled::Nothing => continue,
+                Polled::Record(message) => {
+                    let (offset, at_us) = (message.offset(), log_append_time_us(&message)?);
+                    if offset < until && replay.begin_record(offset, at_us) {
+                        spans += self.apply(replay, message.payload().unwrap_or_default());
+                    }
+                    offset
+                }
+            };
+            input.passed(offset);
+            heard = Instant::now();
+        }
+        Ok(spans)
+    }
+
+    fn apply(&self, replay: &mut Replay, value: &[u8]) -> u64 {
+        let read = reader::read_otlp(&self.room.semconv, value, &mut |span| replay.apply(span));
+        // What can't be decoded was counted when it was read first.
+        read.map_or(0, |read| read.spans)
+    }
+
+    /// Everything in `flow_state` that was not deleted.
+    fn state(&self) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
+        let topic = &self.room.topics.state;
+        let partition = Partition::open(&self.room.options.reader(), topic, self.partition)?;
+        let mut state = BTreeMap::new();
+        partition.read(partition.log.low..partition.log.high, |message| {
+            let key = String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned();
+            match message.payload() {
+                Some(value) => drop(state.insert(key, value.to_vec())),
+                None => drop(state.remove(&key)),
+            }
+            Ok(())
+        })?;
+        Ok(state)
+    }
+}
+
+fn deletions(state: BTreeMap<String, Vec<u8>>) -> Vec<StateChange> {
+    state.into_keys().map(|key| StateChange { key, value: None }).collect()
+}
+
+fn refuse_foreign(last: &ShardCommit, config_hash: u64) -> Result<(), Failure> {
+    if last.core_version != CORE_VERSION {
+        let why =
+            format!("its last commit was made by version {}, this is {CORE_VERSION}", last.core_version);
+        return Err(refusal(last, &why));
+    }
+    if last.config_hash != config_hash {
+        return Err(refusal(
+            last,
+            "its last commit was made under other settings (times, limits, environment)",
+        ));
+    }
+    Ok(())
+}
+
+fn refuse_gap(last: &ShardCommit, log: Watermarks) -> Result<(), Failure> {
+    let Watermarks { low, high } = log;
+    let (next, needed) = (last.next_offset, last.low_watermark);
+    let why = match () {
+        () if next > high => "the topic was created anew",
+        () if needed < low => "the log was deleted beyond that",
+        () => return Ok(()),
+    };
+    let why = format!(
+        "it needs the log from offset {needed} and goes on at {next}, the log has {low} to {high}: {why}"
+    );
+    Err(refusal(last, &why))
+}
+
+fn refusal(last: &ShardCommit, why: &str) -> Failure {
+    Failure::Refused(format!(
+        "shard {} can't go on as it was: {why}. --accept-gap gives up the traces that were in memory and goes on",
+        last.shard
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn commit(seq: u64, next_offset: i64) -> ShardCommit {
-        ShardCommit { shard: 2, seq, next_offset, clock_us: 7, ..Default::default() }
+    fn commit(next_offset: i64, low_watermark: i64) -> ShardCommit {
+        let core_version = CORE_VERSION.to_owned();
+        ShardCommit {
+            shard: 2,
+            next_offset,
+            low_watermark,
+            config_hash: 7,
+            core_version,
+            ..Default::default()
+        }
+    }
+
+    fn sentence(result: Result<(), Failure>) -> String {
+        match result {
+            Err(Failure::Refused(sentence)) => sentence,
+            other => panic!("it must refuse, not {other:?}"),
+        }
     }
 
     const LOG: Watermarks = Watermarks { low: 100, high: 200 };
 
     #[test]
-    fn without_a_journal_it_is_a_first_boot() {
-        let from = |first_boot| Resume::decide(None, LOG, first_boot, false).unwrap();
-        assert_eq!((from(FirstBoot::Earliest).seq, from(FirstBoot::Earliest).next_offset), (0, 100));
-        assert_eq!((from(FirstBoot::Latest).seq, from(FirstBoot::Latest).next_offset), (0, 200));
-    }
-
-    #[test]
-    fn with_a_journal_it_goes_on_whatever_the_first_boot_says() {
-        for next_offset in [100, 150, 200] {
-            let resume =
-                Resume::decide(Some(&commit(9, next_offset)), LOG, FirstBoot::Latest, false).unwrap();
-            assert_eq!(resume, Resume { seq: 9, next_offset, clock_us: 7, gap: 0 });
+    fn what_is_gone_from_the_log_is_refused_with_its_mend() {
+        for (next, low) in [(100, 100), (150, 120), (200, 100)] {
+            assert_eq!(refuse_gap(&commit(next, low), LOG), Ok(()));
         }
+        let deleted = sentence(refuse_gap(&commit(150, 99), LOG));
+        assert!(deleted.contains("deleted") && deleted.contains("--accept-gap"), "{deleted}");
+        assert!(sentence(refuse_gap(&commit(201, 150), LOG)).contains("created anew"));
     }
 
     #[test]
-    fn a_gap_is_refused_with_its_mend_or_accepted_and_counted() {
-        let decide = |next_offset, accept| {
-            Resume::decide(Some(&commit(9, next_offset)), LOG, FirstBoot::Earliest, accept)
-        };
-        let Err(Failure::Refused(sentence)) = decide(40, false) else { panic!("it must refuse") };
-        assert!(sentence.contains("deleted") && sentence.contains("--accept-gap"), "{sentence}");
-        let Err(Failure::Refused(sentence)) = decide(201, false) else { panic!("it must refuse") };
-        assert!(sentence.contains("created anew"), "{sentence}");
-        assert_eq!(decide(40, true), Ok(Resume { seq: 9, next_offset: 100, clock_us: 7, gap: 60 }));
-        assert_eq!(decide(201, true), Ok(Resume { seq: 9, next_offset: 100, clock_us: 7, gap: 0 }));
-    }
-
-    #[test]
-    fn a_chain_takes_parts_of_a_commit_and_refuses_holes() {
-        let mut chain = Chain::default();
-        for seq in [4, 5, 5, 6] {
-            chain.add(0, &commit(seq, 0).encode_to_vec()).unwrap();
-        }
-        assert_eq!(chain.last.as_ref().unwrap().seq, 6);
-        assert!(matches!(chain.add(0, &commit(8, 0).encode_to_vec()), Err(Failure::Refused(_))));
-        assert!(matches!(chain.add(0, &commit(5, 0).encode_to_vec()), Err(Failure::Refused(_))));
-        assert!(matches!(chain.add(0, &[0xff]), Err(Failure::Refused(_))));
+    fn what_others_made_is_refused() {
+        assert_eq!(refuse_foreign(&commit(150, 150), 7), Ok(()));
+        assert!(sentence(refuse_foreign(&commit(150, 150), 8)).contains("other settings"));
+        let other = ShardCommit { core_version: "0.0.1".into(), ..commit(150, 150) };
+        assert!(sentence(refuse_foreign(&other, 7)).contains("version 0.0.1"));
     }
 }

@@ -31,6 +31,8 @@ pub struct Topics {
     pub traces: String,
     /// Commits.
     pub journal: String,
+    /// What of a shard its successor can't read from the log.
+    pub state: String,
     /// Input that could not be decoded.
     pub dead_letters: String,
 }
@@ -46,13 +48,15 @@ impl Topics {
             events: name(declared::FLOW_EVENTS),
             traces: name(declared::FLOW_TRACES),
             journal: name(declared::FLOW_JOURNAL),
+            state: name(declared::FLOW_STATE),
             dead_letters: name(declared::FLOW_DEAD_LETTERS),
         }
     }
 
     /// What `topics.toml` says about the topics used here, by their names in this installation.
     fn declared(&self) -> BTreeMap<String, declared::Topic> {
-        let used = [&self.spans, &self.deltas, &self.events, &self.traces, &self.journal, &self.dead_letters];
+        let Self { prefix: _, spans, deltas, events, traces, journal, state, dead_letters } = self;
+        let used = [spans, deltas, events, traces, journal, state, dead_letters];
         let named =
             declared::all().into_iter().map(|(name, topic)| (format!("{}{name}", self.prefix), topic));
         named.filter(|(name, _)| used.contains(&name)).collect()

@@ -135,10 +135,8 @@ fn send(
         headers.insert(Header { key, value: Some(value) })
     });
     let (topic, partition) = destination(setting, record.output);
-    let mut message = BaseRecord::to(topic).partition(partition).payload(&record.value).headers(headers);
-    if let Some(key) = &record.key {
-        message = message.key(key);
-    }
+    let mut message = BaseRecord::to(topic).partition(partition).headers(headers);
+    (message.key, message.payload) = (record.key.as_ref(), record.value.as_ref());
     loop {
         match producer.send(message) {
             Ok(()) => return Ok(()),
@@ -160,6 +158,7 @@ fn destination(setting: &Setting, output: Output) -> (&str, i32) {
         Output::Deltas => (&topics.deltas, setting.partition),
         Output::Events => (&topics.events, setting.partition),
         Output::Traces => (&topics.traces, setting.partition),
+        Output::State => (&topics.state, setting.partition),
         Output::Journal => (&topics.journal, setting.partition),
         Output::DeadLetters => (&topics.dead_letters, 0),
     }

@@ -2,15 +2,15 @@
 //! or the group took the partition and gave it back, the journal says whether it may go on as it is.
 
 use super::deltas::Stamp;
-use super::encode::{journal, records};
+use super::encode::records;
 use super::input::Watermarks;
 use super::intake::{Applied, Intake};
-use super::options::config_hash;
-use super::recovery::Resume;
+use super::journal;
+use super::recovery::Start;
 use super::transactor::Records;
 use schemas::v1::ShardCommit;
 use std::collections::BTreeMap;
-use stitcher::{Commit, Settings};
+use stitcher::StateChange;
 
 /// The shard of one partition.
 pub struct Work {
@@ -20,9 +20,10 @@ pub struct Work {
     pub next_offset: i64,
     shard: u32,
     config_hash: u64,
-    /// Log time never goes back, not even over a restart.
     clock_us: i64,
     last: Option<ShardCommit>,
+    /// The shard began empty: what its first commit has to delete from `flow_state`.
+    anew: Option<Vec<StateChange>>,
     pending: Option<Pending>,
 }
 
@@ -52,14 +53,15 @@ pub enum Standing {
 
 impl Work {
     /// A shard that begins where the journal ends.
-    pub fn begin(resume: &Resume, last: Option<ShardCommit>, settings: Settings) -> Self {
+    pub fn begin(start: Start, shard: u32, config_hash: u64) -> Self {
         Self {
-            shard: settings.shard,
-            config_hash: config_hash(&settings),
-            intake: Intake::new(resume.shard(settings)),
-            next_offset: resume.next_offset,
-            clock_us: resume.clock_us,
-            last,
+            shard,
+            config_hash,
+            clock_us: start.shard.clock_us(),
+            intake: Intake::new(start.shard),
+            next_offset: start.next_offset,
+            last: start.last,
+            anew: start.anew,
             pending: None,
         }
     }
@@ -116,36 +118,33 @@ impl Work {
     }
 
     fn close_book(&mut self) -> Pending {
-        let (commit, applied) = self.intake.commit();
-        let commit = self.completed(commit);
-        let stamp = Stamp { shard: self.shard, seq: self.seq() + 1, clock_us: commit.clock_us };
-        let mut journal = journal(stamp, &commit, self.config_hash);
+        let (mut commit, applied) = self.intake.commit(self.next_offset);
+        let clock_us = commit.journaled.clock_us;
+        let stamp = Stamp { shard: self.shard, seq: self.seq() + 1, clock_us };
+        let anew = self.anew.take();
+        let begins_anew = anew.is_some();
+        commit.state.splice(0..0, anew.unwrap_or_default());
+        let mut journal = journal::records(stamp, &commit.journaled, self.config_hash, begins_anew);
         let records = records(stamp, &commit, &applied.dead_letters, &journal).into();
         // There is always one.
         let journal = journal.pop().unwrap_or_default();
         Pending { records, applied, counters: commit.counters, journal }
     }
-
-    /// The consumer knows offsets that the shard doesn't: where it began, and those that hold no record.
-    fn completed(&self, commit: Commit) -> Commit {
-        let next_offset = self.next_offset;
-        let nothing_open = self.intake.open_spans() == 0;
-        let low_watermark = if nothing_open { next_offset } else { commit.low_watermark };
-        let clock_us = commit.clock_us.max(self.clock_us);
-        Commit { next_offset, low_watermark, clock_us, ..commit }
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::encode::Output;
     use super::*;
+    use stitcher::{Settings, Shard};
 
     const LOG: Watermarks = Watermarks { low: 0, high: 1_000 };
 
     fn work(last: Option<ShardCommit>) -> Work {
         let next_offset = last.as_ref().map_or(0, |last| last.next_offset);
-        let resume = Resume { seq: 0, next_offset, clock_us: 0, gap: 0 };
-        Work::begin(&resume, last, Settings::default())
+        let shard = Shard::new(Settings::default());
+        let anew = last.is_none().then(Vec::new);
+        Work::begin(Start { shard, last, next_offset, gap: 0, anew, replayed: 0 }, 0, 0)
     }
 
     fn commit(seq: u64, next_offset: i64) -> ShardCommit {
@@ -193,11 +192,17 @@ mod tests {
     }
 
     #[test]
-    fn log_time_does_not_go_back_when_the_state_is_lost() {
-        let resume = Resume { seq: 7, next_offset: 70, clock_us: 99_000_000, gap: 0 };
-        let mut work = Work::begin(&resume, Some(commit(7, 70)), Settings::default());
-        work.pend();
-        let pending = work.committed().unwrap();
-        assert_eq!((pending.journal.clock_us, pending.journal.low_watermark), (99_000_000, 70));
+    fn a_shard_that_begins_empty_says_so_once_and_deletes_what_was_saved() {
+        let mut work = work(None);
+        work.anew = Some(vec![StateChange { key: "trace/1".into(), value: None }]);
+        let is_deleted = |records: Records| {
+            let state: Vec<_> =
+                records.iter().filter(|record| record.output == Output::State).cloned().collect();
+            state.iter().any(|record| record.key.as_deref() == Some("trace/1") && record.value.is_none())
+        };
+        assert!(is_deleted(work.pend()));
+        assert!(work.committed().unwrap().journal.begins_anew);
+        assert!(!is_deleted(work.pend()));
+        assert!(!work.committed().unwrap().journal.begins_anew);
     }
 }

@@ -107,6 +107,17 @@ impl Shard {
         }
     }
 
+    /// An empty shard where an earlier one ended, whose traces are given up: log time goes on.
+    pub fn begin_at(settings: Settings, last: &Journaled) -> Self {
+        let (clock_us, last_timestamp_us) = (last.clock_us, last.timestamp_us);
+        Self { clock_us, last_timestamp_us, next_offset: last.next_offset, ..Self::new(settings) }
+    }
+
+    /// There are no records before this offset that were not applied.
+    pub fn skip_to(&mut self, next_offset: i64) {
+        self.next_offset = next_offset;
+    }
+
     /// The next record of the partition: log time moves on by what passed since the one before, and everything
     /// due happens. While timestamps jitter back log time stands still; a wrong clock can't freeze the shard.
     pub fn begin_record(&mut self, offset: i64, timestamp_us: i64) {
