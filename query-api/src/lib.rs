@@ -22,7 +22,9 @@ mod range;
 mod rest;
 mod series;
 mod serve;
+mod skew;
 mod socket;
+mod spans;
 mod stored;
 mod traces;
 

@@ -18,7 +18,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("reader", &["schemas", "stitcher"]),
     ("ingest", &["process", "reader", "schemas"]),
     ("stream-processor", &["process", "reader", "schemas", "stitcher"]),
-    ("query-api", &["process", "schemas", "stitcher"]),
+    // Shows raw spans on one clock: what they say is read by the one reader there is.
+    ("query-api", &["analysis", "process", "reader", "schemas", "stitcher"]),
     ("loadtest", &["process", "schemas"]),
     // One binary, every role.
     (
