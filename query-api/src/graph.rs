@@ -1,6 +1,7 @@
 //! A flow graph as answers and frames show it: counts and percentiles over one range of time.
 
 use crate::counts::{EdgeCounts, ServiceCounts};
+use crate::flow::Place;
 use crate::histogram::Histogram;
 use crate::node::{Kind, Node};
 use crate::number::{Count, ms, rate, share};
@@ -43,6 +44,9 @@ pub struct ServiceInfo {
     /// The newest of `versions` in the order of text; "" if none is known.
     pub version: String,
     pub versions: Vec<String>,
+    /// Where it ran; known of a single flow only, and only where its spans are.
+    #[serde(flatten)]
+    pub place: Option<Place>,
 }
 
 /// Requests that a node answered; for callers that emit no spans, the calls they made.
@@ -52,7 +56,8 @@ pub struct ServiceInfo {
 pub struct NodeMetrics {
     pub request_count: Count,
     pub error_count: Count,
-    pub client_errors: Count,
+    /// null where a stored graph has left it out.
+    pub client_errors: Option<Count>,
     pub raw_request_count: i64,
     pub error_rate: f64,
     /// Requests a second.
@@ -104,14 +109,14 @@ pub struct EdgeAnswer {
     pub retry_count: Count,
     pub timeouts: Count,
     pub rejected: Count,
-    /// Messages carried, for topics.
-    pub messages: Count,
+    /// Messages carried, for topics; null where a stored graph has left it out.
+    pub messages: Option<Count>,
     pub raw_call_count: i64,
     pub error_rate: f64,
     /// Calls a second.
     pub rate: f64,
-    /// Share of the calls that were seen from both sides.
-    pub confidence: f64,
+    /// Share of the calls that were seen from both sides; null where a stored graph has left it out.
+    pub confidence: Option<f64>,
     #[serde(flatten)]
     pub latency: Latency,
     /// `callee` or `caller`: who measured the latency; the caller does where the callee emits no spans.
@@ -277,11 +282,12 @@ fn node_answer(node: &Node, totals: &ServiceTotals, seconds: f64, rules: &Status
             cluster: node.cluster.clone(),
             version: versions.last().cloned().unwrap_or_default(),
             versions,
+            place: None,
         },
         metrics: NodeMetrics {
             request_count: Count(counts.requests),
             error_count: Count(counts.errors),
-            client_errors: Count(counts.client_errors),
+            client_errors: Some(Count(counts.client_errors)),
             raw_request_count: counts.raw_requests,
             error_rate: share(counts.errors, counts.requests),
             rate: rate(counts.requests, seconds),
@@ -305,11 +311,11 @@ fn edge_answer(client: &Node, server: &Node, totals: &EdgeTotals, seconds: f64) 
         retry_count: Count(counts.retries),
         timeouts: Count(counts.timeouts),
         rejected: Count(counts.rejected),
-        messages: Count(counts.messages),
+        messages: Some(Count(counts.messages)),
         raw_call_count: counts.raw_calls,
         error_rate: share(counts.errors, counts.calls),
         rate: rate(counts.calls, seconds),
-        confidence: share(counts.paired, counts.calls),
+        confidence: Some(share(counts.paired, counts.calls)),
         latency: Latency::of(latency),
         latency_side,
         caller_avg_latency: totals.caller.mean_us().map(ms),

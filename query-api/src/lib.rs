@@ -6,6 +6,7 @@ mod change;
 mod counts;
 mod error;
 mod filter;
+mod flow;
 mod graph;
 mod histogram;
 mod hub;
