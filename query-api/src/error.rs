@@ -43,6 +43,12 @@ impl ApiError {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, code: "too_many", message: message.into() }
     }
 
+    /// The process is about to end, and what was begun for the caller with it.
+    pub fn stopping() -> Self {
+        let message = "this server is stopping; ask again".to_owned();
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, code: "stopping", message }
+    }
+
     /// ClickHouse doesn't answer. The reason goes to the log, not to the caller.
     pub fn store_unavailable(reason: &clickhouse::error::Error) -> Self {
         tracing::warn!(error = %reason, "a query to ClickHouse failed");

@@ -6,6 +6,7 @@ mod change;
 mod counts;
 mod error;
 mod filter;
+mod flow;
 mod graph;
 mod histogram;
 mod hub;
@@ -22,7 +23,9 @@ mod range;
 mod rest;
 mod series;
 mod serve;
+mod skew;
 mod socket;
+mod spans;
 mod stored;
 mod traces;
 

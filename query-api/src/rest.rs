@@ -6,7 +6,7 @@ use crate::filter::Filter;
 use crate::live::feed::now_us;
 use crate::node::Node;
 use crate::range::Asked;
-use crate::{App, traces};
+use crate::{App, flow, traces};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::routing::get;
@@ -19,6 +19,7 @@ pub fn router() -> Router<App> {
         .route("/api/v1/graph", get(graph))
         .route("/api/v1/operations", get(operations))
         .route("/api/v1/dependencies", get(dependencies))
+        .route("/api/v1/flows/{flow_id}", get(flow::flow))
         .route("/api/v1/traces/{trace_id}", get(traces::trace))
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .fallback(async || ApiError::not_found("there is nothing here; the API begins with /api/v1"))

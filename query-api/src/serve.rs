@@ -17,6 +17,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use process::{Health, Metrics};
+use reader::Semconv;
 use schemas::topics::{FLOW_DELTAS, FLOW_EVENTS};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -36,6 +37,7 @@ pub struct App {
     pub(crate) stored: Stored,
     pub(crate) limits: Limits,
     pub(crate) rules: StatusRules,
+    pub(crate) semconv: Arc<Semconv>,
     pub(crate) origins: Arc<Origins>,
     pub(crate) metrics: ApiMetrics,
     pub(crate) sockets: Arc<Semaphore>,
@@ -94,6 +96,7 @@ fn app(options: &Options, metrics: ApiMetrics, stop: CancellationToken) -> App {
         hub: Arc::new(Hub::new(limits.clone(), options.rules(), metrics.clone())),
         stored: Stored::new(options.clickhouse.client(), &limits),
         rules: options.rules(),
+        semconv: Arc::new(Semconv::embedded()),
         origins: Arc::new(Origins::new(&options.origin, options.listen.ip().is_loopback())),
         sockets: Arc::new(Semaphore::new(limits.sockets)),
         limits,

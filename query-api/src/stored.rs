@@ -11,7 +11,7 @@ use clickhouse::query::Query;
 use clickhouse::{Client, Row};
 use serde::Deserialize;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A client with bounds on time, rows and parallel queries.
 #[derive(Clone)]
@@ -84,11 +84,16 @@ impl Stored {
         self.client.query("SELECT count() FROM store_progress").fetch_one::<u64>().await.map(|_| ())
     }
 
-    /// A query in its turn; the turn ends when the returned guard does.
-    pub async fn query(&self, sql: &str) -> (Query, tokio::sync::OwnedSemaphorePermit) {
+    /// A turn to ask; it ends when the returned guard does.
+    pub async fn turn(&self) -> OwnedSemaphorePermit {
         // The semaphore is never closed.
         #[allow(clippy::expect_used, reason = "see above")]
-        let turn = self.turns.clone().acquire_owned().await.expect("the semaphore stays open");
+        self.turns.clone().acquire_owned().await.expect("the semaphore stays open")
+    }
+
+    /// A query in its turn.
+    pub async fn query(&self, sql: &str) -> (Query, OwnedSemaphorePermit) {
+        let turn = self.turn().await;
         (self.client.query(sql).param("rows", self.rows), turn)
     }
 

@@ -51,6 +51,8 @@ pub struct Table {
     pub steps: Steps,
     /// gRPC status names.
     pub grpc: Grpc,
+    /// What stored text was on the wire.
+    pub stored: Stored,
 }
 
 macro_rules! facts {
@@ -202,6 +204,16 @@ pub struct Steps {
 pub struct Grpc {
     /// The position of a name is its number.
     pub codes: Vec<String>,
+}
+
+/// `[stored]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stored {
+    /// Attributes whose names begin so are lists of texts.
+    pub lists: Vec<String>,
+    /// These attributes are numbers.
+    pub numbers: Vec<String>,
 }
 
 /// Why a table was refused.

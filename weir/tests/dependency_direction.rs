@@ -18,7 +18,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("reader", &["schemas", "stitcher"]),
     ("ingest", &["process", "reader", "schemas"]),
     ("stream-processor", &["process", "reader", "schemas", "stitcher"]),
-    ("query-api", &["process", "schemas", "stitcher"]),
+    // Shows raw spans on one clock, and works out a flow's graph from them: by the same reader and the same stitcher.
+    ("query-api", &["analysis", "process", "reader", "schemas", "stitcher"]),
     ("loadtest", &["process", "schemas"]),
     // One binary, every role.
     (
@@ -31,6 +32,8 @@ const DOORS: &[(&str, &[&str])] = &[
 const TEST_DOORS: &[(&str, &[&str])] = &[
     // The workload's truth is compared with the stitcher's answer, without servers.
     ("loadtest", &["reader", "stitcher"]),
+    // Its flows, with retries, topics, links and late spans, are what computed graphs are compared on.
+    ("query-api", &["loadtest"]),
 ];
 
 /// Crates that are a function of their arguments, and everything they may use: hash tables and hash functions.

@@ -1,5 +1,5 @@
-//! The edge where foreign bytes become the stitcher's terms: OTLP protobuf and JSON, Jaeger, Zipkin, in; one
-//! `stitcher::span::Span` after the other, out. Attribute names come from `semconv.toml` alone. Never panics on
+//! The edge where foreign bytes become the stitcher's terms: OTLP protobuf and JSON, Jaeger, Zipkin and stored rows,
+//! in; one `stitcher::span::Span` after the other, out. Attribute names come from `semconv.toml` alone. Never panics on
 //! input, never recurses deeper than a fixed limit, and loses nothing without counting it by name.
 
 mod content;
@@ -13,6 +13,7 @@ mod peer;
 mod said;
 mod sampling;
 mod semconv;
+mod stored;
 mod text;
 mod undecodable;
 mod value;
@@ -24,5 +25,6 @@ pub use json::decode_otlp_json;
 pub use otlp::{Read, read_otlp, spans_of};
 pub use said::MAX_TEXT_BYTES;
 pub use semconv::{Semconv, SemconvError};
+pub use stored::{Pairs, StoredSpan, read_stored};
 pub use undecodable::Undecodable;
 pub use value::MAX_NESTING;

@@ -146,6 +146,16 @@ impl Semconv {
         self.messaging_operations.get(&text.to_ascii_lowercase()).copied()
     }
 
+    /// Whether an attribute that the tables hold as text was a list of texts on the wire.
+    pub(crate) fn was_list(&self, key: &str) -> bool {
+        self.table.stored.lists.iter().any(|prefix| key.starts_with(prefix.as_str()))
+    }
+
+    /// Whether an attribute that the tables hold as text was a number on the wire.
+    pub(crate) fn was_number(&self, key: &str) -> bool {
+        self.table.stored.numbers.iter().any(|name| name == key)
+    }
+
     /// A span kind by name.
     pub(crate) fn kind(&self, text: &str) -> Option<Kind> {
         self.kinds.get(&text.to_ascii_lowercase()).copied()

@@ -126,11 +126,11 @@ fn graph(trace: &Trace) -> FlowGraph {
     let mut nodes: BTreeMap<Arc<Node>, FlowNode> = BTreeMap::new();
     for edge in edges(trace) {
         blank(&mut nodes, &edge.client);
-        blank(&mut nodes, &edge.server).version = edge.version.clone();
+        seen_in(blank(&mut nodes, &edge.server), &edge.version);
     }
     for service in served(trace) {
         let node = blank(&mut nodes, &service.node);
-        node.version = service.version.clone();
+        seen_in(node, &service.version);
         node.requests += 1;
         node.errors += u32::from(service.error);
         node.duration_us += of(service.latency_us);
@@ -152,6 +152,13 @@ fn graph(trace: &Trace) -> FlowGraph {
         sum.duration_us += of(edge.callee_us.or(edge.caller_us));
     }
     FlowGraph { nodes: nodes.into_values().collect(), edges: between.into_values().collect() }
+}
+
+/// Of several versions the greatest in the order of text is shown: which of them came last is a matter of arrival.
+fn seen_in(node: &mut FlowNode, version: &Name) {
+    if *version > node.version {
+        node.version = version.clone();
+    }
 }
 
 fn of(time_us: Option<u64>) -> i64 {

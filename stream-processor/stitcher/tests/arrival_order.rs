@@ -7,7 +7,7 @@ use stitcher::delta::{EdgeKey, EndpointKey, NodeKind, OperationKey, ServiceKey};
 use stitcher::flow::FlowTrace;
 use stitcher::settings::Limits;
 use stitcher::{Commit, Settings, Shard, Span};
-use support::table;
+use support::{settle, table};
 
 const START_US: i64 = 1_700_000_000_000_000;
 
@@ -235,4 +235,22 @@ proptest! {
         };
         prop_assert_eq!(outputs(), outputs());
     }
+}
+
+#[test]
+fn a_service_in_two_versions_is_shown_in_the_greater_one_whichever_came_last() {
+    let mut spans = table(
+        "1 - S gw 0..100 err
+         2 1 C gw 1..40
+         3 2 S auth 2..39 version=2.0
+         4 1 C gw 41..90
+         5 4 S auth 42..89 version=1.9",
+    );
+    let version = |spans: &[Span<'_>]| {
+        let graph = settle(spans).traces.remove(0).graph.unwrap();
+        graph.nodes.iter().find(|node| &*node.node.name == "auth").unwrap().version.to_string()
+    };
+    assert_eq!(version(&spans), "2.0");
+    spans.reverse();
+    assert_eq!(version(&spans), "2.0");
 }

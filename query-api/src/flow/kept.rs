@@ -1,0 +1,293 @@
+//! What the store has kept of a flow: the summary of every flow, the graph of failed, slow and sampled ones.
+
+use super::summary::{Summary, status_of};
+use crate::counts::{EdgeCounts, ServiceCounts};
+use crate::error::ApiError;
+use crate::graph::{Graph, GraphBuilder, Latency, StatusRules};
+use crate::histogram::Histogram;
+use crate::node::{Kind, Node};
+use crate::number::Count;
+use crate::series::Additive;
+use crate::stored::Stored;
+use clickhouse::Row;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use stitcher::histogram::bucket_of;
+
+/// Counts in answers are thousandths.
+const ONCE: i64 = 1_000;
+
+/// Summary and graph of one flow.
+#[derive(Debug)]
+pub struct Kept {
+    flow: FlowRow,
+    graph: Option<GraphRow>,
+}
+
+#[derive(Debug, Row, Deserialize)]
+struct FlowRow {
+    environment: String,
+    operation: String,
+    ui_event: String,
+    status: String,
+    start_us: i64,
+    duration_us: i64,
+    spans: u32,
+    errors: u32,
+    complete: bool,
+    truncated: bool,
+}
+
+#[derive(Debug, Row, Deserialize)]
+struct GraphRow {
+    nodes: Vec<NodeRow>,
+    edges: Vec<EdgeRow>,
+}
+
+/// Cluster, namespace, name, kind and version; requests and errors; times in all, by themselves and on the critical
+/// path, µs.
+type NodeRow = (String, String, String, String, String, u32, u32, i64, i64, i64);
+
+/// Positions of client and server among the nodes, from 1; calls, errors, client errors, retries, timeouts and
+/// rejections; time, µs.
+type EdgeRow = (u32, u32, u32, u32, u32, u32, u32, u32, i64);
+
+// FINAL keeps one revision a day: a flow whose start moved over midnight has two.
+const FLOW: &str = "SELECT toString(environment) AS environment, toString(operation) AS operation, \
+    toString(ui_event) AS ui_event, toString(status) AS status, toUnixTimestamp64Micro(start) AS start_us, \
+    duration_us, spans, errors, complete, truncated \
+    FROM traces FINAL WHERE trace_id = {trace_id:String} ORDER BY revision DESC LIMIT 1";
+
+// Without the tuples' names: the client's parser of types knows none.
+const GRAPH: &str = "SELECT \
+    CAST(nodes, 'Array(Tuple(String, String, String, String, String, UInt32, UInt32, Int64, Int64, Int64))') AS nodes, \
+    CAST(edges, 'Array(Tuple(UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, Int64))') AS edges \
+    FROM flow_graphs FINAL WHERE trace_id = {trace_id:String} ORDER BY revision DESC LIMIT 1";
+
+/// What is kept of a flow, if anything.
+///
+/// # Errors
+/// ClickHouse can't answer.
+pub async fn read(stored: &Stored, trace_id: &str) -> Result<Option<Kept>, ApiError> {
+    let Some(flow) = one(stored, FLOW, trace_id).await? else { return Ok(None) };
+    Ok(Some(Kept { flow, graph: one(stored, GRAPH, trace_id).await? }))
+}
+
+async fn one<T>(stored: &Stored, sql: &str, trace_id: &str) -> Result<Option<T>, ApiError>
+where
+    T: for<'a> Row<Value<'a> = T> + DeserializeOwned + 'static,
+{
+    let row = stored.client().query(sql).param("trace_id", trace_id).fetch_optional().await;
+    row.map_err(|error| ApiError::store_unavailable(&error))
+}
+
+impl Kept {
+    /// Environment it closed under.
+    pub fn environment(&self) -> &str {
+        &self.flow.environment
+    }
+
+    /// Spans it had.
+    pub fn spans(&self) -> u32 {
+        self.flow.spans
+    }
+
+    /// Whether it is one of those whose graph is stored.
+    pub fn has_graph(&self) -> bool {
+        self.graph.is_some()
+    }
+
+    /// The flow as a whole.
+    pub fn summary(&self) -> Summary {
+        Summary {
+            environment: self.flow.environment.clone(),
+            operation: self.flow.operation.clone(),
+            ui_event: self.flow.ui_event.clone(),
+            status: status_of(&self.flow.status),
+            start_us: self.flow.start_us,
+            duration_us: self.flow.duration_us,
+            spans: self.flow.spans,
+            errors: self.flow.errors,
+            complete: self.flow.complete,
+            truncated: self.flow.truncated,
+        }
+    }
+
+    /// The graph, if it is stored.
+    pub fn graph(&self, rules: &StatusRules) -> Option<Graph> {
+        let row = self.graph.as_ref()?;
+        let nodes: Vec<Arc<Node>> = row.nodes.iter().map(node).collect();
+        let mut builder = GraphBuilder::default();
+        for (row, node) in row.nodes.iter().zip(&nodes) {
+            add_service(&mut builder, node, row);
+        }
+        for row in &row.edges {
+            let at = |position: u32| nodes.get((position as usize).checked_sub(1)?);
+            if let (Some(client), Some(server)) = (at(row.0), at(row.1)) {
+                add_edge(&mut builder, (client, server), row);
+            }
+        }
+        let mut graph = builder.finish(self.flow.duration_us as f64 / 1e6, rules);
+        leave_out_unknown(&mut graph);
+        Some(graph)
+    }
+}
+
+fn node((cluster, namespace, name, kind, ..): &NodeRow) -> Arc<Node> {
+    let (cluster, namespace, name) = (cluster.clone(), namespace.clone(), name.clone());
+    Arc::new(Node { cluster, namespace, name, kind: Kind::of_text(kind) })
+}
+
+/// Whoever answered no request is known by the calls.
+fn add_service(builder: &mut GraphBuilder, node: &Arc<Node>, row: &NodeRow) {
+    let (_, _, _, _, version, requests, errors, duration_us, self_us, critical_us) = row;
+    if *requests == 0 {
+        return;
+    }
+    let totals = builder.service(node);
+    totals.counts.add(&ServiceCounts {
+        requests: i64::from(*requests) * ONCE,
+        errors: i64::from(*errors) * ONCE,
+        client_errors: 0,
+        raw_requests: i64::from(*requests),
+    });
+    totals.latency = latency(*requests, *duration_us);
+    totals.self_time = even(*requests, *self_us);
+    totals.critical_path = even(*requests, *critical_us);
+    totals.versions.insert(version.clone());
+}
+
+fn add_edge(builder: &mut GraphBuilder, (client, server): (&Arc<Node>, &Arc<Node>), row: &EdgeRow) {
+    let (_, _, calls, errors, client_errors, retries, timeouts, rejected, duration_us) = *row;
+    let totals = builder.edge(client, server);
+    totals.counts.add(&EdgeCounts {
+        calls: i64::from(calls) * ONCE,
+        errors: i64::from(errors) * ONCE,
+        client_errors: i64::from(client_errors) * ONCE,
+        retries: i64::from(retries) * ONCE,
+        timeouts: i64::from(timeouts) * ONCE,
+        rejected: i64::from(rejected) * ONCE,
+        raw_calls: i64::from(calls),
+        ..EdgeCounts::default()
+    });
+    totals.callee = latency(calls, duration_us);
+}
+
+/// Streams have no latency, and it is them that a sum of nothing stands for.
+fn latency(values: u32, sum_us: i64) -> Histogram {
+    if sum_us == 0 { Histogram::default() } else { even(values, sum_us) }
+}
+
+/// A sum of so many values. Where they lay isn't known, so that only their mean and, of a single one, its place in the
+/// histogram are good for something.
+fn even(values: u32, sum_us: i64) -> Histogram {
+    let mean_us = u64::try_from(sum_us / i64::from(values.max(1))).unwrap_or_default();
+    let bucket = (u32::from(bucket_of(mean_us)), i64::from(values) * ONCE);
+    Histogram::from_buckets([bucket], sum_us.saturating_mul(ONCE)).0
+}
+
+/// Takes out what the builder can't know to be unknown.
+fn leave_out_unknown(graph: &mut Graph) {
+    for node in &mut graph.nodes {
+        node.metrics.client_errors = None;
+        without_percentiles(node.metrics.request_count, &mut node.metrics.latency);
+    }
+    for edge in &mut graph.edges {
+        (edge.messages, edge.confidence, edge.latency_side) = (None, None, None);
+        without_percentiles(edge.call_count, &mut edge.latency);
+    }
+}
+
+fn without_percentiles(values: Count, latency: &mut Latency) {
+    if values != Count(ONCE) {
+        *latency = Latency { avg_latency: latency.avg_latency, ..Latency::default() };
+    }
+}
+
+#[cfg(test)]
+pub mod made {
+    //! Kept flows for tests.
+
+    use super::{EdgeRow, FlowRow, GraphRow, Kept, NodeRow};
+
+    /// A flow of so many spans whose graph is stored, and is empty.
+    pub fn with_graph(spans: u32) -> Kept {
+        of(spans, vec![], vec![])
+    }
+
+    /// A flow of so many spans without a graph.
+    pub fn without_graph(spans: u32) -> Kept {
+        Kept { graph: None, ..with_graph(spans) }
+    }
+
+    pub(super) fn of(spans: u32, nodes: Vec<NodeRow>, edges: Vec<EdgeRow>) -> Kept {
+        let flow = FlowRow {
+            environment: "production".into(),
+            operation: "login".into(),
+            ui_event: String::new(),
+            status: "timeout".into(),
+            start_us: 1,
+            duration_us: 2_000_000,
+            spans,
+            errors: 1,
+            complete: true,
+            truncated: false,
+        };
+        Kept { flow, graph: Some(GraphRow { nodes, edges }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::made::{of, without_graph};
+    use super::*;
+
+    const RULES: StatusRules = StatusRules { degraded: 0.05, down: 0.5, least_requests: 0 };
+
+    fn node_row(name: &str, kind: &str, requests: u32, duration_us: i64) -> NodeRow {
+        let text = str::to_owned;
+        (text(""), text("shop"), text(name), text(kind), text("1.2"), requests, 0, duration_us, 700, 0)
+    }
+
+    #[test]
+    fn a_stored_graph_says_what_it_holds_and_no_more() {
+        let nodes = vec![node_row("auth", "service", 2, 9_000), node_row("web", "service", 1, 20_000)];
+        let graph = of(4, nodes, vec![(2, 1, 2, 1, 0, 1, 1, 0, 9_000)]).graph(&RULES).unwrap();
+        let [auth, web] = &graph.nodes[..] else { panic!("{graph:#?}") };
+        assert_eq!((auth.metrics.request_count, auth.metrics.latency.avg_latency), (Count(2_000), Some(4.5)));
+        assert_eq!((auth.metrics.latency.p95_latency, auth.metrics.client_errors), (None, None));
+        // The middle of the bucket of 20 ms, as it would be from spans.
+        assert_eq!((web.metrics.latency.p95_latency, web.metrics.rate), (Some(20.032), 0.5));
+        assert_eq!((web.metrics.avg_self_time, web.metrics.avg_critical_path), (Some(0.7), Some(0.0)));
+        let edge = &graph.edges[0];
+        assert_eq!((edge.from.as_str(), edge.to.as_str()), ("shop/web", "shop/auth"));
+        let counts = [edge.call_count, edge.error_count, edge.retry_count, edge.timeouts, edge.rejected];
+        assert_eq!(counts.map(|count| count.0), [2_000, 1_000, 1_000, 1_000, 0]);
+        assert_eq!((edge.latency.avg_latency, edge.latency.p50_latency), (Some(4.5), None));
+        assert_eq!((edge.confidence, edge.messages, edge.latency_side), (None, None, None));
+    }
+
+    #[test]
+    fn virtual_nodes_are_known_by_the_calls_to_them_and_streams_have_no_latency() {
+        let nodes = vec![node_row("web", "service", 1, 20_000), node_row("redis", "database", 0, 0)];
+        let graph = of(4, nodes, vec![(1, 2, 3, 0, 0, 0, 0, 0, 0)]).graph(&RULES).unwrap();
+        let redis = &graph.nodes[0];
+        assert_eq!((redis.kind, redis.metrics.request_count), (Kind::Database, Count(3_000)));
+        assert_eq!((redis.metrics.latency, graph.edges[0].latency), (Latency::default(), Latency::default()));
+    }
+
+    #[test]
+    fn edges_to_nowhere_are_left_out() {
+        let nodes = vec![node_row("web", "service", 1, 20_000)];
+        let edges = vec![(1, 2, 1, 0, 0, 0, 0, 0, 0), (0, 1, 1, 0, 0, 0, 0, 0, 0)];
+        assert!(of(4, nodes, edges).graph(&RULES).unwrap().edges.is_empty());
+    }
+
+    #[test]
+    fn a_flow_without_a_graph_still_has_its_summary() {
+        let kept = without_graph(4);
+        assert!(!kept.has_graph() && kept.graph(&RULES).is_none());
+        assert_eq!((kept.summary().status, kept.summary().spans), ("timeout", 4));
+    }
+}

@@ -1,0 +1,215 @@
+//! The raw spans of one trace, from `otel_traces`.
+
+use crate::error::ApiError;
+use crate::stored::Stored;
+use clickhouse::Row;
+use reader::StoredSpan;
+use serde::{Deserialize, Serialize};
+
+/// Names and values.
+pub type Attributes = Vec<(String, String)>;
+
+/// One span. Times are nanoseconds.
+#[derive(Debug, Clone, Row, Deserialize)]
+#[allow(missing_docs, reason = "the columns are documented in schemas/clickhouse")]
+pub struct SpanRow {
+    pub trace_id: String,
+    pub span_id: String,
+    pub parent_span_id: String,
+    pub trace_state: String,
+    pub name: String,
+    pub kind: String,
+    pub service: String,
+    pub start_ns: i64,
+    pub duration_ns: u64,
+    pub status: String,
+    pub status_message: String,
+    pub attributes: Attributes,
+    pub resource: Attributes,
+    pub event_times_ns: Vec<i64>,
+    pub event_names: Vec<String>,
+    pub event_attributes: Vec<Attributes>,
+    pub links: Attributes,
+}
+
+/// Who emitted a span.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct SpanService {
+    pub name: String,
+    pub namespace: String,
+    pub pod: String,
+    pub version: String,
+    pub deployment: String,
+}
+
+#[derive(Debug, Row, Deserialize)]
+struct TimeRow {
+    found: u64,
+    start: u32,
+    end: u32,
+}
+
+/// The trace's spans by time, each once however often it was delivered: the limit counts spans, not deliveries. The
+/// bounds must be DateTime64 as the column is: against a DateTime, ClickHouse 26.7 prunes parts whose spans all lie in
+/// the last second before the bound.
+const SPANS: &str = "SELECT \
+    TraceId AS trace_id, SpanId AS span_id, ParentSpanId AS parent_span_id, TraceState AS trace_state, \
+    toString(SpanName) AS name, toString(SpanKind) AS kind, toString(ServiceName) AS service, \
+    toUnixTimestamp64Nano(Timestamp) AS start_ns, Duration AS duration_ns, \
+    toString(StatusCode) AS status, StatusMessage AS status_message, \
+    CAST(SpanAttributes, 'Map(String, String)') AS attributes, \
+    CAST(ResourceAttributes, 'Map(String, String)') AS resource, \
+    arrayMap(time -> toUnixTimestamp64Nano(time), `Events.Timestamp`) AS event_times_ns, \
+    CAST(`Events.Name`, 'Array(String)') AS event_names, \
+    CAST(`Events.Attributes`, 'Array(Map(String, String))') AS event_attributes, \
+    arrayZip(`Links.TraceId`, `Links.SpanId`) AS links \
+    FROM otel_traces \
+    WHERE TraceId = {trace_id:String} \
+    AND Timestamp >= toDateTime64({start:UInt32}, 9) AND Timestamp < toDateTime64({end:UInt32} + 1, 9) \
+    ORDER BY Timestamp, SpanId, SpanKind, Duration LIMIT 1 BY SpanId, SpanKind LIMIT {limit:UInt32}";
+
+/// When to look; without it the query would read every day.
+const TIMES: &str = "SELECT count() AS found, toUInt32(min(Start)) AS start, toUInt32(max(End)) AS end \
+    FROM otel_traces_trace_id_ts WHERE TraceId = {trace_id:String}";
+
+/// At most `limit` spans of a trace, the earliest, and one more if there are more.
+///
+/// # Errors
+/// ClickHouse can't answer.
+pub async fn of_trace(stored: &Stored, trace_id: &str, limit: u32) -> Result<Vec<SpanRow>, ApiError> {
+    let failed = |error| ApiError::store_unavailable(&error);
+    let times = stored.client().query(TIMES).param("trace_id", trace_id);
+    let times: TimeRow = times.fetch_one().await.map_err(failed)?;
+    if times.found == 0 {
+        return Ok(Vec::new());
+    }
+    let spans = stored
+        .client()
+        .query(SPANS)
+        .param("trace_id", trace_id)
+        .param("start", times.start)
+        .param("end", times.end)
+        .param("limit", limit.saturating_add(1));
+    spans.fetch_all().await.map_err(failed)
+}
+
+/// 1 to 32 hex digits, with the leading zeros that some tracers leave out.
+///
+/// # Errors
+/// It is something else.
+pub fn trace_id(text: &str) -> Result<String, ApiError> {
+    let is_hex = !text.is_empty() && text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !is_hex {
+        return Err(ApiError::bad_request("a trace id is 1 to 32 hex digits"));
+    }
+    Ok(format!("{:0>32}", text.to_ascii_lowercase()))
+}
+
+impl SpanService {
+    /// What a resource says about itself.
+    pub fn of(name: String, resource: &Attributes) -> Self {
+        let value = |name: &str| resource.iter().find(|(key, _)| key == name).map(|(_, value)| value);
+        let first = |names: &[&str]| names.iter().find_map(|name| value(name)).cloned().unwrap_or_default();
+        Self {
+            name,
+            namespace: first(&["k8s.namespace.name", "service.namespace"]),
+            pod: first(&["k8s.pod.name", "service.instance.id", "host.name"]),
+            version: first(&["service.version"]),
+            deployment: first(&["k8s.deployment.name"]),
+        }
+    }
+}
+
+impl SpanRow {
+    /// As the reader takes it.
+    pub fn stored(&self) -> StoredSpan<'_> {
+        StoredSpan {
+            trace_id: &self.trace_id,
+            span_id: &self.span_id,
+            parent_span_id: &self.parent_span_id,
+            trace_state: &self.trace_state,
+            span_name: &self.name,
+            span_kind: &self.kind,
+            resource_attributes: &self.resource,
+            span_attributes: &self.attributes,
+            timestamp_ns: u64::try_from(self.start_ns).unwrap_or_default(),
+            duration_ns: self.duration_ns,
+            status_code: &self.status,
+            events: &self.event_attributes,
+            links: &self.links,
+        }
+    }
+
+    /// Start, µs since the epoch.
+    pub fn start_us(&self) -> i64 {
+        us(self.start_ns)
+    }
+
+    /// Length, µs.
+    pub fn duration_us(&self) -> i64 {
+        i64::try_from(self.duration_ns / 1_000).unwrap_or(i64::MAX)
+    }
+
+    /// End, µs since the epoch.
+    pub fn end_us(&self) -> i64 {
+        self.start_us().saturating_add(self.duration_us())
+    }
+}
+
+/// Nanoseconds as whole microseconds.
+pub fn us(ns: i64) -> i64 {
+    ns.div_euclid(1_000)
+}
+
+#[cfg(test)]
+pub mod made {
+    //! Rows for tests.
+
+    use super::SpanRow;
+
+    /// A span of 5 ms of the service `web`, without a parent.
+    pub fn row(span_id: &str, kind: &str, start_us: i64) -> SpanRow {
+        SpanRow {
+            trace_id: "0af7651916cd43dd8448eb211c80319c".into(),
+            span_id: span_id.into(),
+            parent_span_id: String::new(),
+            trace_state: String::new(),
+            name: "GET /".into(),
+            kind: kind.into(),
+            service: "web".into(),
+            start_ns: start_us * 1_000,
+            duration_ns: 5_000_999,
+            status: "Unset".into(),
+            status_message: String::new(),
+            attributes: vec![],
+            resource: pairs(&[
+                ("service.name", "web"),
+                ("service.namespace", "shop"),
+                ("service.version", "1.2"),
+            ]),
+            event_times_ns: vec![],
+            event_names: vec![],
+            event_attributes: vec![],
+            links: vec![],
+        }
+    }
+
+    /// Attributes.
+    pub fn pairs(all: &[(&str, &str)]) -> Vec<(String, String)> {
+        all.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_hex_and_nothing_else() {
+        assert_eq!(trace_id("AB12").unwrap(), format!("{}ab12", "0".repeat(28)));
+        for bad in ["", "../etc", "xyz", "ab 12", "'", &"a".repeat(33), "ab%20"] {
+            assert!(trace_id(bad).is_err(), "{bad}");
+        }
+    }
+}
