@@ -1,10 +1,10 @@
 //! A flow graph as answers and frames show it: counts and percentiles over one range of time.
 
-use crate::counts::{EdgeCounts, ServiceCounts};
 use crate::histogram::Histogram;
 use crate::node::{Kind, Node};
 use crate::number::{Count, ms, rate, share};
 use crate::series::Additive;
+use crate::totals::{EdgeTotals, ServiceTotals};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -147,27 +147,6 @@ impl Latency {
     }
 }
 
-/// Everything known about one edge in the range.
-#[derive(Debug, Clone, Default)]
-#[allow(missing_docs, reason = "the names say it")]
-pub struct EdgeTotals {
-    pub counts: EdgeCounts,
-    pub callee: Histogram,
-    pub caller: Histogram,
-    pub wait: Histogram,
-}
-
-/// Everything known about one service in the range.
-#[derive(Debug, Clone, Default)]
-#[allow(missing_docs, reason = "the names say it")]
-pub struct ServiceTotals {
-    pub counts: ServiceCounts,
-    pub latency: Histogram,
-    pub self_time: Histogram,
-    pub critical_path: Histogram,
-    pub versions: BTreeSet<String>,
-}
-
 /// Adds up totals from any number of windows and sources, then makes a [`Graph`] of them.
 #[derive(Debug, Default)]
 pub struct GraphBuilder {
@@ -223,31 +202,6 @@ impl GraphBuilder {
             nodes.entry(node).or_insert(totals);
         }
         nodes
-    }
-}
-
-impl EdgeTotals {
-    /// The callee's own measurement where there is one, else the caller's.
-    fn latency(&self) -> (&Histogram, Option<&'static str>) {
-        if self.callee.count() > 0 {
-            (&self.callee, Some("callee"))
-        } else if self.caller.count() > 0 {
-            (&self.caller, Some("caller"))
-        } else {
-            (&self.caller, None)
-        }
-    }
-}
-
-impl ServiceTotals {
-    fn add_calls(&mut self, edge: &EdgeTotals) {
-        self.counts.add(&ServiceCounts {
-            requests: edge.counts.calls,
-            errors: edge.counts.errors,
-            client_errors: edge.counts.client_errors,
-            raw_requests: edge.counts.raw_calls,
-        });
-        self.latency.add(edge.latency().0);
     }
 }
 
@@ -321,6 +275,7 @@ fn edge_answer(client: &Node, server: &Node, totals: &EdgeTotals, seconds: f64) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::counts::{EdgeCounts, ServiceCounts};
 
     const RULES: StatusRules = StatusRules { degraded: 0.05, down: 0.5, least_requests: 10 };
 

@@ -24,6 +24,7 @@ mod series;
 mod serve;
 mod socket;
 mod stored;
+mod totals;
 mod traces;
 
 pub use options::Options;
