@@ -3,11 +3,8 @@
 use crate::histogram::Histogram;
 use crate::node::{Kind, Node};
 use crate::number::{Count, ms, rate, share};
-use crate::series::Additive;
-use crate::totals::{EdgeTotals, ServiceTotals};
+use crate::totals::{EdgeTotals, ServiceTotals, Totals};
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 /// Nodes and edges in the order of their ids.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -31,6 +28,8 @@ pub struct NodeAnswer {
     pub metrics: NodeMetrics,
     /// By the rules of [`StatusRules`].
     pub status: Status,
+    /// Ids of the nodes that joined this service, see [`crate::join`].
+    pub joined: Vec<String>,
 }
 
 /// Name and place of a node.
@@ -45,7 +44,7 @@ pub struct ServiceInfo {
     pub versions: Vec<String>,
 }
 
-/// Requests that a node answered; for callers that emit no spans, the calls they made.
+/// Requests that a service counted itself; for the others, the calls to them, or else those they made.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the names say it")]
@@ -147,61 +146,23 @@ impl Latency {
     }
 }
 
-/// Adds up totals from any number of windows and sources, then makes a [`Graph`] of them.
-#[derive(Debug, Default)]
-pub struct GraphBuilder {
-    edges: BTreeMap<(Arc<Node>, Arc<Node>), EdgeTotals>,
-    services: BTreeMap<Arc<Node>, ServiceTotals>,
-}
-
-impl GraphBuilder {
-    /// The totals of an edge, to add to.
-    pub fn edge(&mut self, client: &Arc<Node>, server: &Arc<Node>) -> &mut EdgeTotals {
-        self.edges.entry((client.clone(), server.clone())).or_default()
-    }
-
-    /// The totals of a service, to add to.
-    pub fn service(&mut self, node: &Arc<Node>) -> &mut ServiceTotals {
-        self.services.entry(node.clone()).or_default()
-    }
-
-    /// Keeps only the edges that begin or end at a matching service, and the nodes of those edges.
-    pub fn around(&mut self, matches: impl Fn(&Node) -> bool) {
-        self.edges.retain(|(client, server), _| matches(client) || matches(server));
-        let touched: BTreeSet<Arc<Node>> =
-            self.edges.keys().flat_map(|(client, server)| [client.clone(), server.clone()]).collect();
-        self.services.retain(|node, _| touched.contains(node) || matches(node));
-    }
-
-    /// The graph of a range that is `seconds` long. What corrections have brought to nothing is left out.
-    pub fn finish(mut self, seconds: f64, rules: &StatusRules) -> Graph {
-        self.edges.retain(|_, totals| !totals.counts.is_zero());
-        self.services.retain(|_, totals| !totals.counts.is_zero());
-        let nodes =
-            self.nodes().into_iter().map(|(node, totals)| node_answer(&node, &totals, seconds, rules));
+impl Graph {
+    /// The graph of a range that is `seconds` long.
+    pub fn of(totals: &Totals, seconds: f64, rules: &StatusRules) -> Self {
+        let nodes = totals.nodes();
+        let nodes = nodes.iter().map(|(node, requests)| {
+            let joined = totals.joined.get(node).into_iter().flatten().map(ToString::to_string).collect();
+            NodeAnswer { joined, ..node_answer(node, requests, seconds, rules) }
+        });
         let mut nodes: Vec<NodeAnswer> = nodes.collect();
-        let edges =
-            self.edges.iter().map(|((client, server), totals)| edge_answer(client, server, totals, seconds));
+        let edges = totals
+            .edges
+            .iter()
+            .map(|((client, server), totals)| edge_answer(client, server, totals, seconds));
         let mut edges: Vec<EdgeAnswer> = edges.collect();
         nodes.sort_by(|a, b| a.id.cmp(&b.id));
         edges.sort_by(|a, b| (&a.from, &a.to).cmp(&(&b.from, &b.to)));
-        Graph { nodes, edges }
-    }
-
-    /// Services count their own requests. Whoever emits no spans is known by the calls to it, or, if nobody calls
-    /// it, by the calls it makes.
-    fn nodes(&self) -> BTreeMap<Arc<Node>, ServiceTotals> {
-        let mut nodes = self.services.clone();
-        let mut called: BTreeMap<Arc<Node>, ServiceTotals> = BTreeMap::new();
-        let mut calling: BTreeMap<Arc<Node>, ServiceTotals> = BTreeMap::new();
-        for ((client, server), totals) in &self.edges {
-            called.entry(server.clone()).or_default().add_calls(totals);
-            calling.entry(client.clone()).or_default().add_calls(totals);
-        }
-        for (node, totals) in called.into_iter().chain(calling) {
-            nodes.entry(node).or_insert(totals);
-        }
-        nodes
+        Self { nodes, edges }
     }
 }
 
@@ -244,6 +205,7 @@ fn node_answer(node: &Node, totals: &ServiceTotals, seconds: f64, rules: &Status
             avg_critical_path: totals.critical_path.mean_us().map(ms),
         },
         status: rules.status(totals),
+        joined: Vec::new(),
     }
 }
 
@@ -275,7 +237,10 @@ fn edge_answer(client: &Node, server: &Node, totals: &EdgeTotals, seconds: f64) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::builder::GraphBuilder;
     use crate::counts::{EdgeCounts, ServiceCounts};
+    use crate::series::Additive;
+    use std::sync::Arc;
 
     const RULES: StatusRules = StatusRules { degraded: 0.05, down: 0.5, least_requests: 10 };
 
@@ -295,11 +260,15 @@ mod tests {
     fn callees_without_spans_are_known_by_the_calls_to_them() {
         let mut builder = GraphBuilder::default();
         let (auth, database) = (node("auth", Kind::Service), node("postgresql", Kind::Database));
-        let edge = builder.edge(&auth, &database);
+        let edge = builder.within("prod").edge(&auth, &database);
         edge.counts.add(&calls(20, 2));
         edge.caller.add(&latency(20));
-        builder.service(&auth).counts.add(&ServiceCounts { requests: 7_000, ..ServiceCounts::default() });
-        let graph = builder.finish(10.0, &RULES);
+        builder
+            .within("prod")
+            .service(&auth)
+            .counts
+            .add(&ServiceCounts { requests: 7_000, ..ServiceCounts::default() });
+        let graph = Graph::of(&builder.join(), 10.0, &RULES);
         let [auth, database] = &graph.nodes[..] else { panic!("{graph:?}") };
         assert_eq!((auth.metrics.request_count, auth.status), (Count(7_000), Status::Healthy));
         assert_eq!((database.metrics.request_count, database.status), (Count(20_000), Status::Degraded));
@@ -310,8 +279,12 @@ mod tests {
     #[test]
     fn a_caller_without_spans_is_known_by_the_calls_it_makes() {
         let mut builder = GraphBuilder::default();
-        builder.edge(&node("user", Kind::User), &node("web", Kind::Service)).counts.add(&calls(3, 3));
-        let graph = builder.finish(1.0, &RULES);
+        builder
+            .within("prod")
+            .edge(&node("user", Kind::User), &node("web", Kind::Service))
+            .counts
+            .add(&calls(3, 3));
+        let graph = Graph::of(&builder.join(), 1.0, &RULES);
         assert_eq!(
             graph.nodes.iter().map(|node| node.metrics.request_count).collect::<Vec<_>>(),
             [Count(3_000); 2]
@@ -323,16 +296,20 @@ mod tests {
     fn what_a_correction_took_back_is_gone() {
         let mut builder = GraphBuilder::default();
         let (web, auth) = (node("web", Kind::Service), node("auth", Kind::Service));
-        builder.edge(&web, &auth).counts.add(&calls(1, 0));
-        builder.edge(&web, &auth).counts.add(&calls(-1, 0));
-        assert_eq!(builder.finish(1.0, &RULES), Graph::default());
+        builder.within("prod").edge(&web, &auth).counts.add(&calls(1, 0));
+        builder.within("prod").edge(&web, &auth).counts.add(&calls(-1, 0));
+        assert_eq!(Graph::of(&builder.join(), 1.0, &RULES), Graph::default());
     }
 
     #[test]
     fn fields_are_named_as_the_api_promises() {
         let mut builder = GraphBuilder::default();
-        builder.edge(&node("web", Kind::Service), &node("auth", Kind::Service)).counts.add(&calls(4, 1));
-        let json = serde_json::to_value(builder.finish(2.0, &RULES)).unwrap();
+        builder
+            .within("prod")
+            .edge(&node("web", Kind::Service), &node("auth", Kind::Service))
+            .counts
+            .add(&calls(4, 1));
+        let json = serde_json::to_value(Graph::of(&builder.join(), 2.0, &RULES)).unwrap();
         let edge = &json["edges"][0];
         assert_eq!((edge["from"].as_str(), edge["to"].as_str()), (Some("web"), Some("auth")));
         assert_eq!(
@@ -362,10 +339,11 @@ mod tests {
         let mut builder = GraphBuilder::default();
         let (web, auth, database) =
             (node("web", Kind::Service), node("auth", Kind::Service), node("db", Kind::Database));
-        builder.edge(&web, &auth).counts.add(&calls(1, 0));
-        builder.edge(&auth, &database).counts.add(&calls(1, 0));
-        builder.around(|node| node.name == "web");
-        let graph = builder.finish(1.0, &RULES);
+        builder.within("prod").edge(&web, &auth).counts.add(&calls(1, 0));
+        builder.within("prod").edge(&auth, &database).counts.add(&calls(1, 0));
+        let mut totals = builder.join();
+        totals.around(|node| node.name == "web");
+        let graph = Graph::of(&totals, 1.0, &RULES);
         assert_eq!(graph.nodes.iter().map(|node| node.id.as_str()).collect::<Vec<_>>(), ["auth", "web"]);
     }
 }

@@ -2,6 +2,7 @@
 //! writes to neither.
 
 mod answer;
+mod builder;
 mod change;
 mod counts;
 mod error;
@@ -9,6 +10,8 @@ mod filter;
 mod graph;
 mod histogram;
 mod hub;
+mod join;
+mod known_services;
 mod limits;
 mod live;
 mod metrics;
@@ -17,6 +20,7 @@ mod number;
 mod options;
 mod origin;
 mod page;
+mod peer_name;
 mod protocol;
 mod range;
 mod rest;
