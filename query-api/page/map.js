@@ -254,10 +254,11 @@ function fitted(text, width) {
   return shown;
 }
 
-function nodeWords({ kind, service, metrics, status }) {
+function nodeWords({ kind, service, metrics, status, joined }) {
   const place = [service.namespace && `namespace ${service.namespace}`, service.versions.length > 0 && `version ${service.versions.join(", ")}`];
   return [
     [service.name, kindNames[kind], ...place.filter(Boolean)].join(", "),
+    joined.length > 0 && `also called as ${joined.map((id) => id.replace(/^external:/, "")).join(", ")}`,
     `${number(metrics.rate)} requests a second, ${percent(metrics.errorRate)} errors, ${status}`,
     `p50 ${milliseconds(metrics.p50Latency)}, p95 ${milliseconds(metrics.p95Latency)}, p99 ${milliseconds(metrics.p99Latency)}`,
     metrics.avgSelfTime !== null && `own work ${milliseconds(metrics.avgSelfTime)} on average`,

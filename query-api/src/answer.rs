@@ -1,9 +1,10 @@
 //! Answers over any range: live state where it is complete, ClickHouse for what is older, joined at one second.
 
 use crate::App;
+use crate::builder::GraphBuilder;
 use crate::error::ApiError;
 use crate::filter::Filter;
-use crate::graph::{Graph, GraphBuilder, Latency};
+use crate::graph::{Graph, Latency};
 use crate::histogram::Histogram;
 use crate::hub::frame::WindowAnswer;
 use crate::live::feed::{locked, now_us};
@@ -149,18 +150,22 @@ pub async fn graph(
     for segment in plan.stored() {
         add_stored(app, &mut builder, segment, &filter).await?;
     }
+    if plan.from_s < plan.live_from_s {
+        know_stored(app, &mut builder, (plan.from_s, plan.live_from_s), &filter).await?;
+    }
     let staleness = {
         let live = locked(&app.live);
         live.add_to(&mut builder, &filter, plan.live_from_s, plan.to_s);
         live.staleness(now_us())
     };
+    let mut totals = builder.join();
     if let Some(matches) = around {
-        builder.around(matches);
+        totals.around(matches);
     }
     Ok(GraphAnswer {
         window: plan.window(),
         source: plan.source(),
-        graph: builder.finish(plan.seconds, &app.rules),
+        graph: Graph::of(&totals, plan.seconds, &app.rules),
         operation_name: filter.operation,
         environment: filter.environment,
         staleness,
@@ -176,19 +181,33 @@ async fn add_stored(
     let failed = |error| ApiError::store_unavailable(&error);
     for row in app.stored.edges(segment, filter).await.map_err(failed)? {
         let (client, server) = row.nodes();
-        let totals = builder.edge(&client, &server);
+        let totals = builder.within(&*row.environment).edge(&client, &server);
         totals.counts.add(&row.counts());
         totals.callee.add(&histogram(&row.callee, row.callee_sum));
         totals.caller.add(&histogram(&row.caller, row.caller_sum));
         totals.wait.add(&histogram(&row.wait, row.wait_sum));
     }
     for row in app.stored.services(segment, filter).await.map_err(failed)? {
-        let totals = builder.service(&row.node());
+        let totals = builder.within(&*row.environment).service(&row.node());
         totals.counts.add(&row.counts());
         totals.latency.add(&histogram(&row.latency, row.latency_sum));
         totals.self_time.add(&histogram(&row.self_time, row.self_sum));
         totals.critical_path.add(&histogram(&row.critical_path, row.critical_sum));
         totals.versions.insert(row.version);
+    }
+    Ok(())
+}
+
+/// Tells a graph about the services that names can mean, those outside the filter's operation too.
+async fn know_stored(
+    app: &App,
+    builder: &mut GraphBuilder,
+    (from_s, to_s): (u32, u32),
+    filter: &Filter,
+) -> Result<(), ApiError> {
+    let known = app.stored.known_services(from_s, to_s, filter.environment.as_deref()).await;
+    for row in known.map_err(|error| ApiError::store_unavailable(&error))? {
+        builder.within(&*row.environment).know(&row.node());
     }
     Ok(())
 }

@@ -45,7 +45,12 @@ impl Filter {
     pub fn matches(&self, environment: &str, operation: &str) -> bool {
         let wanted =
             self.operation.as_deref().map_or(self.probes || operation != PROBE, |wanted| wanted == operation);
-        wanted && self.environment.as_deref().is_none_or(|wanted| wanted == environment)
+        wanted && self.wants_environment(environment)
+    }
+
+    /// Whether anything in this environment counts.
+    pub fn wants_environment(&self, environment: &str) -> bool {
+        self.environment.as_deref().is_none_or(|wanted| wanted == environment)
     }
 }
 

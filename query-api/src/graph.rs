@@ -1,14 +1,11 @@
 //! A flow graph as answers and frames show it: counts and percentiles over one range of time.
 
-use crate::counts::{EdgeCounts, ServiceCounts};
 use crate::flow::Place;
 use crate::histogram::Histogram;
 use crate::node::{Kind, Node};
 use crate::number::{Count, ms, rate, share};
-use crate::series::Additive;
+use crate::totals::{EdgeTotals, ServiceTotals, Totals};
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 /// Nodes and edges in the order of their ids.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -32,6 +29,8 @@ pub struct NodeAnswer {
     pub metrics: NodeMetrics,
     /// By the rules of [`StatusRules`].
     pub status: Status,
+    /// Ids of the nodes that joined this service, see [`crate::join`].
+    pub joined: Vec<String>,
 }
 
 /// Name and place of a node.
@@ -49,7 +48,7 @@ pub struct ServiceInfo {
     pub place: Option<Place>,
 }
 
-/// Requests that a node answered; for callers that emit no spans, the calls they made.
+/// Requests that a service counted itself; for the others, the calls to them, or else those they made.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the names say it")]
@@ -152,107 +151,23 @@ impl Latency {
     }
 }
 
-/// Everything known about one edge in the range.
-#[derive(Debug, Clone, Default)]
-#[allow(missing_docs, reason = "the names say it")]
-pub struct EdgeTotals {
-    pub counts: EdgeCounts,
-    pub callee: Histogram,
-    pub caller: Histogram,
-    pub wait: Histogram,
-}
-
-/// Everything known about one service in the range.
-#[derive(Debug, Clone, Default)]
-#[allow(missing_docs, reason = "the names say it")]
-pub struct ServiceTotals {
-    pub counts: ServiceCounts,
-    pub latency: Histogram,
-    pub self_time: Histogram,
-    pub critical_path: Histogram,
-    pub versions: BTreeSet<String>,
-}
-
-/// Adds up totals from any number of windows and sources, then makes a [`Graph`] of them.
-#[derive(Debug, Default)]
-pub struct GraphBuilder {
-    edges: BTreeMap<(Arc<Node>, Arc<Node>), EdgeTotals>,
-    services: BTreeMap<Arc<Node>, ServiceTotals>,
-}
-
-impl GraphBuilder {
-    /// The totals of an edge, to add to.
-    pub fn edge(&mut self, client: &Arc<Node>, server: &Arc<Node>) -> &mut EdgeTotals {
-        self.edges.entry((client.clone(), server.clone())).or_default()
-    }
-
-    /// The totals of a service, to add to.
-    pub fn service(&mut self, node: &Arc<Node>) -> &mut ServiceTotals {
-        self.services.entry(node.clone()).or_default()
-    }
-
-    /// Keeps only the edges that begin or end at a matching service, and the nodes of those edges.
-    pub fn around(&mut self, matches: impl Fn(&Node) -> bool) {
-        self.edges.retain(|(client, server), _| matches(client) || matches(server));
-        let touched: BTreeSet<Arc<Node>> =
-            self.edges.keys().flat_map(|(client, server)| [client.clone(), server.clone()]).collect();
-        self.services.retain(|node, _| touched.contains(node) || matches(node));
-    }
-
-    /// The graph of a range that is `seconds` long. What corrections have brought to nothing is left out.
-    pub fn finish(mut self, seconds: f64, rules: &StatusRules) -> Graph {
-        self.edges.retain(|_, totals| !totals.counts.is_zero());
-        self.services.retain(|_, totals| !totals.counts.is_zero());
-        let nodes =
-            self.nodes().into_iter().map(|(node, totals)| node_answer(&node, &totals, seconds, rules));
+impl Graph {
+    /// The graph of a range that is `seconds` long.
+    pub fn of(totals: &Totals, seconds: f64, rules: &StatusRules) -> Self {
+        let nodes = totals.nodes();
+        let nodes = nodes.iter().map(|(node, requests)| {
+            let joined = totals.joined.get(node).into_iter().flatten().map(ToString::to_string).collect();
+            NodeAnswer { joined, ..node_answer(node, requests, seconds, rules) }
+        });
         let mut nodes: Vec<NodeAnswer> = nodes.collect();
-        let edges =
-            self.edges.iter().map(|((client, server), totals)| edge_answer(client, server, totals, seconds));
+        let edges = totals
+            .edges
+            .iter()
+            .map(|((client, server), totals)| edge_answer(client, server, totals, seconds));
         let mut edges: Vec<EdgeAnswer> = edges.collect();
         nodes.sort_by(|a, b| a.id.cmp(&b.id));
         edges.sort_by(|a, b| (&a.from, &a.to).cmp(&(&b.from, &b.to)));
-        Graph { nodes, edges }
-    }
-
-    /// Services count their own requests. Whoever emits no spans is known by the calls to it, or, if nobody calls
-    /// it, by the calls it makes.
-    fn nodes(&self) -> BTreeMap<Arc<Node>, ServiceTotals> {
-        let mut nodes = self.services.clone();
-        let mut called: BTreeMap<Arc<Node>, ServiceTotals> = BTreeMap::new();
-        let mut calling: BTreeMap<Arc<Node>, ServiceTotals> = BTreeMap::new();
-        for ((client, server), totals) in &self.edges {
-            called.entry(server.clone()).or_default().add_calls(totals);
-            calling.entry(client.clone()).or_default().add_calls(totals);
-        }
-        for (node, totals) in called.into_iter().chain(calling) {
-            nodes.entry(node).or_insert(totals);
-        }
-        nodes
-    }
-}
-
-impl EdgeTotals {
-    /// The callee's own measurement where there is one, else the caller's.
-    fn latency(&self) -> (&Histogram, Option<&'static str>) {
-        if self.callee.count() > 0 {
-            (&self.callee, Some("callee"))
-        } else if self.caller.count() > 0 {
-            (&self.caller, Some("caller"))
-        } else {
-            (&self.caller, None)
-        }
-    }
-}
-
-impl ServiceTotals {
-    fn add_calls(&mut self, edge: &EdgeTotals) {
-        self.counts.add(&ServiceCounts {
-            requests: edge.counts.calls,
-            errors: edge.counts.errors,
-            client_errors: edge.counts.client_errors,
-            raw_requests: edge.counts.raw_calls,
-        });
-        self.latency.add(edge.latency().0);
+        Self { nodes, edges }
     }
 }
 
@@ -296,6 +211,7 @@ fn node_answer(node: &Node, totals: &ServiceTotals, seconds: f64, rules: &Status
             avg_critical_path: totals.critical_path.mean_us().map(ms),
         },
         status: rules.status(totals),
+        joined: Vec::new(),
     }
 }
 

@@ -2,6 +2,7 @@
 //! writes to neither.
 
 mod answer;
+mod builder;
 mod change;
 mod counts;
 mod error;
@@ -10,6 +11,8 @@ mod flow;
 mod graph;
 mod histogram;
 mod hub;
+mod join;
+mod known_services;
 mod limits;
 mod live;
 mod metrics;
@@ -18,6 +21,7 @@ mod number;
 mod options;
 mod origin;
 mod page;
+mod peer_name;
 mod protocol;
 mod range;
 mod rest;
@@ -27,6 +31,7 @@ mod skew;
 mod socket;
 mod spans;
 mod stored;
+mod totals;
 mod traces;
 
 pub use options::Options;

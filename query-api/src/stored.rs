@@ -156,7 +156,7 @@ fn bind(query: Query, segment: Segment, filter: &Filter) -> Query {
 
 impl Tier {
     /// Name of the tables' suffix.
-    fn suffix(self) -> &'static str {
+    pub fn suffix(self) -> &'static str {
         match self {
             Self::Second => "1s",
             Self::Minute => "1m",
@@ -166,7 +166,7 @@ impl Tier {
     }
 
     /// Width of a window.
-    fn width_s(self) -> u32 {
+    pub fn width_s(self) -> u32 {
         match self {
             Self::Second => 1,
             Self::Minute => 60,

@@ -8,7 +8,7 @@ use futures_util::{SinkExt, StreamExt};
 use schemas::v1::{FlowEvent, FlowEventKind, FlowTrace};
 use serde_json::{Value, json};
 use std::time::Duration;
-use support::{Api, Bench, calls_to, logins, now_s};
+use support::{Api, Bench, Calls, calls_to, logins, now_s};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -92,6 +92,27 @@ async fn a_snapshot_then_deltas_and_flows() {
     let flow = socket.hear_until("flow_complete", |_| true).await;
     assert_eq!((&flow["data"]["operationName"], &flow["data"]["duration"]), (&"login".into(), &812.into()));
     assert_eq!(flow["data"]["flowId"], "07".repeat(16));
+    api.stop().await;
+    bench.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_joins_its_service_when_that_turns_up() {
+    let Some(bench) = Bench::new("join").await else { return };
+    let calls = |operation, server, calls| Calls { operation, server, window_s: now_s(), calls, errors: 0 };
+    let peer = "external:payment:8080";
+    bench.commit(1, &[calls("login", peer, 3)]).await;
+    let api = bench.start().await;
+    let mut socket = Socket::open(&api).await;
+    socket.say(&subscribe(&Value::Null)).await;
+    assert_eq!(calls_to(&socket.hear().await["data"], peer), 3);
+
+    bench.commit(2, &[calls("create_vm", "shop/payment", 1)]).await;
+    let delta = socket.hear_until("graph_delta", |data| calls_to(data, "shop/payment") > 0).await;
+    let data = &delta["data"];
+    assert_eq!((calls_to(data, "shop/payment"), &data["sequences"]["0"]), (3, &2.into()), "{data:#}");
+    assert_eq!(data["removedNodes"], json!([peer]));
+    assert_eq!(data["removedEdges"], json!([{"from": "web", "to": peer}]));
     api.stop().await;
     bench.drop().await;
 }

@@ -40,6 +40,18 @@ const HISTORY: &[&str] = &[
         (now() - INTERVAL 1455 MINUTE, 'production', 'login', 'api-gateway', 'service', 1, 1, ([10], [1000]), 500, 0,
             1),
         (now() - INTERVAL 1455 MINUTE, 'production', 'login', 'auth', 'service', 1, 1, ([10], [1000]), 500, 0, 1)",
+    "INSERT INTO services_1s (window, environment, operation, namespace, service, kind, requests, raw_requests, lane,
+        batch) VALUES
+        (now() - INTERVAL 10 MINUTE, 'production', 'create_vm', 'shop', 'payment', 'service', 1, 1, 0, 1),
+        (now() - INTERVAL 10 MINUTE, 'production', 'create_vm', 'shop', 'mail', 'service', 1, 1, 0, 1),
+        (now() - INTERVAL 10 MINUTE, 'production', 'create_vm', 'news', 'mail', 'service', 1, 1, 0, 1)",
+    "INSERT INTO edges_1s (window, environment, operation, client, client_kind, server, server_kind, calls, raw_calls,
+        lane, batch) VALUES
+        (now() - INTERVAL 8 MINUTE, 'production', 'create_vm', 'vm', 'service', 'mail:25', 'external', 3, 3, 0, 1),
+        (now() - INTERVAL 8 MINUTE, 'production', 'create_vm', 'vm', 'service', 'mail.news.svc.cluster.local:25',
+            'external', 5, 5, 0, 1),
+        (now() - INTERVAL 8 MINUTE, 'production', 'create_vm', 'vm', 'service', 'mail.example.com:443', 'external', 7,
+            7, 0, 1)",
     "INSERT INTO operations_1s (window, environment, operation, flows, errors, raw_flows, duration, duration_sum_us,
             lane,
         batch) VALUES
@@ -95,6 +107,7 @@ const ANSWERS: &[&[&str]] = &[
     &["kafka:logins\tnotification\t4\t0.128\t0.25"],
     &["POST /login\t10\t3"],
     &["api-gateway\tauth\t1"],
+    &["mail.news.svc.cluster.local:25\tnews\tmail\t5", "payment\tshop\tpayment\t2"],
 ];
 
 #[tokio::test]

@@ -2,8 +2,9 @@
 
 use super::place::Places;
 use super::summary::Summary;
+use crate::builder::GraphBuilder;
 use crate::counts::{EdgeCounts, ServiceCounts};
-use crate::graph::{Graph, GraphBuilder, StatusRules};
+use crate::graph::{Graph, StatusRules};
 use crate::histogram::Histogram;
 use crate::node::{Kind, Node};
 use crate::series::Additive;
@@ -37,7 +38,8 @@ pub fn flow(
     shard.settle_all();
     let commit = shard.commit();
     let summary = Summary::of(commit.traces.last()?);
-    let mut graph = builder(&commit.deltas).finish(summary.duration_us as f64 / 1e6, rules);
+    let totals = builder(&commit.deltas).join();
+    let mut graph = Graph::of(&totals, summary.duration_us as f64 / 1e6, rules);
     places.tell(&mut graph);
     Some((summary, graph))
 }
@@ -45,14 +47,15 @@ pub fn flow(
 fn builder(deltas: &Deltas) -> GraphBuilder {
     let mut builder = GraphBuilder::default();
     for (key, counts) in &deltas.edges {
-        let totals = builder.edge(&node(&key.client), &node(&key.server));
+        let part = builder.within(key.environment.clone());
+        let totals = part.edge(&node(&key.client), &node(&key.server));
         totals.counts.add(&edge_counts(counts));
         totals.callee.add(&histogram(&counts.callee_latency));
         totals.caller.add(&histogram(&counts.caller_latency));
         totals.wait.add(&histogram(&counts.wait));
     }
     for (key, counts) in &deltas.services {
-        let totals = builder.service(&node(&key.node));
+        let totals = builder.within(key.environment.clone()).service(&node(&key.node));
         totals.counts.add(&service_counts(counts));
         totals.latency.add(&histogram(&counts.latency));
         totals.self_time.add(&histogram(&counts.self_time));

@@ -1,9 +1,10 @@
 //! What the store has kept of a flow: the summary of every flow, the graph of failed, slow and sampled ones.
 
 use super::summary::{Summary, status_of};
+use crate::builder::{Environment, GraphBuilder};
 use crate::counts::{EdgeCounts, ServiceCounts};
 use crate::error::ApiError;
-use crate::graph::{Graph, GraphBuilder, Latency, StatusRules};
+use crate::graph::{Graph, Latency, StatusRules};
 use crate::histogram::Histogram;
 use crate::node::{Kind, Node};
 use crate::number::Count;
@@ -119,16 +120,17 @@ impl Kept {
         let row = self.graph.as_ref()?;
         let nodes: Vec<Arc<Node>> = row.nodes.iter().map(node).collect();
         let mut builder = GraphBuilder::default();
+        let part = builder.within(self.flow.environment.as_str());
         for (row, node) in row.nodes.iter().zip(&nodes) {
-            add_service(&mut builder, node, row);
+            add_service(part, node, row);
         }
         for row in &row.edges {
             let at = |position: u32| nodes.get((position as usize).checked_sub(1)?);
             if let (Some(client), Some(server)) = (at(row.0), at(row.1)) {
-                add_edge(&mut builder, (client, server), row);
+                add_edge(part, (client, server), row);
             }
         }
-        let mut graph = builder.finish(self.flow.duration_us as f64 / 1e6, rules);
+        let mut graph = Graph::of(&builder.join(), self.flow.duration_us as f64 / 1e6, rules);
         leave_out_unknown(&mut graph);
         Some(graph)
     }
@@ -140,12 +142,12 @@ fn node((cluster, namespace, name, kind, ..): &NodeRow) -> Arc<Node> {
 }
 
 /// Whoever answered no request is known by the calls.
-fn add_service(builder: &mut GraphBuilder, node: &Arc<Node>, row: &NodeRow) {
+fn add_service(part: &mut Environment, node: &Arc<Node>, row: &NodeRow) {
     let (_, _, _, _, version, requests, errors, duration_us, self_us, critical_us) = row;
     if *requests == 0 {
         return;
     }
-    let totals = builder.service(node);
+    let totals = part.service(node);
     totals.counts.add(&ServiceCounts {
         requests: i64::from(*requests) * ONCE,
         errors: i64::from(*errors) * ONCE,
@@ -158,9 +160,9 @@ fn add_service(builder: &mut GraphBuilder, node: &Arc<Node>, row: &NodeRow) {
     totals.versions.insert(version.clone());
 }
 
-fn add_edge(builder: &mut GraphBuilder, (client, server): (&Arc<Node>, &Arc<Node>), row: &EdgeRow) {
+fn add_edge(part: &mut Environment, (client, server): (&Arc<Node>, &Arc<Node>), row: &EdgeRow) {
     let (_, _, calls, errors, client_errors, retries, timeouts, rejected, duration_us) = *row;
-    let totals = builder.edge(client, server);
+    let totals = part.edge(client, server);
     totals.counts.add(&EdgeCounts {
         calls: i64::from(calls) * ONCE,
         errors: i64::from(errors) * ONCE,

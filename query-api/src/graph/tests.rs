@@ -1,4 +1,8 @@
 use super::*;
+use crate::builder::GraphBuilder;
+use crate::counts::{EdgeCounts, ServiceCounts};
+use crate::series::Additive;
+use std::sync::Arc;
 
 const RULES: StatusRules = StatusRules { degraded: 0.05, down: 0.5, least_requests: 10 };
 
@@ -18,11 +22,15 @@ fn latency(values: i64) -> Histogram {
 fn callees_without_spans_are_known_by_the_calls_to_them() {
     let mut builder = GraphBuilder::default();
     let (auth, database) = (node("auth", Kind::Service), node("postgresql", Kind::Database));
-    let edge = builder.edge(&auth, &database);
+    let edge = builder.within("prod").edge(&auth, &database);
     edge.counts.add(&calls(20, 2));
     edge.caller.add(&latency(20));
-    builder.service(&auth).counts.add(&ServiceCounts { requests: 7_000, ..ServiceCounts::default() });
-    let graph = builder.finish(10.0, &RULES);
+    builder
+        .within("prod")
+        .service(&auth)
+        .counts
+        .add(&ServiceCounts { requests: 7_000, ..ServiceCounts::default() });
+    let graph = Graph::of(&builder.join(), 10.0, &RULES);
     let [auth, database] = &graph.nodes[..] else { panic!("{graph:?}") };
     assert_eq!((auth.metrics.request_count, auth.status), (Count(7_000), Status::Healthy));
     assert_eq!((database.metrics.request_count, database.status), (Count(20_000), Status::Degraded));
@@ -33,8 +41,12 @@ fn callees_without_spans_are_known_by_the_calls_to_them() {
 #[test]
 fn a_caller_without_spans_is_known_by_the_calls_it_makes() {
     let mut builder = GraphBuilder::default();
-    builder.edge(&node("user", Kind::User), &node("web", Kind::Service)).counts.add(&calls(3, 3));
-    let graph = builder.finish(1.0, &RULES);
+    builder
+        .within("prod")
+        .edge(&node("user", Kind::User), &node("web", Kind::Service))
+        .counts
+        .add(&calls(3, 3));
+    let graph = Graph::of(&builder.join(), 1.0, &RULES);
     assert_eq!(
         graph.nodes.iter().map(|node| node.metrics.request_count).collect::<Vec<_>>(),
         [Count(3_000); 2]
@@ -46,16 +58,20 @@ fn a_caller_without_spans_is_known_by_the_calls_it_makes() {
 fn what_a_correction_took_back_is_gone() {
     let mut builder = GraphBuilder::default();
     let (web, auth) = (node("web", Kind::Service), node("auth", Kind::Service));
-    builder.edge(&web, &auth).counts.add(&calls(1, 0));
-    builder.edge(&web, &auth).counts.add(&calls(-1, 0));
-    assert_eq!(builder.finish(1.0, &RULES), Graph::default());
+    builder.within("prod").edge(&web, &auth).counts.add(&calls(1, 0));
+    builder.within("prod").edge(&web, &auth).counts.add(&calls(-1, 0));
+    assert_eq!(Graph::of(&builder.join(), 1.0, &RULES), Graph::default());
 }
 
 #[test]
 fn fields_are_named_as_the_api_promises() {
     let mut builder = GraphBuilder::default();
-    builder.edge(&node("web", Kind::Service), &node("auth", Kind::Service)).counts.add(&calls(4, 1));
-    let json = serde_json::to_value(builder.finish(2.0, &RULES)).unwrap();
+    builder
+        .within("prod")
+        .edge(&node("web", Kind::Service), &node("auth", Kind::Service))
+        .counts
+        .add(&calls(4, 1));
+    let json = serde_json::to_value(Graph::of(&builder.join(), 2.0, &RULES)).unwrap();
     let edge = &json["edges"][0];
     assert_eq!((edge["from"].as_str(), edge["to"].as_str()), (Some("web"), Some("auth")));
     assert_eq!(
@@ -85,9 +101,10 @@ fn around_keeps_a_service_and_its_neighbours() {
     let mut builder = GraphBuilder::default();
     let (web, auth, database) =
         (node("web", Kind::Service), node("auth", Kind::Service), node("db", Kind::Database));
-    builder.edge(&web, &auth).counts.add(&calls(1, 0));
-    builder.edge(&auth, &database).counts.add(&calls(1, 0));
-    builder.around(|node| node.name == "web");
-    let graph = builder.finish(1.0, &RULES);
+    builder.within("prod").edge(&web, &auth).counts.add(&calls(1, 0));
+    builder.within("prod").edge(&auth, &database).counts.add(&calls(1, 0));
+    let mut totals = builder.join();
+    totals.around(|node| node.name == "web");
+    let graph = Graph::of(&totals, 1.0, &RULES);
     assert_eq!(graph.nodes.iter().map(|node| node.id.as_str()).collect::<Vec<_>>(), ["auth", "web"]);
 }

@@ -7,11 +7,14 @@ use crate::filter::Filter;
 use crate::histogram::Histogram;
 use crate::node::{Kind, Node};
 use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 const NOW_S: u32 = 1_700_000_000;
 const RULES: StatusRules = StatusRules { degraded: 0.05, down: 0.5, least_requests: 10 };
+
+const PEER: &str = "external:payment:8080";
 
 /// A hub over live state whose clock is moved by hand.
 struct Bench {
@@ -36,14 +39,15 @@ impl Bench {
     }
 
     fn calls(&mut self, operation: &str, server: &str, calls: i64) {
-        let node = |name: &str| {
-            let (cluster, namespace) = (String::new(), String::new());
-            Arc::new(Node { cluster, namespace, name: name.to_owned(), kind: Kind::Service })
-        };
-        let counts = EdgeCounts { calls: calls * 1_000, raw_calls: calls, ..EdgeCounts::default() };
+        self.calls_to(operation, &node("", server, Kind::Service), calls);
+    }
+
+    fn calls_to(&mut self, operation: &str, server: &Arc<Node>, calls: i64) {
+        let (paired, raw_calls) = (calls * 1_000, calls);
+        let counts = EdgeCounts { calls: calls * 1_000, paired, raw_calls, ..EdgeCounts::default() };
         let what = What::Edge {
-            client: node("web"),
-            server: node(server),
+            client: node("", "web", Kind::Service),
+            server: server.clone(),
             counts,
             callee: Histogram::default(),
             caller: Histogram::default(),
@@ -61,10 +65,22 @@ impl Bench {
         self.hub.tick(&self.live, self.now());
     }
 
+    /// What a client has that comes now.
+    fn fresh(&self, operation: &str) -> ClientCopy {
+        let mut copy = ClientCopy::default();
+        copy.apply(&self.subscribe(operation, "live", None).unwrap().first[0]);
+        copy
+    }
+
     fn subscribe(&self, operation: &str, id: &str, resume: Option<u64>) -> Result<Subscription, ApiError> {
         let resume = resume.map(|seq| Sequences::from([(0, seq)]));
         self.hub.subscribe(&self.live, &key(operation), id, resume.as_ref(), self.now())
     }
+}
+
+fn node(namespace: &str, name: &str, kind: Kind) -> Arc<Node> {
+    let (cluster, namespace, name) = (String::new(), namespace.to_owned(), name.to_owned());
+    Arc::new(Node { cluster, namespace, name, kind })
 }
 
 fn key(operation: &str) -> ViewKey {
@@ -136,6 +152,66 @@ fn other_operations_are_other_views() {
     let frames = login.frames.try_recv().unwrap();
     assert_eq!(frames.len(), 1, "no event of another operation");
     assert_eq!(edges(&frames[0]), ("graph_delta".into(), vec![]));
+}
+
+/// What a client has after a frame: ids of nodes, and calls by the ends of an edge.
+#[derive(Debug, Default, PartialEq)]
+struct ClientCopy {
+    nodes: BTreeSet<String>,
+    edges: BTreeMap<[String; 2], i64>,
+}
+
+impl ClientCopy {
+    /// As docs/live-protocol.md tells clients to do it.
+    fn apply(&mut self, frame: &Utf8Bytes) {
+        let frame = read(frame);
+        if frame["type"] == "snapshot" {
+            *self = Self::default();
+        }
+        let list = |name: &str| frame["data"][name].as_array().cloned().unwrap_or_default();
+        let ends = |edge: &Value| ["from", "to"].map(|end| edge[end].as_str().unwrap().to_owned());
+        let (gone_nodes, gone_edges) = (list("removedNodes"), list("removedEdges"));
+        self.nodes.retain(|id| !gone_nodes.contains(&id.as_str().into()));
+        self.edges.retain(|id, _| !gone_edges.iter().any(|edge| ends(edge) == *id));
+        self.nodes.extend(list("nodes").iter().map(|node| node["id"].as_str().unwrap().to_owned()));
+        self.edges.extend(list("edges").iter().map(|edge| (ends(edge), edge["callCount"].as_i64().unwrap())));
+    }
+}
+
+#[test]
+fn a_join_may_begin_and_end_while_somebody_watches() {
+    let mut bench = Bench::new(Limits::default());
+    let payment = |namespace| node(namespace, "payment", Kind::Service);
+    bench.calls_to("login", &node("", "payment:8080", Kind::External), 2);
+    let mut subscription = bench.subscribe("login", "live", None).unwrap();
+    let mut copy = ClientCopy::default();
+    copy.apply(&subscription.first[0]);
+
+    // The service turns up in another operation: names mean whoever is in their environment.
+    bench.calls_to("create_vm", &payment("shop"), 1);
+    bench.tick();
+    let frames = subscription.frames.try_recv().unwrap();
+    let data = read(&frames[0])["data"].clone();
+    assert_eq!(edges(&frames[0]), ("graph_delta".into(), vec![("shop/payment".into(), 2)]));
+    assert_eq!((&data["removedNodes"][0], &data["edges"][0]["confidence"]), (&PEER.into(), &0.0.into()));
+    assert_eq!(data["removedEdges"], serde_json::json!([{"from": "web", "to": PEER}]));
+    assert_eq!(data["nodes"][0]["joined"], serde_json::json!([PEER]));
+    copy.apply(&frames[0]);
+    assert_eq!(copy, bench.fresh("login"));
+
+    // A second service of that name makes it mean neither.
+    bench.calls_to("create_vm", &payment("billing"), 1);
+    bench.tick();
+    let frames = subscription.frames.try_recv().unwrap();
+    assert_eq!(edges(&frames[0]), ("graph_delta".into(), vec![(PEER.into(), 2)]));
+    copy.apply(&frames[0]);
+    assert_eq!(copy, bench.fresh("login"));
+    assert_eq!(copy.nodes, ["web", PEER].map(str::to_owned).into());
+
+    // Who comes back with the sequences of the first frame is told of both.
+    let resumed = bench.subscribe("login", "live", Some(1)).unwrap();
+    resumed.first.iter().for_each(|frame| copy.apply(frame));
+    assert_eq!((resumed.first.len(), copy), (2, bench.fresh("login")));
 }
 
 #[test]

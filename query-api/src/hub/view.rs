@@ -3,9 +3,10 @@
 use super::diff::Changes;
 use super::events::Event;
 use super::frame::{self, Frames, Headline, WindowAnswer};
+use crate::builder::GraphBuilder;
 use crate::error::ApiError;
 use crate::filter::Filter;
-use crate::graph::{Graph, GraphBuilder, StatusRules};
+use crate::graph::{Graph, StatusRules};
 use crate::limits::Limits;
 use crate::live::Live;
 use crate::live::shards::Sequences;
@@ -161,7 +162,7 @@ fn compute(key: &ViewKey, live: &Live, rules: &StatusRules, now_us: i64) -> (Gra
         totals: live.totals(&key.filter, range),
         being_named: live.being_named(key.filter.environment.as_deref(), now_us),
     };
-    (builder.finish(range.seconds, rules), headline)
+    (Graph::of(&builder.join(), range.seconds, rules), headline)
 }
 
 /// The deltas of the last while, each with the sequences it led to, bounded in bytes.

@@ -1,8 +1,8 @@
 //! What is kept of one operation in one environment: counts by the second, histograms by ten seconds.
 
+use crate::builder::Environment;
 use crate::change::What;
 use crate::counts::{EdgeCounts, OperationCounts, ServiceCounts};
-use crate::graph::GraphBuilder;
 use crate::histogram::Histogram;
 use crate::node::Node;
 use crate::series::Series;
@@ -74,7 +74,7 @@ impl Group {
     }
 
     /// Adds what happened in `[from_s, to_s)` to a graph. Percentiles come from every ten seconds that touch it.
-    pub fn add_to(&self, graph: &mut GraphBuilder, from_s: u32, to_s: u32) {
+    pub fn add_to(&self, graph: &mut Environment, from_s: u32, to_s: u32) {
         let ten_s = touching(from_s);
         for ((client, server), edge) in self.edges.iter().filter(|(_, edge)| edge.seen_since(from_s)) {
             let totals = graph.edge(client, server);

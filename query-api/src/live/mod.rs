@@ -4,6 +4,7 @@ pub mod cut;
 pub mod events;
 pub mod feed;
 mod group;
+mod known;
 pub mod shards;
 mod state;
 

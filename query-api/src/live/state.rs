@@ -1,11 +1,13 @@
 //! All groups together, their bounds, and the questions they answer.
 
 use super::group::{Group, touching};
+use super::known::Known;
 use super::shards::{Sequences, Shards, Staleness, Verdict};
+use crate::builder::GraphBuilder;
 use crate::change::{Change, Commit, What};
 use crate::counts::OperationCounts;
 use crate::filter::{Filter, UNKNOWN};
-use crate::graph::{GraphBuilder, Latency};
+use crate::graph::Latency;
 use crate::histogram::Histogram;
 use crate::hub::frame::Totals;
 use crate::limits::Limits;
@@ -25,6 +27,7 @@ pub struct Live {
     groups: BTreeMap<(Arc<str>, Arc<str>), Group>,
     /// One allocation a node, however many operations it takes part in.
     nodes: HashSet<Arc<Node>>,
+    known: Known,
     bytes: usize,
     /// First second that is complete.
     complete_from_s: u32,
@@ -75,6 +78,7 @@ impl Live {
             limits,
             groups: BTreeMap::new(),
             nodes: HashSet::new(),
+            known: Known::default(),
             bytes: 0,
             complete_from_s: u32::MAX,
             loaded_from: "none",
@@ -125,6 +129,7 @@ impl Live {
         }
         self.tally.changes += 1;
         self.share_nodes(&mut change.what);
+        self.bytes += self.known.add(&change);
         let group = self.groups.entry((change.environment, change.operation)).or_default();
         self.bytes += group.add(change.window_s, &change.what);
     }
@@ -151,9 +156,16 @@ impl Live {
         LatestRange { from_s, to_s, seconds: (since_first_us as f64 / 1e6).clamp(1.0, f64::from(window_s)) }
     }
 
-    /// Adds what happened in `[from_s, to_s)` to a graph.
+    /// Adds what happened in `[from_s, to_s)` to a graph. Names may mean any service of the last 15 minutes: were it
+    /// those of the range, a name would join in one window and not in another, and to and fro in a short one.
     pub fn add_to(&self, graph: &mut GraphBuilder, filter: &Filter, from_s: u32, to_s: u32) {
-        self.matching(filter).for_each(|(_, group)| group.add_to(graph, from_s, to_s));
+        if from_s >= to_s {
+            return;
+        }
+        self.known.add_to(graph, filter);
+        for ((environment, _), group) in self.matching(filter) {
+            group.add_to(graph.within(environment.clone()), from_s, to_s);
+        }
     }
 
     /// Flows that ended in `[from_s, to_s)` by environment and operation: counts, durations and the newest second.
@@ -251,6 +263,7 @@ impl Live {
             self.bytes = self.bytes.saturating_sub(group.forget_before(from_s));
         }
         self.groups.retain(|_, group| !group.is_empty());
+        self.bytes = self.bytes.saturating_sub(self.known.forget_before(from_s));
         self.nodes.retain(|node| Arc::strong_count(node) > 1);
     }
 
@@ -345,7 +358,7 @@ mod tests {
     fn calls(live: &Live, operation: &str, from_s: u32, to_s: u32) -> i64 {
         let mut builder = GraphBuilder::default();
         live.add_to(&mut builder, &filter(operation), from_s, to_s);
-        let graph: Graph = builder.finish(1.0, &RULES);
+        let graph = Graph::of(&builder.join(), 1.0, &RULES);
         graph.edges.iter().map(|edge| edge.raw_call_count).sum()
     }
 
@@ -375,6 +388,34 @@ mod tests {
     fn probes_are_hidden_unless_asked_for() {
         let live = live([edge(PROBE, NOW_S, 4)]);
         assert_eq!((calls(&live, "", 0, u32::MAX), calls(&live, PROBE, 0, u32::MAX)), (0, 4));
+    }
+
+    #[test]
+    fn a_name_means_the_services_of_all_operations_until_they_are_forgotten() {
+        let mut live = live([]);
+        let what = |kind: Kind, namespace: &str| {
+            let mut change = edge("", 0, 1);
+            if let What::Edge { server, .. } = &mut change.what {
+                *server = Arc::new(Node { kind, namespace: namespace.into(), ..(**server).clone() });
+            }
+            change.what
+        };
+        let changes = [
+            ("login", NOW_S, what(Kind::External, "")),
+            ("create_vm", NOW_S - 800, what(Kind::Service, "shop")),
+        ];
+        for (operation, window_s, what) in changes {
+            let (environment, operation) = ("prod".into(), operation.into());
+            live.add(Change { environment, operation, window_s, what }, NOW_US);
+        }
+        let callee = |live: &Live| {
+            let mut builder = GraphBuilder::default();
+            live.add_to(&mut builder, &filter("login"), NOW_S - 9, NOW_S + 1);
+            Graph::of(&builder.join(), 1.0, &RULES).edges[0].to.clone()
+        };
+        assert_eq!(callee(&live), "shop/auth");
+        live.forget(NOW_US + 101_000_000);
+        assert_eq!(callee(&live), "external:auth");
     }
 
     #[test]

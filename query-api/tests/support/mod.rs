@@ -167,6 +167,7 @@ impl Api {
 /// Calls of `web` to a server in one second.
 pub struct Calls {
     pub operation: &'static str,
+    /// `[namespace/]name` of a service, or `external:name`.
     pub server: &'static str,
     pub window_s: u32,
     pub calls: i64,
@@ -185,8 +186,9 @@ fn commit(seq: u64, calls: &[Calls]) -> FlowDeltas {
     deltas.nodes.push(Node { name: 2, kind: NodeKind::Service.into(), ..Node::default() });
     for each in calls {
         let next = u32::try_from(deltas.strings.len()).unwrap();
-        deltas.strings.extend([each.operation.to_owned(), each.server.to_owned()]);
-        deltas.nodes.push(Node { name: next + 1, kind: NodeKind::Service.into(), ..Node::default() });
+        let (namespace, name, kind) = server(each.server);
+        deltas.strings.extend([each.operation, name, namespace].map(str::to_owned));
+        deltas.nodes.push(Node { namespace: next + 2, name: next + 1, kind: kind.into(), ..Node::default() });
         // Every call takes 100 µs, a bucket of its own.
         let latency =
             Some(Histogram { bucket: vec![100], count: vec![each.calls], sum_us: 100 * each.calls });
@@ -213,6 +215,14 @@ fn commit(seq: u64, calls: &[Calls]) -> FlowDeltas {
         });
     }
     deltas
+}
+
+fn server(id: &str) -> (&str, &str, NodeKind) {
+    match (id.strip_prefix("external:"), id.split_once('/')) {
+        (Some(name), _) => ("", name, NodeKind::External),
+        (None, Some((namespace, name))) => (namespace, name, NodeKind::Service),
+        (None, None) => ("", id, NodeKind::Service),
+    }
 }
 
 /// `callCount` of the edge to a server, 0 without one.

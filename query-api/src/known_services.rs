@@ -1,0 +1,98 @@
+//! The services that ClickHouse knows of in a range: whom a name can mean, whatever a question filters by.
+
+use crate::node::{Kind, Node};
+use crate::stored::{Stored, Tier};
+use clickhouse::Row;
+use clickhouse::error::Error;
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// One service of an environment.
+#[derive(Debug, Row, Deserialize)]
+#[allow(missing_docs, reason = "the columns are documented in schemas/clickhouse")]
+pub struct KnownService {
+    pub environment: String,
+    pub cluster: String,
+    pub namespace: String,
+    pub service: String,
+}
+
+impl KnownService {
+    /// The service.
+    pub fn node(self) -> Arc<Node> {
+        let Self { cluster, namespace, service: name, .. } = self;
+        Arc::new(Node { cluster, namespace, name, kind: Kind::Service })
+    }
+}
+
+impl Stored {
+    /// The services seen in the windows that touch `[from_s, to_s)`, of one environment or of all.
+    ///
+    /// # Errors
+    /// ClickHouse can't answer.
+    pub async fn known_services(
+        &self,
+        from_s: u32,
+        to_s: u32,
+        environment: Option<&str>,
+    ) -> Result<Vec<KnownService>, Error> {
+        let tier = tier(from_s, to_s);
+        let (query, _turn) = self.query(&sql(tier)).await;
+        query
+            .param("from", from_s - from_s % tier.width_s())
+            .param("to", to_s)
+            .param("any_environment", environment.is_none())
+            .param("environment", environment.unwrap_or_default())
+            .param("kind", Kind::Service.as_str())
+            .fetch_all()
+            .await
+    }
+}
+
+/// Who is there needs no second: a tier of few rows will do, and more than a month back there are hours only, to
+/// which such ranges are rounded.
+fn tier(from_s: u32, to_s: u32) -> Tier {
+    let of_hours = [from_s, to_s].iter().all(|second| second.is_multiple_of(Tier::Hour.width_s()));
+    match to_s - from_s {
+        length_s if of_hours || length_s > 2 * 86_400 => Tier::Hour,
+        length_s if length_s > 2 * 3_600 => Tier::TenMinutes,
+        _ => Tier::Minute,
+    }
+}
+
+/// A service that has only callers or only callees in its own telemetry is one too, so edges are asked as well.
+fn sql(tier: Tier) -> String {
+    let tier = tier.suffix();
+    let range = "window >= toDateTime({from:UInt32}) AND window < toDateTime({to:UInt32}) \
+                 AND ({any_environment:Bool} OR environment = {environment:String})";
+    format!(
+        "SELECT DISTINCT environment, tupleElement(node, 1) AS cluster, tupleElement(node, 2) AS namespace, \
+                tupleElement(node, 3) AS service \
+         FROM (SELECT environment, arrayJoin([(client_cluster, client_namespace, client, client_kind), \
+                      (server_cluster, server_namespace, server, server_kind)]) AS node, sum(raw_calls) AS seen \
+               FROM edges_{tier} WHERE {range} GROUP BY environment, node \
+               UNION ALL \
+               SELECT environment, (cluster, namespace, service, kind) AS node, sum(raw_requests) AS seen \
+               FROM services_{tier} WHERE {range} GROUP BY environment, node) \
+         WHERE seen != 0 AND tupleElement(node, 4) = {{kind:String}} LIMIT {{rows:UInt32}}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_ranges_and_old_ones_read_few_rows() {
+        let hour = 1_700_002_800;
+        assert_eq!(tier(hour + 1, hour + 61), Tier::Minute);
+        assert_eq!(tier(hour + 1, hour + 3 * 3_600), Tier::TenMinutes);
+        assert_eq!(tier(hour + 1, hour + 7 * 86_400), Tier::Hour);
+        assert_eq!(tier(hour, hour + 3_600), Tier::Hour, "as ranges of last year are");
+    }
+
+    #[test]
+    fn the_query_holds_no_values() {
+        assert!(!sql(Tier::Minute).contains('\''), "{}", sql(Tier::Minute));
+    }
+}

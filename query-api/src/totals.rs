@@ -1,0 +1,198 @@
+//! What is known of every edge and service over one range of time, names joined, before it becomes an answer.
+
+use crate::counts::{EdgeCounts, ServiceCounts};
+use crate::histogram::Histogram;
+use crate::join::Joins;
+use crate::node::{Kind, Node};
+use crate::series::Additive;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Caller and callee.
+pub type EdgeId = (Arc<Node>, Arc<Node>);
+
+/// All edges and services of a range.
+#[derive(Debug, Default)]
+pub struct Totals {
+    /// Calls, by who makes them and who gets them.
+    pub edges: BTreeMap<EdgeId, EdgeTotals>,
+    /// Requests, by the service that counted them itself.
+    pub services: BTreeMap<Arc<Node>, ServiceTotals>,
+    /// The nodes that joined a service, by that service.
+    pub joined: BTreeMap<Arc<Node>, BTreeSet<Arc<Node>>>,
+}
+
+/// Everything known about one edge in the range.
+#[derive(Debug, Clone, Default)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct EdgeTotals {
+    pub counts: EdgeCounts,
+    pub callee: Histogram,
+    pub caller: Histogram,
+    pub wait: Histogram,
+}
+
+/// Everything known about one service in the range.
+#[derive(Debug, Clone, Default)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct ServiceTotals {
+    pub counts: ServiceCounts,
+    pub latency: Histogram,
+    pub self_time: Histogram,
+    pub critical_path: Histogram,
+    pub versions: BTreeSet<String>,
+}
+
+impl Totals {
+    /// Moves everything of the nodes that join to the services they join.
+    pub fn join(&mut self, joins: &Joins) {
+        let joins_somebody = |id: &&EdgeId| both(id).iter().any(|node| joins.contains_key(*node));
+        let joining: Vec<EdgeId> = self.edges.keys().filter(joins_somebody).cloned().collect();
+        for id in joining {
+            let Some(edge) = self.edges.remove(&id) else { continue };
+            let edge = if was_complete_by_kind(&id, joins) { edge.seen_from_one_side() } else { edge };
+            let id = (self.shown(id.0, joins), self.shown(id.1, joins));
+            self.add_edge(id, edge);
+        }
+        for node in joins.keys() {
+            if let Some(service) = self.services.remove(node) {
+                let node = self.shown(node.clone(), joins);
+                self.add_service(node, service);
+            }
+        }
+    }
+
+    /// Two sums in one.
+    pub fn with(mut self, other: Self) -> Self {
+        other.edges.into_iter().for_each(|(id, edge)| self.add_edge(id, edge));
+        other.services.into_iter().for_each(|(node, service)| self.add_service(node, service));
+        other.joined.into_iter().for_each(|(node, names)| self.joined.entry(node).or_default().extend(names));
+        self
+    }
+
+    fn add_edge(&mut self, id: EdgeId, edge: EdgeTotals) {
+        self.edges.entry(id).and_modify(|sum| sum.add(&edge)).or_insert(edge);
+    }
+
+    fn add_service(&mut self, node: Arc<Node>, service: ServiceTotals) {
+        self.services.entry(node).and_modify(|sum| sum.add(&service)).or_insert(service);
+    }
+
+    /// The node that answers show for a node.
+    fn shown(&mut self, node: Arc<Node>, joins: &Joins) -> Arc<Node> {
+        let Some(service) = joins.get(&node) else { return node };
+        self.joined.entry(service.clone()).or_default().insert(node);
+        service.clone()
+    }
+
+    /// Keeps only the edges that begin or end at a matching service, and the nodes of those edges. Who asks for a
+    /// name that joined a service gets that service.
+    pub fn around(&mut self, asked: impl Fn(&Node) -> bool) {
+        let matches = |node: &Arc<Node>| {
+            asked(node) || self.joined.get(node).is_some_and(|names| names.iter().any(|name| asked(name)))
+        };
+        self.edges.retain(|(client, server), _| matches(client) || matches(server));
+        let touched: BTreeSet<Arc<Node>> =
+            self.edges.keys().flat_map(|(client, server)| [client.clone(), server.clone()]).collect();
+        self.services.retain(|node, _| touched.contains(node) || matches(node));
+    }
+
+    /// Every node of the graph with its requests.
+    pub fn nodes(&self) -> BTreeMap<Arc<Node>, ServiceTotals> {
+        let mut called: BTreeMap<&Arc<Node>, ServiceTotals> = BTreeMap::new();
+        let mut calling: BTreeMap<&Arc<Node>, ServiceTotals> = BTreeMap::new();
+        for ((client, server), totals) in &self.edges {
+            called.entry(server).or_default().add_calls(totals);
+            calling.entry(client).or_default().add_calls(totals);
+        }
+        let ids: BTreeSet<&Arc<Node>> =
+            self.services.keys().chain(self.edges.keys().flat_map(both)).collect();
+        let mut of = |id| requests(self.services.get(id).cloned(), called.remove(id), calling.remove(id));
+        ids.into_iter().map(|id| (id.clone(), of(id))).collect()
+    }
+}
+
+/// The requests of a node. What a service counted itself is all of it: calls whose server span nobody saw are not
+/// added, because the service may have counted them under another caller, where the context got lost on the way.
+/// Whoever counted nothing is known by the calls to it, or, if nobody calls it, by the calls it makes.
+fn requests(
+    own: Option<ServiceTotals>,
+    called: Option<ServiceTotals>,
+    calling: Option<ServiceTotals>,
+) -> ServiceTotals {
+    own.or(called).or(calling).unwrap_or_default()
+}
+
+/// The two ends of an edge.
+pub fn both((client, server): &EdgeId) -> [&Arc<Node>; 2] {
+    [client, server]
+}
+
+/// A peer that emits no spans counts as seen from both sides. If it joins, it turns out to be one that does.
+fn was_complete_by_kind(id: &EdgeId, joins: &Joins) -> bool {
+    both(id).iter().any(|node| node.kind == Kind::External && joins.contains_key(*node))
+}
+
+impl EdgeTotals {
+    /// The callee's own measurement where there is one, else the caller's.
+    pub fn latency(&self) -> (&Histogram, Option<&'static str>) {
+        if self.callee.count() > 0 {
+            (&self.callee, Some("callee"))
+        } else if self.caller.count() > 0 {
+            (&self.caller, Some("caller"))
+        } else {
+            (&self.caller, None)
+        }
+    }
+
+    fn seen_from_one_side(mut self) -> Self {
+        self.counts.paired = 0;
+        self
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.counts.add(&other.counts);
+        self.callee.add(&other.callee);
+        self.caller.add(&other.caller);
+        self.wait.add(&other.wait);
+    }
+}
+
+impl ServiceTotals {
+    fn add(&mut self, other: &Self) {
+        self.counts.add(&other.counts);
+        self.latency.add(&other.latency);
+        self.self_time.add(&other.self_time);
+        self.critical_path.add(&other.critical_path);
+        self.versions.extend(other.versions.iter().cloned());
+    }
+
+    fn add_calls(&mut self, edge: &EdgeTotals) {
+        self.counts.add(&ServiceCounts {
+            requests: edge.counts.calls,
+            errors: edge.counts.errors,
+            client_errors: edge.counts.client_errors,
+            raw_requests: edge.counts.raw_calls,
+        });
+        self.latency.add(edge.latency().0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted(requests: i64) -> Option<ServiceTotals> {
+        let counts = ServiceCounts { requests: requests * 1_000, ..ServiceCounts::default() };
+        Some(ServiceTotals { counts, ..ServiceTotals::default() })
+    }
+
+    #[test]
+    fn requests_come_from_the_best_source_alone() {
+        let requests = |own, called, calling| requests(own, called, calling).counts.requests / 1_000;
+        assert_eq!(requests(counted(5), counted(7), counted(9)), 5, "calls are never added to own requests");
+        assert_eq!(requests(None, counted(7), counted(9)), 7);
+        assert_eq!(requests(None, None, counted(9)), 9);
+        assert_eq!(requests(None, None, None), 0);
+    }
+}
