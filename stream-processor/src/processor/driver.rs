@@ -1,16 +1,14 @@
-//! One shard's thread: poll ▶ apply ▶ commit. It owns the shard, its consumer and its producer; nothing is locked.
+//! One shard's loop: poll ▶ apply ▶ commit. It owns the shard, its reader and its producer; nothing is locked.
 
 use super::Room;
+use super::broker::{Broker, Input, Transactor};
 use super::failure::Failure;
-use super::input::{Input, Polled, log_append_time_us, log_time_at, now_us};
 use super::intake::Origin;
-use super::metrics::ShardMetrics;
-use super::options::config_hash;
-use super::recovery::{Recovery, last_commit};
+use super::kafka::Kafka;
+use super::metrics::{ProcessorMetrics, ShardMetrics};
+use super::recovery::{Recovery, Rules, last_commit};
 use super::running::Progress;
-use super::transactor::{Setting, Transactor};
 use super::work::{Standing, Work};
-use rdkafka::message::Message as _;
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -27,8 +25,10 @@ const ASK_END_EVERY: Duration = Duration::from_millis(500);
 const ASK_END_IDLE_EVERY: Duration = IDLE_EVERY;
 /// … and behind it, for the lag's.
 const ASK_LAG_EVERY: Duration = Duration::from_secs(2);
+/// What the broker's clock may lag behind ours, and a record may take from its stamp to the log.
+const MARGIN_US: i64 = 1_000_000;
 /// Bounds how late a stop is noticed.
-const WAIT: Duration = Duration::from_millis(50);
+const STOP_LOOK: Duration = Duration::from_millis(50);
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_LAST: Duration = Duration::from_secs(10);
 
@@ -41,12 +41,23 @@ pub fn run(
     stop: &CancellationToken,
     work: &mut Option<Work>,
 ) -> Result<(), Failure> {
-    let metrics = room.metrics.shard(partition);
+    let kafka = Kafka::new(room, partition, stop);
+    let rules = room.options.rules(&room.topics.spans, partition);
+    let told = Told { metrics: &room.metrics, shard: room.metrics.shard(partition), progress };
     let mut pause = RETRY_FIRST;
     while !stop.is_cancelled() {
         let started = Instant::now();
-        let clients = Clients::start(room, partition, stop);
-        let ended = clients.and_then(|clients| clients.drive(progress, &metrics, work));
+        let ended = match Driver::start(&kafka, &rules, &told, work.take()) {
+            Ok(mut driver) => {
+                let ended = driver.drive();
+                *work = Some(driver.into_work());
+                ended
+            }
+            Err((failure, kept)) => {
+                *work = kept;
+                Err(failure)
+            }
+        };
         progress.is_live(false);
         match ended {
             Err(Failure::Retry(why)) if !stop.is_cancelled() => {
@@ -61,7 +72,7 @@ pub fn run(
                 return Ok(());
             }
             Err(Failure::Fenced(why)) => {
-                metrics.was_fenced();
+                told.shard.was_fenced();
                 return Err(Failure::Fenced(why));
             }
             ended => return ended,
@@ -73,165 +84,169 @@ pub fn run(
 fn sleep(time: Duration, stop: &CancellationToken) {
     let until = Instant::now() + time;
     while Instant::now() < until && !stop.is_cancelled() {
-        thread::sleep(WAIT);
+        thread::sleep(STOP_LOOK);
     }
 }
 
-/// A shard's way in and out. After a failure they are dropped and started anew; the shard itself stays.
-struct Clients<'a> {
-    room: &'a Room,
-    partition: i32,
-    stop: &'a CancellationToken,
-    input: Input,
-    transactor: Transactor,
+/// Who hears of a shard's progress.
+pub struct Told<'a> {
+    /// Of the whole process.
+    pub metrics: &'a ProcessorMetrics,
+    /// Of the shard.
+    pub shard: ShardMetrics,
+    /// Its thread's owner.
+    pub progress: &'a Progress,
 }
 
-impl<'a> Clients<'a> {
-    /// The predecessor is fenced first; only then is anything read.
-    fn start(room: &'a Room, partition: i32, stop: &'a CancellationToken) -> Result<Self, Failure> {
-        let id = format!("weir.{}.{partition}", room.topics.spans);
-        let setting = Setting { config: room.options.producer(&id), topics: room.topics.clone(), partition };
-        let transactor = Transactor::start(setting, stop)?;
-        let input = Input::open(&room.options.reader(), &room.topics.spans, partition)?;
-        Ok(Self { room, partition, stop, input, transactor })
+/// A shard at work. After a failure it is given up, and another one goes on with its [`Work`].
+pub struct Driver<'a, B: Broker> {
+    broker: &'a B,
+    rules: &'a Rules,
+    told: &'a Told<'a>,
+    work: Work,
+    input: B::Input,
+    transactor: B::Transactor,
+    committed: Duration,
+    asked_end: Option<Duration>,
+    /// Log time has moved without a record since the last commit.
+    time_moved: bool,
+}
+
+impl<'a, B: Broker> Driver<'a, B> {
+    /// Fences the predecessor, then goes on with the shard in memory, if the journal allows that, else with one as its
+    /// last owner left it.
+    ///
+    /// # Errors
+    /// Kafka doesn't answer, or the shard can't go on exactly. The shard in memory comes back, unless it is outdated.
+    pub fn start(
+        broker: &'a B,
+        rules: &'a Rules,
+        told: &'a Told<'a>,
+        mut kept: Option<Work>,
+    ) -> Result<Self, (Failure, Option<Work>)> {
+        match Self::catch_up(broker, rules, told, &mut kept) {
+            Ok((input, transactor)) => {
+                let Some(work) = kept else { return Err((Failure::Retry("there is no shard".into()), None)) };
+                let (committed, asked_end, time_moved) = (broker.elapsed(), None, false);
+                Ok(Self { broker, rules, told, work, input, transactor, committed, asked_end, time_moved })
+            }
+            Err(failure) => Err((failure, kept)),
+        }
     }
 
-    fn drive(
-        mut self,
-        progress: &Progress,
-        metrics: &ShardMetrics,
-        work: &mut Option<Work>,
-    ) -> Result<(), Failure> {
-        let work = self.catch_up(metrics, work)?;
-        self.input.read_from(work.next_offset)?;
-        progress.committed(work.committed_offset().unwrap_or(work.next_offset));
-        progress.is_live(true);
-        tracing::info!(
-            partition = self.partition,
-            seq = work.seq(),
-            offset = work.next_offset,
-            "the shard is live"
-        );
-        let now = Instant::now();
-        let (committed, asked_end, time_moved) = (now, None, false);
-        Driver { clients: self, progress, metrics, work, committed, asked_end, time_moved }.drive()
-    }
-
-    /// The shard in memory, if the journal allows it to go on, else one as its last owner left it.
-    fn catch_up<'w>(
-        &mut self,
-        metrics: &ShardMetrics,
-        kept: &'w mut Option<Work>,
-    ) -> Result<&'w mut Work, Failure> {
-        let began = Instant::now();
-        let (options, topics) = (&self.room.options, &self.room.topics);
-        let last = last_commit(&options.reader(), &topics.journal, self.partition)?;
-        let log = self.input.watermarks()?;
+    fn catch_up(
+        broker: &B,
+        rules: &Rules,
+        told: &Told<'_>,
+        kept: &mut Option<Work>,
+    ) -> Result<(B::Input, B::Transactor), Failure> {
+        let began = broker.elapsed();
+        let transactor = broker.transactor()?;
+        let mut input = broker.input()?;
+        let last = last_commit(broker)?;
+        let log = input.watermarks()?;
         let (mut replayed, mut gap) = (0, 0);
         let work = match kept.take() {
             Some(work) if work.standing(last.as_ref(), log) != Standing::Outdated => work,
             _ => {
-                let Self { room, partition, stop, .. } = *self;
-                let start = Recovery { room, partition, stop }.start(&mut self.input)?;
+                let start = Recovery { broker, rules }.start(&mut input)?;
                 (replayed, gap) = (start.replayed, start.gap);
-                let settings = options.settings(partition);
-                Work::begin(start, settings.shard, config_hash(&settings))
+                Work::begin(start, rules.settings.shard, rules.config_hash())
             }
         };
         let work = kept.insert(work);
         match work.standing(last.as_ref(), log) {
             Standing::Unsent => {
-                self.transactor.commit(work.pend())?;
+                transactor.commit(work.pend())?;
                 work.committed();
             }
             Standing::Committed => drop(work.committed()),
             Standing::Current | Standing::Outdated => {}
         }
-        metrics.recovered(began.elapsed(), replayed, gap);
-        Ok(work)
+        input.read_from(work.next_offset)?;
+        told.shard.recovered(broker.elapsed() - began, replayed, gap);
+        told.progress.committed(work.committed_offset().unwrap_or(work.next_offset));
+        told.progress.is_live(true);
+        let (seq, offset) = (work.seq(), work.next_offset);
+        tracing::info!(partition = rules.settings.shard, seq, offset, replayed, "the shard is live");
+        Ok((input, transactor))
     }
-}
 
-struct Driver<'a> {
-    clients: Clients<'a>,
-    progress: &'a Progress,
-    metrics: &'a ShardMetrics,
-    work: &'a mut Work,
-    committed: Instant,
-    asked_end: Option<Instant>,
-    /// Log time has moved without a record since the last commit.
-    time_moved: bool,
-}
-
-impl Driver<'_> {
-    fn drive(mut self) -> Result<(), Failure> {
-        while !self.clients.stop.is_cancelled() {
+    fn drive(&mut self) -> Result<(), Failure> {
+        while !self.broker.is_stopped() {
             self.step()?;
-            self.ask_end();
-            if self.is_commit_due() {
-                self.commit()?;
-            }
         }
-        // What is applied counts; open traces stay open.
+        self.finish()
+    }
+
+    /// Applies a record, if there is one, and does what is due.
+    ///
+    /// # Errors
+    /// The driver has to be started anew.
+    pub fn step(&mut self) -> Result<(), Failure> {
+        let Self { rules, told, work, input, .. } = self;
+        let partition = rules.settings.shard.cast_signed();
+        input.poll(&mut |record| {
+            let (topic, offset, appended_us) = (&rules.topic, record.offset, record.appended_us);
+            let origin = Origin { topic, partition, offset, appended_us };
+            told.progress.applies(record.offset);
+            work.intake.apply(&rules.semconv, origin, record.value);
+            Ok(())
+        })?;
+        work.next_offset = input.next();
+        self.ask_end();
+        if self.is_commit_due() { self.commit() } else { Ok(()) }
+    }
+
+    /// What is applied counts; open traces stay open.
+    ///
+    /// # Errors
+    /// The outcome of the last commit is unknown.
+    pub fn finish(&mut self) -> Result<(), Failure> {
         if self.work.is_unfinished() {
             self.commit()?;
         }
-        let (partition, seq) = (self.clients.partition, self.work.seq());
-        tracing::info!(partition, seq, offset = self.work.next_offset, "the shard has stopped");
+        let (seq, offset) = (self.work.seq(), self.work.next_offset);
+        tracing::info!(partition = self.rules.settings.shard, seq, offset, "the shard has stopped");
         Ok(())
     }
 
-    fn step(&mut self) -> Result<(), Failure> {
-        let Clients { room, input, .. } = &mut self.clients;
-        let offset = match input.poll(WAIT)? {
-            Polled::Nothing => None,
-            Polled::Record(message) => {
-                let appended_us = log_append_time_us(&message)?;
-                let (topic, partition, offset) = (&room.topics.spans, message.partition(), message.offset());
-                let origin = Origin { topic, partition, offset, appended_us };
-                self.progress.applies(origin.offset);
-                self.work.intake.apply(&room.semconv, origin, message.payload().unwrap_or_default());
-                Some(origin.offset)
-            }
-        };
-        if let Some(offset) = offset {
-            input.passed(offset);
-        }
-        self.work.next_offset = input.next();
-        Ok(())
+    /// The shard, for whoever goes on.
+    pub fn into_work(self) -> Work {
+        self.work
     }
 
     /// At the end of the log time moves on by asking: when the leader says that nothing is unread, the moment of
     /// the question counts. Behind the end the answer is only the lag.
     fn ask_end(&mut self) {
-        let input = &self.clients.input;
-        let every = match (input.at_end(), self.work.intake.open_spans() > 0) {
+        let every = match (self.input.at_end(), self.work.intake.open_spans() > 0) {
             (true, true) => ASK_END_EVERY,
             (true, false) => ASK_END_IDLE_EVERY,
             (false, _) => ASK_LAG_EVERY,
         };
-        if self.asked_end.is_some_and(|asked| asked.elapsed() < every) {
+        let now = self.broker.elapsed();
+        if self.asked_end.is_some_and(|asked| now - asked < every) {
             return;
         }
-        self.asked_end = Some(Instant::now());
-        let asked_us = now_us();
-        match input.watermarks() {
+        self.asked_end = Some(now);
+        let asked_us = self.broker.now_us();
+        match self.input.watermarks() {
             Ok(log) => {
-                self.metrics.behind((log.high - input.next()).max(0));
-                if input.at_end() && log.high == input.next() {
+                self.told.shard.behind((log.high - self.input.next()).max(0));
+                if self.input.at_end() && log.high == self.input.next() {
                     let before_us = self.work.intake.clock_us();
-                    self.work.intake.end_of_log(log_time_at(asked_us));
+                    self.work.intake.end_of_log(asked_us - MARGIN_US);
                     self.time_moved = self.work.intake.clock_us() > before_us;
                 }
             }
             // Kafka is away: time stands still with it.
-            Err(why) => tracing::debug!(partition = self.clients.partition, "{why}"),
+            Err(why) => tracing::debug!(partition = self.rules.settings.shard, "{why}"),
         }
     }
 
     /// Time that moved without a record is nowhere but in the journal, and has to be there before the next record.
     fn is_commit_due(&self) -> bool {
-        let since = self.committed.elapsed();
+        let since = self.broker.elapsed() - self.committed;
         let intake = &self.work.intake;
         self.time_moved
             || since >= IDLE_EVERY
@@ -241,18 +256,18 @@ impl Driver<'_> {
 
     /// After a failure the commit stays pending: the journal tells whether it has to be sent again.
     fn commit(&mut self) -> Result<(), Failure> {
-        let began = Instant::now();
-        self.clients.transactor.commit(self.work.pend())?;
-        (self.committed, self.time_moved) = (Instant::now(), false);
+        let began = self.broker.elapsed();
+        self.transactor.commit(self.work.pend())?;
+        (self.committed, self.time_moved) = (self.broker.elapsed(), false);
+        let Told { metrics, shard, progress } = self.told;
         if let Some(done) = self.work.committed() {
-            let Room { metrics, .. } = self.clients.room;
-            self.metrics.committed(done.applied.records, done.applied.spans, began.elapsed());
+            shard.committed(done.applied.records, done.applied.spans, self.committed - began);
             metrics.counted(&done.applied, &done.counters);
             metrics.written(&done.records);
         }
-        self.progress.committed(self.work.next_offset);
-        let age_us = now_us() - self.work.clock_us();
-        self.metrics.stands(self.work.intake.open_spans(), self.work.intake.open_traces(), age_us);
+        progress.committed(self.work.next_offset);
+        let age_us = self.broker.now_us() - self.work.clock_us();
+        shard.stands(self.work.intake.open_spans(), self.work.intake.open_traces(), age_us);
         Ok(())
     }
 }

@@ -3,41 +3,50 @@
 //! ```text
 //! membership ── who owns which partition (one thread)
 //!   └─ driver ── one thread a partition: poll ▶ apply ▶ commit
-//!        ├─ input        the partition's records and where its log ends
+//!        ├─ broker       what it needs of Kafka and of time; `kafka` is the real one
 //!        ├─ intake       record ▶ spans ▶ stitcher::Shard, or a dead letter
 //!        ├─ work         the shard and what is not committed yet
 //!        ├─ encode       stitcher::Commit ▶ records
 //!        ├─ journal      what a successor needs ▶ records, and back
-//!        ├─ transactor   records ▶ one Kafka transaction, under a watchdog
+//!        ├─ kafka        input, ledgers, and one transaction a commit, under a watchdog
 //!        └─ recovery     a shard as its predecessor left it
 //! ```
 //!
 //! Each partition has its own consumer and its own transactional producer, so that one thread owns everything a
 //! shard needs and a rebalance only starts and ends threads. The group's consumer never fetches.
 
+pub mod broker;
 mod deltas;
 mod driver;
 mod encode;
 mod failure;
-mod input;
 mod intake;
 mod journal;
+mod kafka;
 mod membership;
 mod metrics;
 mod options;
 mod recovery;
 mod running;
-mod stretch;
 mod topics;
-mod transactor;
 mod work;
 
 pub use options::{FirstBoot, Options};
 
+/// One shard without threads and without a consumer group: what a simulator needs to run it on a broker of its own.
+pub mod shard {
+    pub use super::driver::{Driver, Told};
+    pub use super::encode::{Output, Record};
+    pub use super::failure::Failure;
+    pub use super::metrics::ProcessorMetrics;
+    pub use super::recovery::Rules;
+    pub use super::running::Progress;
+    pub use super::work::Work;
+}
+
 use anyhow::Context;
 use metrics::ProcessorMetrics;
 use process::Health;
-use reader::Semconv;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use topics::Topics;
@@ -46,7 +55,6 @@ use topics::Topics;
 struct Room {
     options: Options,
     topics: Topics,
-    semconv: Semconv,
     metrics: ProcessorMetrics,
 }
 
@@ -85,7 +93,7 @@ async fn work(
         return Ok(());
     };
     tracing::info!(partitions, topic = topics.spans, "the topics are as they must be");
-    let room = Arc::new(Room { options, topics, semconv: Semconv::embedded(), metrics });
+    let room = Arc::new(Room { options, topics, metrics });
     // The threads end with this future too, should somebody drop it.
     let stop = stop.child_token();
     let _ends = stop.clone().drop_guard();

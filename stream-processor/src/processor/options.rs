@@ -1,5 +1,6 @@
 //! What can be set from outside.
 
+use super::recovery::Rules;
 use clap::ValueEnum;
 use process::{KafkaOptions, Secret};
 use rdkafka::ClientConfig;
@@ -97,6 +98,11 @@ impl Options {
             default_environment: self.default_environment.clone(),
             ..Settings::default()
         }
+    }
+
+    /// What the shard of `partition` goes by.
+    pub(super) fn rules(&self, topic: &str, partition: i32) -> Rules {
+        Rules::new(topic.to_owned(), self.settings(partition), self.first_boot_from, self.accept_gap)
     }
 
     /// The consumer that is a member of the group. It never fetches, so its offsets mean nothing.

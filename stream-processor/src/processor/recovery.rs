@@ -5,26 +5,49 @@
 //! log is read from the low watermark to that commit's next offset, and the digest is compared. Nothing is written
 //! until then. What can't be rebuilt is refused with a sentence; `--accept-gap` gives it up.
 
-use super::Room;
+use super::broker::{Broker, Entry, Input, Ledger, Watermarks};
 use super::failure::Failure;
-use super::input::{Input, Polled, Watermarks, log_append_time_us};
 use super::journal::{Chain, Past};
 use super::options::{FirstBoot, config_hash};
-use super::stretch::Partition;
-use rdkafka::ClientConfig;
-use rdkafka::Message as _;
+use reader::Semconv;
 use schemas::v1::ShardCommit;
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
-use stitcher::{CORE_VERSION, Journaled, Replay, Shard, StateChange};
-use tokio_util::sync::CancellationToken;
+use std::time::Duration;
+use stitcher::{CORE_VERSION, Journaled, Replay, Settings, Shard, StateChange};
 
 /// First stretch of the journal to be searched, in offsets; each commit takes at least two.
 const FIRST_STEP: i64 = 64;
-const WAIT: Duration = Duration::from_millis(50);
 /// Without a record for so long, Kafka counts as away.
 const SILENT_AT_MOST: Duration = Duration::from_secs(30);
 const TELL_EVERY: Duration = Duration::from_secs(5);
+
+/// What a shard goes by.
+pub struct Rules {
+    /// The topic it reads.
+    pub topic: String,
+    /// The shard's.
+    pub settings: Settings,
+    /// Where it begins without a journal.
+    pub first_boot_from: FirstBoot,
+    /// What can't be rebuilt is given up.
+    pub accept_gap: bool,
+    /// How spans are read.
+    pub semconv: Semconv,
+    config_hash: u64,
+}
+
+impl Rules {
+    /// Of a shard with these settings.
+    pub fn new(topic: String, settings: Settings, first_boot_from: FirstBoot, accept_gap: bool) -> Self {
+        let config_hash = config_hash(&settings);
+        Self { topic, settings, first_boot_from, accept_gap, semconv: Semconv::embedded(), config_hash }
+    }
+
+    /// Tells settings apart under which the same log gives another shard.
+    pub fn config_hash(&self) -> u64 {
+        self.config_hash
+    }
+}
 
 /// A shard, ready to go on.
 pub struct Start {
@@ -42,28 +65,23 @@ pub struct Start {
     pub replayed: u64,
 }
 
-/// The last commit in a partition of the journal.
+/// The last commit in the journal.
 ///
 /// # Errors
 /// Kafka doesn't answer in time, a record can't be read, or a `seq` is missing.
-pub fn last_commit(
-    config: &ClientConfig,
-    topic: &str,
-    partition: i32,
-) -> Result<Option<ShardCommit>, Failure> {
-    let journal = Partition::open(config, topic, partition)?;
-    Ok(read_back(&journal, |chain| chain.last().is_some())?.last().cloned())
+pub fn last_commit(broker: &impl Broker) -> Result<Option<ShardCommit>, Failure> {
+    Ok(read_back(broker, |chain| chain.last().is_some())?.last().cloned())
 }
 
 /// Reads the journal's end, further back each time, until there is enough of it or no more.
-fn read_back(journal: &Partition<'_>, is_enough: impl Fn(&Chain) -> bool) -> Result<Chain, Failure> {
-    let Watermarks { low, high } = journal.log;
+fn read_back(broker: &impl Broker, is_enough: impl Fn(&Chain) -> bool) -> Result<Chain, Failure> {
+    let Watermarks { low, high } = broker.watermarks(Ledger::Journal)?;
     let mut step = FIRST_STEP;
     loop {
         let from = (high - step).max(low);
         let mut chain = Chain::default();
-        journal
-            .read(from..high, |message| chain.add(message.offset(), message.payload().unwrap_or_default()))?;
+        let mut each = |entry: Entry<'_>| chain.add(entry.offset, entry.value.unwrap_or_default());
+        broker.read(Ledger::Journal, from..high, &mut each)?;
         if is_enough(&chain) || from == low {
             return Ok(chain);
         }
@@ -71,31 +89,27 @@ fn read_back(journal: &Partition<'_>, is_enough: impl Fn(&Chain) -> bool) -> Res
     }
 }
 
-/// Where a shard's predecessor wrote, and what is left of it.
-pub struct Recovery<'a> {
-    /// Options, topics, and how spans are read.
-    pub room: &'a Room,
-    /// The shard's.
-    pub partition: i32,
-    /// Ends it early.
-    pub stop: &'a CancellationToken,
+/// How a shard is rebuilt, and what is done where it can't be.
+pub struct Recovery<'a, B> {
+    /// Where its predecessor wrote.
+    pub broker: &'a B,
+    /// The shard's settings, and how spans are read.
+    pub rules: &'a Rules,
 }
 
-impl Recovery<'_> {
+impl<B: Broker> Recovery<'_, B> {
     /// The shard as its predecessor left it.
     ///
     /// # Errors
     /// [`Failure::Refused`] says what is missing or foreign and how to mend it.
-    pub fn start(&self, input: &mut Input) -> Result<Start, Failure> {
-        let options = &self.room.options;
-        let journal = Partition::open(&options.reader(), &self.room.topics.journal, self.partition)?;
-        let chain = read_back(&journal, Chain::is_sufficient)?;
+    pub fn start(&self, input: &mut B::Input) -> Result<Start, Failure> {
+        let chain = read_back(self.broker, Chain::is_sufficient)?;
         let log = input.watermarks()?;
         let Some(last) = chain.last().cloned() else { return self.first_boot(log) };
         let state = self.state()?;
         match self.rebuild(chain, &last, log, &state, input) {
-            Err(Failure::Refused(why)) if options.accept_gap => {
-                tracing::warn!(self.partition, "the traces in memory are given up: {why}");
+            Err(Failure::Refused(why)) if self.rules.accept_gap => {
+                tracing::warn!(last.shard, "the traces in memory are given up: {why}");
                 Ok(self.give_up(&last, log, state))
             }
             rebuilt => rebuilt,
@@ -103,11 +117,11 @@ impl Recovery<'_> {
     }
 
     fn first_boot(&self, log: Watermarks) -> Result<Start, Failure> {
-        let next_offset = match self.room.options.first_boot_from {
+        let next_offset = match self.rules.first_boot_from {
             FirstBoot::Earliest => log.low,
             FirstBoot::Latest => log.high,
         };
-        let mut shard = Shard::new(self.room.options.settings(self.partition));
+        let mut shard = Shard::new(self.rules.settings.clone());
         shard.skip_to(next_offset);
         // There may be state without a journal: that was deleted by somebody.
         let anew = Some(deletions(self.state()?));
@@ -125,7 +139,7 @@ impl Recovery<'_> {
             ..Journaled::default()
         };
         Start {
-            shard: Shard::begin_at(self.room.options.settings(self.partition), &ended),
+            shard: Shard::begin_at(self.rules.settings.clone(), &ended),
             last: Some(last.clone()),
             next_offset,
             gap: if is_there { 0 } else { (log.low - last.next_offset).max(0) },
@@ -140,10 +154,9 @@ impl Recovery<'_> {
         last: &ShardCommit,
         log: Watermarks,
         state: &BTreeMap<String, Vec<u8>>,
-        input: &mut Input,
+        input: &mut B::Input,
     ) -> Result<Start, Failure> {
-        let settings = self.room.options.settings(self.partition);
-        refuse_foreign(last, config_hash(&settings))?;
+        refuse_foreign(last, self.rules.config_hash)?;
         refuse_gap(last, log)?;
         let needed = chain.needed().ok_or_else(|| {
             refusal(
@@ -154,7 +167,7 @@ impl Recovery<'_> {
         let commits = needed.into_iter().map(|Past { journaled, .. }| journaled).collect();
         let foreign =
             || refusal(last, "its state can't be read: another version wrote it, or records are missing");
-        let mut replay = Replay::new(settings, commits).ok_or_else(foreign)?;
+        let mut replay = Replay::new(self.rules.settings.clone(), commits).ok_or_else(foreign)?;
         for (key, value) in state {
             replay.load(key, value).map_err(|_| foreign())?;
         }
@@ -173,49 +186,44 @@ impl Recovery<'_> {
     }
 
     /// Applies the records that the traces in memory came from. Returns how many spans that were.
-    fn read_again(&self, replay: &mut Replay, log: Watermarks, input: &mut Input) -> Result<u64, Failure> {
+    fn read_again(&self, replay: &mut Replay, log: Watermarks, input: &mut B::Input) -> Result<u64, Failure> {
         let (from, until) = (replay.reads_from().max(log.low), replay.reads_until());
         input.read_from(from)?;
-        let (mut heard, mut told, mut spans) = (Instant::now(), Instant::now(), 0);
+        let (mut heard, mut told) = (self.broker.elapsed(), self.broker.elapsed());
+        let mut spans = 0;
         while input.next() < until {
-            if self.stop.is_cancelled() || heard.elapsed() >= SILENT_AT_MOST {
-                let next = input.next();
+            let (next, now) = (input.next(), self.broker.elapsed());
+            if self.broker.is_stopped() || now - heard >= SILENT_AT_MOST {
                 return Err(Failure::Retry(format!("the log was read again up to {next} of {until} only")));
             }
-            if told.elapsed() >= TELL_EVERY {
-                told = Instant::now();
-                tracing::info!(self.partition, offset = input.next(), until, "traces in memory are rebuilt");
+            if now - told >= TELL_EVERY {
+                told = now;
+                tracing::info!(offset = next, until, "traces in memory are rebuilt");
             }
-            let offset = match input.poll(WAIT)? {
-                Polled::Nothing => continue,
-                Polled::Record(message) => {
-                    let (offset, at_us) = (message.offset(), log_append_time_us(&message)?);
-                    if offset < until && replay.begin_record(offset, at_us) {
-                        spans += self.apply(replay, message.payload().unwrap_or_default());
-                    }
-                    offset
+            input.poll(&mut |record| {
+                if record.offset < until && replay.begin_record(record.offset, record.appended_us) {
+                    spans += self.apply(replay, record.value);
                 }
-            };
-            input.passed(offset);
-            heard = Instant::now();
+                heard = now;
+                Ok(())
+            })?;
         }
         Ok(spans)
     }
 
     fn apply(&self, replay: &mut Replay, value: &[u8]) -> u64 {
-        let read = reader::read_otlp(&self.room.semconv, value, &mut |span| replay.apply(span));
+        let read = reader::read_otlp(&self.rules.semconv, value, &mut |span| replay.apply(span));
         // What can't be decoded was counted when it was read first.
         read.map_or(0, |read| read.spans)
     }
 
     /// Everything in `flow_state` that was not deleted.
     fn state(&self) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
-        let topic = &self.room.topics.state;
-        let partition = Partition::open(&self.room.options.reader(), topic, self.partition)?;
+        let log = self.broker.watermarks(Ledger::State)?;
         let mut state = BTreeMap::new();
-        partition.read(partition.log.low..partition.log.high, |message| {
-            let key = String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned();
-            match message.payload() {
+        self.broker.read(Ledger::State, log.low..log.high, &mut |entry| {
+            let key = String::from_utf8_lossy(entry.key).into_owned();
+            match entry.value {
                 Some(value) => drop(state.insert(key, value.to_vec())),
                 None => drop(state.remove(&key)),
             }

@@ -41,7 +41,7 @@ pub struct Running {
 impl Running {
     /// Starts a thread, with the shard as an earlier one left it.
     pub fn start(room: &Arc<Room>, partition: i32, kept: Option<Work>) -> Self {
-        let (stop, progress) = (CancellationToken::new(), Arc::new(Progress::new()));
+        let (stop, progress) = (CancellationToken::new(), Arc::new(Progress::default()));
         let (tell, ended) = channel();
         let (its_room, its_stop, its_progress) = (room.clone(), stop.clone(), progress.clone());
         let thread = thread::Builder::new().name(format!("shard-{partition}")).spawn(move || {
@@ -81,11 +81,14 @@ pub struct Progress {
     next_offset: AtomicI64,
 }
 
-impl Progress {
-    fn new() -> Self {
+impl Default for Progress {
+    /// Nothing was applied yet.
+    fn default() -> Self {
         Self { live: AtomicBool::new(false), applying: AtomicI64::new(-1), next_offset: AtomicI64::new(-1) }
     }
+}
 
+impl Progress {
     /// It reads and commits, or waits for Kafka.
     pub fn is_live(&self, live: bool) {
         self.live.store(live, Ordering::Relaxed);

@@ -1,13 +1,12 @@
 //! A shard with everything that is not committed yet. It outlives its consumer and its producer: when Kafka was away,
 //! or the group took the partition and gave it back, the journal says whether it may go on as it is.
 
+use super::broker::{Records, Watermarks};
 use super::deltas::Stamp;
 use super::encode::records;
-use super::input::Watermarks;
 use super::intake::{Applied, Intake};
 use super::journal;
 use super::recovery::Start;
-use super::transactor::Records;
 use schemas::v1::ShardCommit;
 use std::collections::BTreeMap;
 use stitcher::StateChange;

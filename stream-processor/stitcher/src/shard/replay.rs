@@ -180,11 +180,7 @@ impl Replay {
             Some(trace) => trace.saved.until_offset,
             // It belongs to a trace that had closed before the replay began and is gone by its end.
             None if self.late.contains(&(id, offset)) => return,
-            None => {
-                let trace = Trace::new(offset, self.shard.clock_us);
-                self.shard.traces.insert(id, trace);
-                0
-            }
+            None => 0,
         };
         if offset >= saved_until && !self.shard.was_counted(span) {
             self.shard.keep_again(span);
@@ -255,7 +251,8 @@ impl Shard {
 
     fn keep_again(&mut self, span: &Span<'_>) {
         let record = self.record(span);
-        let Some(trace) = self.traces.get_mut(&span.trace_id) else { return };
+        let (offset, clock_us) = (self.next_offset - 1, self.clock_us);
+        let trace = self.traces.entry(span.trace_id).or_insert_with(|| Trace::new(offset, clock_us));
         if trace.records.len() < self.settings.limits.spans_per_trace {
             trace.last_us = self.clock_us;
             self.push(span.trace_id, record);

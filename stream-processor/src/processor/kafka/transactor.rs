@@ -1,14 +1,14 @@
 //! One Kafka transaction a commit. All transactional calls block, and some have been seen to hang: they run on a
 //! thread of their own, and whoever waits for them stops waiting after a time.
 
-use super::encode::{Output, Record};
-use super::failure::Failure;
-use super::topics::Topics;
+use super::super::broker::{Records, Transactor};
+use super::super::encode::{Output, Record};
+use super::super::failure::Failure;
+use super::super::topics::Topics;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,11 +25,9 @@ const LOOK_AGAIN: Duration = Duration::from_micros(500);
 const STOP_LOOK: Duration = Duration::from_millis(50);
 
 type SpanProducer = ThreadedProducer<DefaultProducerContext>;
-/// The records are kept by the shard too, until it knows that they are committed.
-pub type Records = Arc<[Record]>;
 
 /// Hands transactions to a producer's thread.
-pub struct Transactor {
+pub struct KafkaTransactor {
     work: SyncSender<Records>,
     outcomes: Receiver<Result<(), Failure>>,
 }
@@ -44,7 +42,7 @@ pub struct Setting {
     pub partition: i32,
 }
 
-impl Transactor {
+impl KafkaTransactor {
     /// Starts a producer and fences every earlier one of this shard: what those had begun is aborted.
     pub fn start(setting: Setting, stop: &CancellationToken) -> Result<Self, Failure> {
         let (work, todo) = sync_channel(1);
@@ -58,18 +56,6 @@ impl Transactor {
         Ok(transactor)
     }
 
-    /// Writes the records in one transaction. [`Failure::Retry`] means that its outcome is unknown: the journal
-    /// tells, read after another producer has been started.
-    pub fn commit(&self, records: Records) -> Result<(), Failure> {
-        if self.work.send(records).is_err() {
-            return Err(Failure::Retry("the thread for transactions has ended".to_owned()));
-        }
-        match self.outcomes.recv_timeout(WATCHDOG) {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Failure::Retry(format!("a transaction hangs for {} s", WATCHDOG.as_secs()))),
-        }
-    }
-
     /// Nothing is begun before the start succeeds, so a stop needs not wait for it.
     fn wait_until_started(&self, stop: &CancellationToken) -> Result<(), Failure> {
         let deadline = Instant::now() + INIT_WITHIN + WATCHDOG;
@@ -81,6 +67,18 @@ impl Transactor {
             }
         }
         Err(Failure::Retry("the producer did not start".to_owned()))
+    }
+}
+
+impl Transactor for KafkaTransactor {
+    fn commit(&self, records: Records) -> Result<(), Failure> {
+        if self.work.send(records).is_err() {
+            return Err(Failure::Retry("the thread for transactions has ended".to_owned()));
+        }
+        match self.outcomes.recv_timeout(WATCHDOG) {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Failure::Retry(format!("a transaction hangs for {} s", WATCHDOG.as_secs()))),
+        }
     }
 }
 

@@ -1,0 +1,44 @@
+//! `make simulate SEEDS=N`: runs seeds one after the other, each twice, and tells what was covered.
+
+use anyhow::bail;
+use clap::Parser;
+use simulator::{Coverage, run};
+
+/// Runs the processor's driver, commit and recovery on a simulated Kafka, with crashes at every step.
+#[derive(Parser)]
+struct Command {
+    /// How many seeds.
+    #[arg(long, default_value_t = 100)]
+    seeds: u64,
+    /// The first seed. A wrong run names its own: `--from SEED --seeds 1` runs it again.
+    #[arg(long, default_value_t = 1)]
+    from: u64,
+}
+
+fn main() -> anyhow::Result<()> {
+    let Command { seeds, from } = Command::parse();
+    let (mut coverage, mut crashes, mut wrong) = (Coverage::default(), 0_u64, 0);
+    for seed in from..from + seeds {
+        let report = run(seed, None);
+        if let Some(why) = &report.wrong {
+            wrong += 1;
+            println!("seed {seed} is wrong: {why}\n  again: make simulate FROM={seed} SEEDS=1");
+        }
+        if run(seed, None) != report {
+            wrong += 1;
+            println!("seed {seed} ran differently the second time");
+        }
+        coverage.add(&report.coverage);
+        crashes += u64::from(report.crashes);
+    }
+    println!("interrupted:\n{coverage}");
+    println!("{seeds} seeds from {from}, each twice: {crashes} crashes, {wrong} wrong");
+    let missing = coverage.missing();
+    if wrong > 0 {
+        bail!("{wrong} wrong runs");
+    }
+    if seeds >= 100 && !missing.is_empty() {
+        bail!("steps that were never interrupted: {missing:?}");
+    }
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! Some seeds are right, run the same way twice, and every planted mistake is noticed.
+
+use simulator::{Planted, run};
+
+#[test]
+fn crashes_change_nothing_and_a_seed_is_a_bug_report() {
+    for seed in 1..=8 {
+        let report = run(seed, None);
+        assert_eq!(report.wrong, None, "seed {seed}");
+        assert_eq!(run(seed, None), report, "seed {seed} runs the same way twice");
+        assert!(report.crashes > 0, "seed {seed} was a calm one");
+    }
+}
+
+/// How many seeds it takes at most until a mistake is noticed.
+const SEEDS: u64 = 40;
+
+fn is_noticed(planted: Planted) {
+    let wrong = (1..=SEEDS).find_map(|seed| Some((seed, run(seed, Some(planted)).wrong?)));
+    let (seed, why) = wrong.unwrap_or_else(|| panic!("{planted:?} goes unnoticed"));
+    println!("{planted:?} is noticed by seed {seed}: {why}");
+}
+
+#[test]
+fn closes_that_are_decided_anew_are_noticed() {
+    is_noticed(Planted::ClosesRecomputed);
+}
+
+#[test]
+fn late_spans_that_are_not_journaled_are_noticed() {
+    is_noticed(Planted::LateNotJournaled);
+}
+
+#[test]
+fn a_journal_read_to_the_last_stable_offset_is_noticed() {
+    is_noticed(Planted::ReadToLastStableOffset);
+}
+
+#[test]
+fn a_predecessor_that_is_not_fenced_is_noticed() {
+    is_noticed(Planted::NoFencing);
+}
+
+#[test]
+fn a_wall_clock_in_place_of_log_time_is_noticed() {
+    is_noticed(Planted::WallClock);
+}
+
+#[test]
+fn a_wrong_low_watermark_is_noticed() {
+    is_noticed(Planted::WrongLowWatermark);
+}
+
+#[test]
+fn state_that_is_not_deleted_is_noticed() {
+    is_noticed(Planted::StateNotDeleted);
+}
