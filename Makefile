@@ -1,7 +1,7 @@
 # make demo            everything that is missing is installed, then a moving flow graph: open the printed URL
 # make demo ARGS="--for 60s --verify"
 # make test            every check and test; the last line says how many passed and failed
-.PHONY: help demo build test clean
+.PHONY: help demo build test simulate clean
 
 SHELL := bash
 export CARGO_TARGET_DIR ?= $(or $(WEIR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/weir)/target
@@ -19,6 +19,10 @@ build: ## install what is missing and build the release binary
 
 test: ## install what is missing and run every check and test
 	@tools/test
+
+simulate: ## crash the processor at every step on a simulated Kafka; SEEDS=2000, FROM=1
+	@tools/install
+	@cargo run --release --locked -q -p simulator -- --seeds $(or $(SEEDS),200) --from $(or $(FROM),1)
 
 clean: ## remove what was compiled
 	cargo clean

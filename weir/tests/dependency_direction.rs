@@ -18,6 +18,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("reader", &["schemas", "stitcher"]),
     ("ingest", &["process", "reader", "schemas"]),
     ("stream-processor", &["process", "reader", "schemas", "stitcher"]),
+    // For tests only: runs the processor's own driver and recovery on a Kafka of its own.
+    ("simulator", &["schemas", "stitcher", "stream-processor"]),
     // Shows raw spans on one clock, and works out a flow's graph from them: by the same reader and the same stitcher.
     ("query-api", &["analysis", "process", "reader", "schemas", "stitcher"]),
     ("loadtest", &["process", "schemas"]),

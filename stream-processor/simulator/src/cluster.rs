@@ -32,6 +32,9 @@ pub enum Planted {
 /// A topic and one of its partitions.
 pub type Place = (Output, u32);
 
+/// Offset, key and value of a record.
+pub type Seen<'a> = (i64, &'a [u8], Option<&'a [u8]>);
+
 /// Transactions by number.
 type TransactionId = usize;
 
@@ -158,9 +161,7 @@ impl Cluster {
         match planted {
             Planted::ClosesRecomputed => commit.closes.clear(),
             Planted::LateNotJournaled => commit.late.clear(),
-            Planted::WrongLowWatermark => {
-                (commit.low_watermark, commit.journal_from) = (commit.next_offset, commit.next_offset);
-            }
+            Planted::WrongLowWatermark => commit.low_watermark = commit.next_offset,
             _ => {}
         }
         commit.encode_to_vec()
@@ -235,7 +236,7 @@ impl Cluster {
     }
 
     /// Committed records from an offset on.
-    pub fn committed(&self, place: Place, from: i64) -> Vec<(i64, &[u8], Option<&[u8]>)> {
+    pub fn committed(&self, place: Place, from: i64) -> Vec<Seen<'_>> {
         let Some(log) = self.logs.get(&place) else { return Vec::new() };
         let slots = log.iter().enumerate().skip(from.max(0) as usize);
         let seen = slots.filter_map(|(offset, slot)| match slot {

@@ -25,6 +25,8 @@ pub struct Input {
     pub replayed_spans: u64,
     /// Spans of closed traces that a shard remembers.
     pub remembered_spans: usize,
+    /// Fingerprints of forgotten ones that it keeps.
+    pub fingerprints: usize,
 }
 
 /// A record that a producer wrote.
@@ -42,6 +44,11 @@ impl Input {
     /// decides what is forgotten, and faults move that: then only digests, numbers and progress are compared.
     pub fn is_exact(&self) -> bool {
         self.remembered_spans > 1_000
+    }
+
+    /// Whether no trace is ever forgotten altogether.
+    pub fn keeps_fingerprints(&self) -> bool {
+        self.is_exact() || self.fingerprints > 1_000
     }
 
     /// Some traces over some minutes: quick ones, polls that last, spans that come late, twice, or never.
@@ -64,7 +71,8 @@ impl Input {
         records.sort_by_key(|record| record.at_us);
         let replayed_spans = if random.random_bool(0.5) { 0 } else { random.random_range(1..200) };
         let remembered_spans = if random.random_bool(0.3) { random.random_range(0..60) } else { 1_000_000 };
-        Self { partitions, records, replayed_spans, remembered_spans }
+        let fingerprints = if random.random_bool(0.5) { 16_000_000 } else { random.random_range(0..80) };
+        Self { partitions, records, replayed_spans, remembered_spans, fingerprints }
     }
 }
 

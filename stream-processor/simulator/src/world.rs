@@ -164,6 +164,7 @@ impl<'i> World<'i> {
         let mut settings = Settings { shard, ..Settings::default() };
         settings.limits.replayed_spans = self.input.replayed_spans;
         settings.limits.remembered_spans = self.input.remembered_spans;
+        settings.limits.fingerprints = self.input.fingerprints;
         Rules::new("otlp_spans".to_owned(), settings, FirstBoot::Earliest, false)
     }
 
@@ -346,7 +347,7 @@ impl Seat<'_> {
                         return Ok(());
                     }
                     Err((failure, kept)) => {
-                        self.work = kept;
+                        self.work = kept.map(|kept| *kept);
                         failure
                     }
                 }

@@ -54,7 +54,7 @@ pub fn run(
                 ended
             }
             Err((failure, kept)) => {
-                *work = kept;
+                *work = kept.map(|kept| *kept);
                 Err(failure)
             }
         };
@@ -123,14 +123,14 @@ impl<'a, B: Broker> Driver<'a, B> {
         rules: &'a Rules,
         told: &'a Told<'a>,
         mut kept: Option<Work>,
-    ) -> Result<Self, (Failure, Option<Work>)> {
+    ) -> Result<Self, (Failure, Option<Box<Work>>)> {
         match Self::catch_up(broker, rules, told, &mut kept) {
             Ok((input, transactor)) => {
                 let Some(work) = kept else { return Err((Failure::Retry("there is no shard".into()), None)) };
                 let (committed, asked_end, time_moved) = (broker.elapsed(), None, false);
                 Ok(Self { broker, rules, told, work, input, transactor, committed, asked_end, time_moved })
             }
-            Err(failure) => Err((failure, kept)),
+            Err(failure) => Err((failure, kept.map(Box::new))),
         }
     }
 

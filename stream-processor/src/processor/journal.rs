@@ -44,7 +44,7 @@ pub fn records(
         clock_us: stamp.clock_us,
         timestamp_us: journaled.timestamp_us,
         low_watermark: journaled.low_watermark,
-        journal_from: journaled.journal_from,
+        commits_back: journaled.commits_back,
         begins_anew,
         config_hash,
         core_version: stitcher::CORE_VERSION.to_owned(),
@@ -226,11 +226,13 @@ impl Chain {
     }
 
     fn start(&self) -> Option<usize> {
-        let from = self.commits.last()?.journaled.journal_from;
+        let last = &self.commits.last()?.journaled;
         let anew = self.commits.iter().rposition(|commit| commit.begins_anew);
-        let commits = self.commits.iter().skip(anew.unwrap_or(0));
-        let known: Vec<bool> = commits.map(|commit| commit.journaled.next_offset <= from).collect();
-        known.iter().rposition(|is_before| *is_before).map(|at| anew.unwrap_or(0) + at).or(anew)
+        let first = anew.unwrap_or(0);
+        let is_before = |commit: &Past| commit.journaled.next_offset <= last.low_watermark;
+        let before = self.commits[first..].iter().rposition(is_before).map(|at| first + at).or(anew)?;
+        let back = usize::try_from(last.commits_back).ok()?;
+        (self.commits.len() - first).checked_sub(1 + back).map(|at| before.min(first + at))
     }
 }
 
@@ -245,7 +247,7 @@ fn past(record: &v1::ShardCommit) -> Past {
             clock_us: record.clock_us,
             timestamp_us: record.timestamp_us,
             low_watermark: record.low_watermark,
-            journal_from: record.journal_from,
+            commits_back: record.commits_back,
             digest: record.digest,
             ..Default::default()
         },
@@ -288,8 +290,8 @@ mod tests {
 
     const STAMP: Stamp = Stamp { shard: 2, seq: 7, clock_us: 99 };
 
-    fn journaled(next_offset: i64, journal_from: i64) -> Journaled {
-        Journaled { next_offset, journal_from, clock_us: STAMP.clock_us, ..Default::default() }
+    fn journaled(next_offset: i64) -> Journaled {
+        Journaled { next_offset, clock_us: STAMP.clock_us, ..Default::default() }
     }
 
     fn add(chain: &mut Chain, seq: u64, journaled: &Journaled, begins_anew: bool) -> Result<(), Failure> {
@@ -327,7 +329,8 @@ mod tests {
             published: vec![(TraceId(3), 500)],
             revised: vec![(TraceId(4), 2)],
             postponed: vec![(TraceId(5), 2_100)],
-            ..journaled(100, 4)
+            commits_back: 3,
+            ..journaled(100)
         }
     }
 
@@ -343,7 +346,7 @@ mod tests {
                 assert!(bytes.len() <= MAX_RECORD_BYTES);
                 chain.add(0, &bytes).unwrap();
             }
-            let [past] = &chain.needed().unwrap()[..] else { panic!("one commit") };
+            let [past] = &chain.commits[..] else { panic!("one commit") };
             assert_eq!((past.seq, past.config_hash, past.begins_anew), (7, 77, true));
             assert_eq!(past.core_version, stitcher::CORE_VERSION);
             assert_eq!(past.journaled, journaled);
@@ -357,29 +360,32 @@ mod tests {
         large[1..].iter().try_for_each(|record| chain.add(0, &record.encode_to_vec())).unwrap();
         assert!(chain.last().is_none());
         add(&mut chain, 5, &everything(4_000, 0), false).unwrap();
-        add(&mut chain, 6, &journaled(1, 1), false).unwrap();
-        assert!(matches!(add(&mut chain, 8, &journaled(1, 1), false), Err(Failure::Refused(_))));
-        assert!(matches!(add(&mut chain, 6, &journaled(1, 1), false), Err(Failure::Refused(_))));
+        add(&mut chain, 6, &journaled(1), false).unwrap();
+        assert!(matches!(add(&mut chain, 8, &journaled(1), false), Err(Failure::Refused(_))));
+        assert!(matches!(add(&mut chain, 6, &journaled(1), false), Err(Failure::Refused(_))));
         assert!(matches!(chain.add(0, &[0xff]), Err(Failure::Refused(_))));
         assert!(matches!(chain.add(0, &large[2].encode_to_vec()), Err(Failure::Refused(_))));
     }
 
     #[test]
-    fn a_successor_needs_the_last_commit_that_is_not_behind_and_nothing_from_another_life() {
-        let seqs = |offsets: &[i64], from: i64, anew: Option<u64>| {
+    fn a_successor_needs_what_l_and_fingerprints_ask_for_and_nothing_from_another_life() {
+        let seqs = |offsets: &[i64], low_watermark: i64, commits_back: u64, anew: Option<u64>| {
             let mut chain = Chain::default();
             for (seq, next_offset) in (1..).zip(offsets) {
-                add(&mut chain, seq, &journaled(*next_offset, from), anew == Some(seq)).unwrap();
+                let journaled = Journaled { low_watermark, commits_back, ..journaled(*next_offset) };
+                add(&mut chain, seq, &journaled, anew == Some(seq)).unwrap();
             }
             assert_eq!(chain.is_sufficient(), chain.start().is_some());
             chain.needed().map(|commits| commits.iter().map(|past| past.seq).collect::<Vec<_>>())
         };
-        assert_eq!(seqs(&[10, 20, 20, 30], 25, None), Some(vec![3, 4]));
-        assert_eq!(seqs(&[10, 20, 20, 30], 20, None), Some(vec![3, 4]));
-        assert_eq!(seqs(&[10, 20, 20, 30], 30, None), Some(vec![4]));
-        assert_eq!(seqs(&[10, 20, 20, 30], 9, None), None, "more has to be read");
-        assert_eq!(seqs(&[10, 20, 20, 30], 9, Some(1)), Some(vec![1, 2, 3, 4]), "there is no more");
-        assert_eq!(seqs(&[900, 950, 20, 30], 25, Some(3)), Some(vec![3, 4]), "the log was made anew");
-        assert_eq!(seqs(&[900, 950, 20, 30], 15, Some(3)), Some(vec![3, 4]));
+        assert_eq!(seqs(&[10, 20, 20, 30], 25, 0, None), Some(vec![3, 4]));
+        assert_eq!(seqs(&[10, 20, 20, 30], 20, 0, None), Some(vec![3, 4]));
+        assert_eq!(seqs(&[10, 20, 20, 20], 20, 2, None), Some(vec![2, 3, 4]), "idle commits don't hide any");
+        assert_eq!(seqs(&[10, 20, 20, 30], 30, 0, None), Some(vec![4]));
+        assert_eq!(seqs(&[10, 20, 20, 30], 9, 0, None), None, "more has to be read");
+        assert_eq!(seqs(&[10, 20, 20, 30], 30, 4, None), None, "more has to be read");
+        assert_eq!(seqs(&[10, 20, 20, 30], 9, 0, Some(1)), Some(vec![1, 2, 3, 4]), "there is no more");
+        assert_eq!(seqs(&[900, 950, 20, 30], 25, 0, Some(3)), Some(vec![3, 4]), "the log was made anew");
+        assert_eq!(seqs(&[900, 950, 20, 30], 15, 1, Some(3)), Some(vec![3, 4]));
     }
 }

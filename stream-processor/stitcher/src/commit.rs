@@ -36,8 +36,9 @@ pub struct Journaled {
     pub timestamp_us: Option<i64>,
     /// L: first offset that holds a span of a trace in memory which is not in `flow_state`, else P.
     pub low_watermark: i64,
-    /// A successor needs the journal from the last commit whose P is not behind this offset.
-    pub journal_from: i64,
+    /// How many commits before this one a successor needs for the fingerprints in them. It also needs the last one whose
+    /// P is not behind L, and those after it.
+    pub commits_back: u64,
     /// Traces closed.
     pub closes: Vec<Close>,
     /// Traces of which only fingerprints are left.

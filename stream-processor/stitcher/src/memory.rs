@@ -36,8 +36,8 @@ struct Tomb {
     operation: Name,
     prints: Vec<u32>,
     number: u64,
-    /// Where in the log it was made.
-    position: i64,
+    /// The commit that journaled it, as the shard counts them.
+    commit: u64,
     /// When its trace closed.
     since_us: i64,
     /// When it is let go. A timer that an earlier tomb of this trace left behind may ring before.
@@ -92,8 +92,8 @@ impl Memory {
         self.complete.first().or_else(|| self.incomplete.first()).map(|(_, id)| *id)
     }
 
-    pub fn entomb(&mut self, entombed: &Entombed) {
-        let Entombed { trace_id: id, position, since_us, until_us, .. } = *entombed;
+    pub fn entomb(&mut self, entombed: &Entombed, commit: u64) {
+        let Entombed { trace_id: id, since_us, until_us, .. } = *entombed;
         self.prints += entombed.prints.len();
         match self.tombs.get_mut(&id) {
             Some(tomb) => {
@@ -107,7 +107,7 @@ impl Memory {
                 let (environment, operation) = (entombed.environment.clone(), entombed.operation.clone());
                 let prints = entombed.prints.clone();
                 let number = self.tombs_made;
-                let tomb = Tomb { environment, operation, prints, number, position, since_us, until_us };
+                let tomb = Tomb { environment, operation, prints, number, commit, since_us, until_us };
                 self.tombs_made += 1;
                 self.digest = self.digest.wrapping_add(tomb.digest(id));
                 self.tomb_order.insert(number, id);
@@ -134,9 +134,9 @@ impl Memory {
         self.bury(id);
     }
 
-    /// Where in the log the oldest tomb was made.
-    pub fn oldest_position(&self) -> Option<i64> {
-        self.tombs.get(&self.oldest()?).map(|tomb| tomb.position)
+    /// The commit that journaled the oldest tomb.
+    pub fn oldest_commit(&self) -> Option<u64> {
+        self.tombs.get(&self.oldest()?).map(|tomb| tomb.commit)
     }
 
     fn oldest(&self) -> Option<TraceId> {

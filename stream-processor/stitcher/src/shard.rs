@@ -67,8 +67,9 @@ pub struct Shard {
     to_save: BTreeSet<TraceId>,
     /// Numbers the records of admitted names in this hour.
     names_saved: u32,
-    /// Spans applied, ever.
+    /// Spans applied, and commits made or known of.
     applied: u64,
+    commits: u64,
     /// An order-independent sum over spans, traces and what was said about them, tombs and admitted names.
     digest: u64,
     counters: BTreeMap<&'static str, u64>,
@@ -101,6 +102,7 @@ impl Shard {
             to_save: BTreeSet::new(),
             names_saved: 0,
             applied: 0,
+            commits: 0,
             digest: 0,
             counters: BTreeMap::new(),
             settings,
@@ -218,8 +220,10 @@ impl Shard {
         self.count("names_cut", cut);
         self.count("overflowed", overflowed);
         self.save();
+        let journaled = self.journaled();
+        self.commits += 1;
         Commit {
-            journaled: self.journaled(),
+            journaled,
             state: mem::take(&mut self.state),
             deltas: self.rollup.take(),
             events: mem::take(&mut self.events),
@@ -239,10 +243,7 @@ impl Shard {
             clock_us: self.clock_us,
             timestamp_us: self.last_timestamp_us,
             low_watermark,
-            journal_from: self
-                .memory
-                .oldest_position()
-                .map_or(low_watermark, |oldest| oldest.min(low_watermark)),
+            commits_back: self.memory.oldest_commit().map_or(0, |oldest| self.commits - oldest),
             postponed: self.dirty.iter().filter_map(grown).collect(),
             digest: self.digest(),
             ..mem::take(&mut self.journaled)

@@ -34,8 +34,10 @@ impl Kept {
     }
 
     fn recover(&self, settings: Settings, log: &Log) -> Shard {
-        let from = self.journal.last().expect("a commit").journal_from;
-        let needed = self.journal.iter().rposition(|commit| commit.next_offset <= from).unwrap_or(0);
+        let last = self.journal.last().expect("a commit");
+        let before = self.journal.iter().rposition(|commit| commit.next_offset <= last.low_watermark);
+        let back = self.journal.len() - 1 - last.commits_back as usize;
+        let needed = before.unwrap_or(0).min(back);
         let mut replay = Replay::new(settings, self.journal[needed..].to_vec()).expect("a commit");
         for (key, value) in &self.state {
             replay.load(key, value).expect("written by this version");
@@ -136,6 +138,10 @@ fn run_to_the_end(settings: &Settings, log: &Log, crashes: bool) -> Told {
         record.spans.iter().for_each(|span| shard.apply(span));
         if record.silence_us > 0 {
             shard.end_of_log(record.timestamp_us + record.silence_us);
+        }
+        if record.silence_us > SECOND_US {
+            // An idle shard commits too.
+            kept.commit(&mut shard);
         }
         if record.silence_us > 0 || matches!(record.then, Then::Commit | Then::CommitAndCrash) {
             kept.commit(&mut shard);

@@ -43,7 +43,7 @@ impl Shard {
 
     pub(super) fn entomb(&mut self, mut entombed: Entombed) {
         self.timers.insert((entombed.until_us, entombed.trace_id));
-        self.memory.entomb(&entombed);
+        self.memory.entomb(&entombed, self.commits);
         entombed.evicted = self.memory.evict();
         self.journaled.entombed.push(entombed);
     }

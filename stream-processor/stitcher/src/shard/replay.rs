@@ -53,7 +53,8 @@ pub struct Mismatch {
 }
 
 impl Replay {
-    /// `commits` are the journal's last ones, in order, as far back as the last one's [`Journaled::journal_from`] says.
+    /// `commits` are the journal's last ones, in order, as far back as
+    /// [`Journaled::commits_back`] of the last one says.
     /// `None` without a commit.
     pub fn new(settings: Settings, commits: Vec<Journaled>) -> Option<Self> {
         let last = commits.last()?;
@@ -196,12 +197,12 @@ impl Replay {
                     let now_us = entombed.until_us - self.shard.settings.waits.remember_us;
                     self.shard.expire_until(now_us - 1);
                     self.shard.timers.insert((entombed.until_us, entombed.trace_id));
-                    self.shard.memory.entomb(&entombed);
+                    self.shard.memory.entomb(&entombed, self.shard.commits);
                     entombed.evicted.iter().for_each(|id| self.shard.memory.lose(*id));
                 }
                 Some((_, Event::Commit { clock_us, timestamp_us })) => {
                     self.shard.expire_until(clock_us);
-                    self.shard.clock_us = clock_us;
+                    (self.shard.clock_us, self.shard.commits) = (clock_us, self.shard.commits + 1);
                     self.shard.last_timestamp_us = timestamp_us;
                     self.shard.last_record_us = timestamp_us.unwrap_or(i64::MIN);
                 }
