@@ -110,6 +110,11 @@ impl Intake {
         self.shard.clock_us()
     }
 
+    /// How long after a trace's close its duplicates are certainly recognised, µs.
+    pub fn duplicate_reach_us(&self) -> i64 {
+        self.shard.duplicate_reach_us()
+    }
+
     /// Spans in traces that have not closed.
     pub fn open_spans(&self) -> usize {
         self.shard.open_spans()

@@ -48,6 +48,7 @@ pub struct ProcessorMetrics {
     open_traces: Family<Partition, Gauge>,
     lag: Family<Partition, Gauge>,
     clock_age: Family<Partition, Gauge>,
+    duplicate_reach: Family<Partition, Gauge>,
     gap_offsets: Family<Partition, Counter>,
     recoveries: Family<Partition, Counter>,
     recovery_seconds: Family<Partition, Gauge<f64, AtomicU64>>,
@@ -73,6 +74,7 @@ impl ProcessorMetrics {
             open_traces: Family::default(),
             lag: Family::default(),
             clock_age: Family::default(),
+            duplicate_reach: Family::default(),
             gap_offsets: Family::default(),
             recoveries: Family::default(),
             recovery_seconds: Family::default(),
@@ -104,6 +106,11 @@ impl ProcessorMetrics {
             "clock_age_seconds",
             "Wall clock minus the shard's log time",
             self.clock_age.clone(),
+        );
+        registry.register(
+            "duplicate_reach_seconds",
+            "How long after a flow's close its duplicates are certainly known",
+            self.duplicate_reach.clone(),
         );
         registry.register("gap_offsets", "Offsets given up by --accept-gap", self.gap_offsets.clone());
         registry.register(
@@ -145,6 +152,7 @@ impl ProcessorMetrics {
             open_traces: self.open_traces.get_or_create_owned(&label),
             lag: self.lag.get_or_create_owned(&label),
             clock_age: self.clock_age.get_or_create_owned(&label),
+            duplicate_reach: self.duplicate_reach.get_or_create_owned(&label),
             gap_offsets: self.gap_offsets.get_or_create_owned(&label),
             recoveries: self.recoveries.get_or_create_owned(&label),
             recovery_seconds: self.recovery_seconds.get_or_create_owned(&label),
@@ -156,7 +164,8 @@ impl ProcessorMetrics {
     /// Takes down the gauges of a shard that is not here any more; its counters stay.
     pub fn forget(&self, partition: i32) {
         let label = Partition { partition };
-        for gauges in [&self.open_spans, &self.open_traces, &self.lag, &self.clock_age] {
+        for gauges in [&self.open_spans, &self.open_traces, &self.lag, &self.clock_age, &self.duplicate_reach]
+        {
             gauges.remove(&label);
         }
     }
@@ -206,6 +215,7 @@ pub struct ShardMetrics {
     open_traces: Gauge,
     lag: Gauge,
     clock_age: Gauge,
+    duplicate_reach: Gauge,
     gap_offsets: Counter,
     recoveries: Counter,
     recovery_seconds: Gauge<f64, AtomicU64>,
@@ -227,6 +237,11 @@ impl ShardMetrics {
         self.open_spans.set(open_spans as i64);
         self.open_traces.set(open_traces as i64);
         self.clock_age.set(clock_age_us / 1_000_000);
+    }
+
+    /// How long after their close duplicates are certainly known.
+    pub fn knows_duplicates_for(&self, reach_us: i64) {
+        self.duplicate_reach.set(reach_us / 1_000_000);
     }
 
     /// How far behind the end of the log it is.
