@@ -5,6 +5,7 @@ use crate::servers::children::Servers;
 use crate::servers::lock::DataLock;
 use crate::servers::ports;
 use crate::servers::progress::Step;
+use crate::servers::supervise::Handle;
 use crate::topics;
 use crate::up::Options;
 use anyhow::Context;
@@ -96,6 +97,11 @@ impl River {
         let stopped = tokio::task::spawn_blocking(move || servers.stop()).await?;
         step.done();
         outcome.and(stopped)
+    }
+
+    /// The servers it has started, from outside.
+    pub fn servers(&self) -> impl Iterator<Item = &Handle> {
+        self.servers.handles()
     }
 
     /// Where a client of this river sends and asks.

@@ -4,7 +4,7 @@ use super::clickhouse::ClickHouse;
 use super::kafka::Kafka;
 use super::packages;
 use super::progress::Step;
-use super::supervise::Supervised;
+use super::supervise::{Handle, Supervised};
 use anyhow::Context;
 use process::{ClickHouseOptions, Health, KafkaOptions};
 use std::net::SocketAddr;
@@ -103,6 +103,11 @@ impl Servers {
                 return outcome.err().unwrap_or_else(|| anyhow::anyhow!("a server ended"));
             }
         }
+    }
+
+    /// The children from outside.
+    pub fn handles(&self) -> impl Iterator<Item = &Handle> {
+        self.children.iter().map(Supervised::handle)
     }
 
     /// Stops the children, both at the same time.

@@ -42,6 +42,18 @@ pub fn clickhouse(address: SocketAddr) -> Result<(), String> {
     Err(format!("answers to /ping: {}", answer.lines().next().unwrap_or("nothing")))
 }
 
+/// Asks a role's `/health` or `/ready`; the reasons when it says no.
+pub fn role(address: SocketAddr, path: &str) -> Result<(), String> {
+    let question = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
+    let mut answer = String::new();
+    ask(address, question.as_bytes(), |stream| stream.take(4096).read_to_string(&mut answer).map(drop))?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    if head.lines().next().is_some_and(|status| status.contains(" 200 ")) {
+        return Ok(());
+    }
+    Err(body.trim().replace('\n', ", "))
+}
+
 fn ask(
     address: SocketAddr,
     question: &[u8],

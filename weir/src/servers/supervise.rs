@@ -1,11 +1,14 @@
 //! A child process that is kept alive: started, asked for its health, restarted when it dies, stopped on demand.
 
 mod child;
+mod handle;
+
+pub use handle::{Death, Handle};
 
 use anyhow::{Context, bail};
 use child::{describe, die_with_parent, kill, terminate};
 use process::Health;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -21,7 +24,7 @@ pub struct Server {
     pub command: Box<dyn Fn() -> Command + Send>,
     /// Asks the server whether it works.
     pub check: Box<dyn Fn() -> Result<(), String> + Send>,
-    /// Where its standard output and error go; begun anew at each start.
+    /// Where its standard output and error go.
     pub output: PathBuf,
     /// How long to wait for what.
     pub limits: Limits,
@@ -56,6 +59,7 @@ impl Default for Limits {
 
 /// A supervised server; dropping it stops the child.
 pub struct Supervised {
+    handle: Handle,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<anyhow::Result<()>>>,
 }
@@ -64,13 +68,20 @@ impl Supervised {
     /// Starts supervision on a thread of its own. Its part of `health` turns ready with the child's first answer.
     pub fn start(server: Server, health: Health) -> anyhow::Result<Self> {
         health.ready(server.name, false, "starting");
+        let handle = Handle::new(server.name);
+        let keeper_handle = handle.clone();
         let (stop, stopped) = channel();
         // The kernel sends a child its parent-death signal when the *thread* that started it ends, so the child's
         // whole life must pass on one thread; those of tokio's pools come and go.
         let thread = std::thread::Builder::new()
             .name(format!("supervise-{}", server.name))
-            .spawn(move || Keeper { server, health, stopped }.run())?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
+            .spawn(move || Keeper { server, health, handle: keeper_handle, stopped }.run())?;
+        Ok(Self { handle, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// What others may do to the child.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
     }
 
     /// Whether supervision has given up.
@@ -96,10 +107,16 @@ impl Drop for Supervised {
     }
 }
 
+/// How often a server that is held down looks whether it may start.
+const HELD_LOOK: Duration = Duration::from_millis(100);
+/// Output of earlier lives that is kept for whoever asks why one of them ended.
+const KEPT_OUTPUT: u64 = 16 << 20;
+
 /// The state of the supervising thread.
 struct Keeper {
     server: Server,
     health: Health,
+    handle: Handle,
     stopped: Receiver<()>,
 }
 
@@ -115,7 +132,13 @@ impl Keeper {
         let mut has_worked = false;
         let mut failures = 0;
         loop {
-            match self.one_life()? {
+            while self.handle.is_held() {
+                self.health.ready(name, false, "held down");
+                if self.asked_to_stop(HELD_LOOK) {
+                    return Ok(());
+                }
+            }
+            match self.one_life().or_else(|error| self.not_started(error, has_worked))? {
                 End::Asked => return Ok(()),
                 End::Died { why, worked_for } => {
                     has_worked |= worked_for.is_some();
@@ -125,6 +148,7 @@ impl Keeper {
                         failures + 1
                     };
                     self.health.ready(name, false, &why);
+                    self.handle.died(&why);
                     if !has_worked && failures >= self.server.limits.first_starts {
                         bail!("{name} does not start: {why}\n{}", last_lines(&self.server.output));
                     }
@@ -137,13 +161,21 @@ impl Keeper {
         }
     }
 
+    /// A server that has worked is tried again whatever kept it from starting: a full disk is emptied some day.
+    fn not_started(&self, error: anyhow::Error, has_worked: bool) -> anyhow::Result<End> {
+        if !has_worked {
+            return Err(error);
+        }
+        Ok(died(format!("{error:#}"), None))
+    }
+
     fn one_life(&self) -> anyhow::Result<End> {
         let mut child = self.spawn()?;
         let started = Instant::now();
         let mut worked_since: Option<Instant> = None;
         let mut answered = started;
         loop {
-            if let Some(status) = child.try_wait()? {
+            if let Some(status) = self.handle.waits(|| child.try_wait())? {
                 return Ok(died(describe(status), worked_since));
             }
             let patience = match (self.server.check)() {
@@ -159,6 +191,7 @@ impl Keeper {
                     let allowed =
                         if worked_since.is_some() { limits.silent_for } else { limits.answer_within };
                     if answered.elapsed() > allowed {
+                        self.handle.ends();
                         kill(&mut child);
                         return Ok(died(format!("{why} for {} s", allowed.as_secs()), worked_since));
                     }
@@ -166,6 +199,7 @@ impl Keeper {
                 }
             };
             if self.asked_to_stop(patience) {
+                self.handle.ends();
                 terminate(self.server.name, &mut child, self.server.limits.stop_within);
                 return Ok(End::Asked);
             }
@@ -174,22 +208,40 @@ impl Keeper {
 
     fn spawn(&self) -> anyhow::Result<Child> {
         let Server { name, output, .. } = &self.server;
-        let log = File::create(output).with_context(|| format!("can't write {}", output.display()))?;
+        let log = open_output(output).with_context(|| format!("can't write {}", output.display()))?;
         let mut command = (self.server.command)();
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         // A group of its own: Ctrl-C reaches us alone, and the roles drain before their servers go.
         command.process_group(0);
         die_with_parent(&mut command);
         let child = command.spawn().with_context(|| format!("can't start {name}"))?;
-        write_whole(&output.with_extension("pid"), &format!("{}\n", child.id()))?;
+        self.handle.lives(child.id());
+        self.tell_process(child.id());
         tracing::info!(server = name, process = child.id(), "server started");
         Ok(child)
+    }
+
+    /// Writes the file that tells others the process's number. A disk without room must not end the server with it.
+    fn tell_process(&self, process: u32) {
+        let file = self.server.output.with_extension("pid");
+        if let Err(error) = write_whole(&file, &format!("{process}\n")) {
+            tracing::warn!(server = self.server.name, %error, "{} can't be written", file.display());
+        }
     }
 
     /// Waits for the stop, at most this long.
     fn asked_to_stop(&self, patience: Duration) -> bool {
         !matches!(self.stopped.recv_timeout(patience), Err(RecvTimeoutError::Timeout))
     }
+}
+
+/// Goes on behind the output of earlier lives, so that a restart doesn't wipe out why it was needed.
+fn open_output(path: &Path) -> std::io::Result<File> {
+    let grown = std::fs::metadata(path).is_ok_and(|file| file.len() > KEPT_OUTPUT);
+    if grown {
+        return File::create(path);
+    }
+    OpenOptions::new().create(true).append(true).open(path)
 }
 
 /// Writes a file that readers see either as it was or complete.

@@ -34,11 +34,17 @@ pub fn kill(child: &mut Child) {
     let _ = child.wait();
 }
 
-#[allow(unsafe_code)] // std can only kill; a clean stop needs SIGTERM
 fn signal(child: &Child, signal: libc::c_int) {
+    // The id is ours: the child has not been waited for, so it can't be reused.
     let Ok(id) = libc::pid_t::try_from(child.id()) else { return };
-    // SAFETY: kill has no preconditions. The id is ours: the child has not been waited for, so it can't be reused.
-    unsafe { libc::kill(id, signal) };
+    send(id, signal);
+}
+
+/// Sends a signal; whether there was a process to take it.
+#[allow(unsafe_code)] // std can only kill; a clean stop needs SIGTERM
+pub fn send(process: libc::pid_t, signal: libc::c_int) -> bool {
+    // SAFETY: kill has no preconditions.
+    unsafe { libc::kill(process, signal) == 0 }
 }
 
 /// SIGKILL to the child when we end in whatever way: both servers recover from that, while one left alone would keep

@@ -116,3 +116,63 @@ fn pauses_double_up_to_the_longest() {
     let pauses = [1, 2, 3, 100].map(|failures| pause(failures, longest).as_millis());
     assert_eq!(pauses, [500, 1000, 2000, 30_000]);
 }
+
+/// Polls on this thread until it holds.
+fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < Duration::from_secs(10), "{what} never came true");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_server_without_room_for_its_files_is_started_again_once_there_is_some() {
+    let script = Script::new();
+    let health = Health::new();
+    let supervised = Supervised::start(script.server("exec sleep 100", || Ok(())), health.clone()).unwrap();
+    eventually("the first life", || health.is_ready());
+    let (folder, away) = (script.folder.path(), script.folder.path().with_extension("away"));
+    std::fs::rename(folder, &away).unwrap();
+    assert!(supervised.handle().kill());
+    eventually("a start that fails", || supervised.handle().deaths().len() > 1);
+    let why = &supervised.handle().deaths()[1].why;
+    assert!(why.contains("can't write") && !supervised.gave_up(), "{why}");
+    std::fs::rename(&away, folder).unwrap();
+    eventually("the next life", || health.is_ready());
+}
+
+#[test]
+fn a_server_that_is_held_down_stays_down_until_it_is_released() {
+    let script = Script::new();
+    let health = Health::new();
+    let supervised = Supervised::start(script.server("exec sleep 100", || Ok(())), health.clone()).unwrap();
+    let handle = supervised.handle();
+    eventually("the first life", || health.is_ready());
+    handle.hold();
+    assert!(handle.kill());
+    eventually("it is down", || health.parts()["script"].why == "held down");
+    assert!(!handle.kill(), "there is no process to kill");
+    handle.release();
+    eventually("the second life", || health.is_ready());
+    assert_eq!(script.starts.load(Ordering::SeqCst), 2);
+    assert_eq!(handle.deaths()[0].why, "killed by signal 9");
+}
+
+#[test]
+fn a_paused_child_is_still_the_same_one_afterwards() {
+    let script = Script::new();
+    let health = Health::new();
+    let supervised = Supervised::start(script.server("exec sleep 100", || Ok(())), health.clone()).unwrap();
+    eventually("the first life", || health.is_ready());
+    let process = script.process();
+    let state = || {
+        let text = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+        text.rsplit(") ").next().and_then(|rest| rest.chars().next())
+    };
+    assert!(supervised.handle().pause());
+    eventually("it stands still", || state() == Some('T'));
+    assert!(supervised.handle().resume());
+    eventually("it goes on", || state() != Some('T'));
+    assert_eq!(script.process(), process);
+}
