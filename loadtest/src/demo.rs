@@ -1,12 +1,13 @@
 //! The demo: the workload told in real time, so that the page moves.
 
-use crate::sender::{Endpoints, Sender, Settings};
+use crate::sender::{Counters, Endpoints, Sender, Settings};
 use crate::truth::Truth;
 use crate::workload::{Span, Workload};
 use anyhow::Context;
 use clap::Args;
 use std::collections::BTreeMap;
 use std::iter::Peekable;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
 
@@ -78,10 +79,34 @@ pub async fn reachable(targets: &Targets) -> anyhow::Result<()> {
 /// # Errors
 /// When an endpoint is no address.
 pub async fn run_demo(options: Options, targets: Targets, stop: CancellationToken) -> anyhow::Result<Truth> {
+    let settings = Settings { interval: options.export_interval, ..Settings::default() };
+    let ends = CancellationToken::new();
+    Ok(run_until(ends, options, settings, &targets.endpoints(), stop).await?.truth)
+}
+
+/// What was sent.
+pub struct Told {
+    /// What it should count.
+    pub truth: Truth,
+    /// What became of its exports.
+    pub counters: Arc<Counters>,
+}
+
+/// As [`run_demo`] with exporters that behave as `settings` say. When `ends` is cancelled no more flows are begun,
+/// and what is waiting is still sent on time.
+///
+/// # Errors
+/// When an endpoint is no address.
+pub async fn run_until(
+    ends: CancellationToken,
+    options: Options,
+    settings: Settings,
+    endpoints: &Endpoints,
+    stop: CancellationToken,
+) -> anyhow::Result<Told> {
     let seed = options.seed.unwrap_or_else(seed_from_clock);
     let epoch_us = unix_us(SystemTime::now());
-    let settings = Settings { interval: options.export_interval, ..Settings::default() };
-    let sender = Sender::start(&targets.endpoints(), &settings, epoch_us, &stop)?;
+    let sender = Sender::start(endpoints, &settings, epoch_us, &stop)?;
     tracing::info!(seed, rate = options.rate, "the workload starts");
     let mut run = Run {
         workload: Workload::new(seed, options.rate).peekable(),
@@ -90,7 +115,7 @@ pub async fn run_demo(options: Options, targets: Targets, stop: CancellationToke
         waiting: Waiting::default(),
         truth: Truth::default(),
     };
-    run.tell(&sender, &stop).await;
+    run.tell(&sender, &ends, &stop).await;
     let counters = sender.finish().await;
     let (acknowledged, duplicated, lost) = counters.read();
     tracing::info!(
@@ -102,7 +127,7 @@ pub async fn run_demo(options: Options, targets: Targets, stop: CancellationToke
         "the workload ends"
     );
     run.truth.lost = lost;
-    Ok(run.truth)
+    Ok(Told { truth: run.truth, counters })
 }
 
 /// A run in progress.
@@ -121,7 +146,7 @@ struct Waiting {
 }
 
 impl Run {
-    async fn tell(&mut self, sender: &Sender, stop: &CancellationToken) {
+    async fn tell(&mut self, sender: &Sender, ends: &CancellationToken, stop: &CancellationToken) {
         let mut tick = tokio::time::interval(TICK);
         let mut progress = tokio::time::interval(PROGRESS);
         progress.tick().await;
@@ -132,6 +157,9 @@ impl Run {
                 () = stop.cancelled() => break,
             }
             let now_us = unix_us(SystemTime::now()) - self.epoch_us;
+            if ends.is_cancelled() {
+                self.ends_us = self.ends_us.min(now_us);
+            }
             self.begin_flows(now_us.min(self.ends_us));
             for span in self.waiting.due(now_us) {
                 sender.send(span).await;

@@ -26,7 +26,15 @@ const AFTERMATH: Duration = Duration::from_secs(4);
 /// # Errors
 /// When Kafka, ClickHouse or the API can't be asked at all.
 pub async fn verify(truth: &Truth, targets: &Targets) -> anyhow::Result<Report> {
-    let give_up = Instant::now() + PATIENCE;
+    verify_within(PATIENCE, truth, targets).await
+}
+
+/// As [`verify`], with a patience of its own.
+///
+/// # Errors
+/// When Kafka, ClickHouse or the API can't be asked at all.
+pub async fn verify_within(patience: Duration, truth: &Truth, targets: &Targets) -> anyhow::Result<Report> {
+    let give_up = Instant::now() + patience;
     loop {
         let report = look(truth, targets, Instant::now() >= give_up).await;
         match report {

@@ -13,8 +13,18 @@ pub struct Check {
     pub place: String,
     /// How many things were compared.
     pub compared: usize,
+    /// What is missing of all of them: calls, flows or spans, as the place has it.
+    pub lost: u64,
+    /// What is there too often.
+    pub doubled: u64,
     /// A line for each that differs.
     pub differences: Vec<String>,
+}
+
+impl Check {
+    pub(super) fn new(place: impl Into<String>) -> Self {
+        Self { place: place.into(), compared: 0, lost: 0, doubled: 0, differences: Vec::new() }
+    }
 }
 
 /// Everything that was compared.
@@ -33,14 +43,9 @@ impl Report {
         let totals = format!("{flows} flows, {} spans, {}", truth.spans, truth.total_calls());
         let mut report = Self { checks: Vec::new(), notes: Vec::new(), totals };
         if truth.lost > 0 {
-            report.add(Check {
-                place: "sender".into(),
-                compared: 1,
-                differences: vec![format!(
-                    "{} spans were refused or given up before they arrived",
-                    truth.lost
-                )],
-            });
+            let why = format!("{} spans were refused or given up before they arrived", truth.lost);
+            let differences = vec![why];
+            report.add(Check { compared: 1, lost: truth.lost, differences, ..Check::new("sender") });
         }
         if truth.forgotten_flows > 0 {
             report.note(Some(format!(
@@ -69,7 +74,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "truth: {}", self.totals)?;
-        for Check { place, compared, differences } in &self.checks {
+        for Check { place, compared, differences, .. } in &self.checks {
             if differences.is_empty() {
                 writeln!(f, "  equal    {place} ({compared} compared)")?;
                 continue;
@@ -99,11 +104,8 @@ mod tests {
     use super::*;
 
     fn check(differences: &[&str]) -> Check {
-        Check {
-            place: "topic".into(),
-            compared: 3,
-            differences: differences.iter().map(|d| (*d).into()).collect(),
-        }
+        let differences = differences.iter().map(|line| (*line).into()).collect();
+        Check { compared: 3, differences, ..Check::new("topic") }
     }
 
     #[test]

@@ -50,7 +50,7 @@ struct OperationRow {
 #[derive(Row, Deserialize)]
 struct SpansRow {
     trace: String,
-    spans: u64,
+    spans: i64,
 }
 
 #[derive(Row, Deserialize)]
@@ -155,7 +155,7 @@ impl<'a> Tables<'a> {
         let rows: Vec<SpansRow> = self
             .client
             .query(
-                "SELECT TraceId AS trace, count() AS spans FROM \
+                "SELECT TraceId AS trace, toInt64(count()) AS spans FROM \
                  (SELECT DISTINCT TraceId, SpanId, SpanKind FROM otel_traces \
                   WHERE Timestamp >= toDateTime64(?, 9, 'UTC') AND Timestamp < toDateTime64(?, 9, 'UTC') \
                   AND has(?, toString(Environment))) GROUP BY TraceId",
@@ -165,19 +165,19 @@ impl<'a> Tables<'a> {
             .bind(&self.environments)
             .fetch_all()
             .await?;
-        let found: BTreeMap<String, u64> = rows.into_iter().map(|row| (row.trace, row.spans)).collect();
+        let found: BTreeMap<String, i64> = rows.into_iter().map(|row| (row.trace, row.spans)).collect();
         if self.truth.forgotten_flows > 0 {
-            let count = |spans: u64| BTreeMap::from([("all".to_owned(), spans)]);
+            let count = |spans: i64| BTreeMap::from([("all".to_owned(), spans)]);
             let sum = found.values().sum();
             return Ok(compare(
                 "ClickHouse otel_traces",
-                &count(self.truth.spans),
+                &count(self.truth.spans.cast_signed()),
                 &count(sum),
                 Clone::clone,
             ));
         }
         let expected =
-            self.truth.flows.iter().map(|(trace, flow)| (trace.clone(), u64::from(flow.spans))).collect();
+            self.truth.flows.iter().map(|(trace, flow)| (trace.clone(), i64::from(flow.spans))).collect();
         Ok(compare("ClickHouse otel_traces, distinct spans by trace", &expected, &found, |trace| {
             format!("trace {trace}")
         }))

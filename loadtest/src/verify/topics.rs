@@ -162,13 +162,12 @@ impl Folded {
 
     /// Every part of every commit is there once.
     fn commits(&self) -> Check {
-        let twice = self.records.iter().filter(|(_, times)| **times > 1);
-        let differences = twice
-            .map(|((shard, seq, part), times)| {
-                format!("shard {shard}, commit {seq}, part {part}: {times} times")
-            })
-            .collect();
-        Check { place: "Kafka flow_deltas, commits".into(), compared: self.records.len(), differences }
+        let mut check = Check { compared: self.records.len(), ..Check::new("Kafka flow_deltas, commits") };
+        for ((shard, seq, part), times) in self.records.iter().filter(|(_, times)| **times > 1) {
+            check.doubled += u64::from(*times - 1);
+            check.differences.push(format!("shard {shard}, commit {seq}, part {part}: {times} times"));
+        }
+        check
     }
 }
 
@@ -242,20 +241,25 @@ impl Summaries {
         let say = |(environment, operation): &OperationKey, status: &str| {
             format!("{environment} {operation} {status}")
         };
-        let mut differences: Vec<String> = Vec::new();
+        let mut check = Check { compared: truth.flows.len(), ..Check::new("Kafka flow_traces") };
         for (id, flow) in &truth.flows {
             let expected = say(&truth.operation_names[usize::from(flow.operation)], flow.status.as_str());
             match self.newest.get(id).map(|(_, operation, status)| say(operation, status)) {
-                None => differences.push(format!("flow {id}: missing, expected {expected}")),
+                None => {
+                    check.lost += 1;
+                    check.differences.push(format!("flow {id}: missing, expected {expected}"));
+                }
                 Some(found) if found != expected => {
-                    differences.push(format!("flow {id}: {found}; expected {expected}"));
+                    check.differences.push(format!("flow {id}: {found}; expected {expected}"));
                 }
                 Some(_) => {}
             }
         }
-        let repeated = self.repeated.iter().filter(|id| truth.flows.contains_key(*id));
-        differences.extend(repeated.map(|id| format!("flow {id}: one revision was published twice")));
-        differences.sort();
-        Check { place: "Kafka flow_traces".into(), compared: truth.flows.len(), differences }
+        for id in self.repeated.iter().filter(|id| truth.flows.contains_key(*id)) {
+            check.doubled += 1;
+            check.differences.push(format!("flow {id}: one revision was published twice"));
+        }
+        check.differences.sort();
+        check
     }
 }
