@@ -1,7 +1,8 @@
 # make demo            everything that is missing is installed, then a moving flow graph: open the printed URL
 # make demo ARGS="--for 60s --verify"
+# make chaos KILLS=50  every process is killed under the same workload; nothing may be lost or doubled
 # make test            every check and test; the last line says how many passed and failed
-.PHONY: help demo build test simulate clean
+.PHONY: help demo chaos build test simulate clean
 
 SHELL := bash
 export CARGO_TARGET_DIR ?= $(or $(WEIR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/weir)/target
@@ -11,6 +12,9 @@ help: ## this list
 
 demo: build ## start everything with a demo workload; ARGS="--for 60s --verify" checks every count
 	@"$(CARGO_TARGET_DIR)/release/weir" demo $(ARGS)
+
+chaos: build ## kill every process KILLS times under the demo workload, then check every count; ARGS="--seed 7"
+	@"$(CARGO_TARGET_DIR)/release/weir" chaos --kills $(or $(KILLS),5) $(ARGS)
 
 build: ## install what is missing and build the release binary
 	@tools/install

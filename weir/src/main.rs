@@ -1,5 +1,6 @@
 //! The `weir` command: one binary for everything.
 
+mod chaos;
 mod demo;
 mod graph;
 mod river;
@@ -28,6 +29,8 @@ enum Command {
     Up(Box<up::Options>),
     /// The same with a workload whose right counts are known
     Demo(Box<demo::Options>),
+    /// Kills every process under the same workload, many times, and compares every count with the truth
+    Chaos(chaos::Options),
     /// Prints the flow graph of trace files, without any server
     Graph(graph::Graph),
     /// Sends trace files to an OTLP endpoint
@@ -53,6 +56,7 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Up(options) => run("up", SUPERVISED, up::run(*options)),
         Command::Demo(options) => run("demo", SUPERVISED, demo::run(*options)),
+        Command::Chaos(options) => run("chaos", CHAOS, chaos::run(options)),
         Command::Graph(options) => graph::run(options),
         Command::Send(options) => run("send", "warn", send::run(options)),
         Command::Role(role) => run(role.name(), "info", roles::run(role)),
@@ -63,6 +67,9 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
 
 /// Log filter where the supervisor watches Kafka: it says once what every client would repeat each second.
 const SUPERVISED: &str = "warn,rdkafka::client=off,librdkafka=off";
+
+/// Where processes die on purpose, each death is a line of the command's own.
+const CHAOS: &str = "error,rdkafka::client=off,librdkafka=off";
 
 /// Runs an asynchronous command with logs for people who look at a terminal.
 fn run(name: &str, filter: &str, command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {

@@ -7,7 +7,7 @@ use crate::servers::children::{Place, Plan};
 use crate::servers::packages;
 use crate::servers::ports::Wanted;
 use crate::topics::Wish;
-use given::{GivenClickHouse, GivenKafka};
+pub use given::{GivenClickHouse, GivenKafka};
 use process::stop_on_signal;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
