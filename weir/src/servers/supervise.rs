@@ -211,6 +211,8 @@ impl Keeper {
         let log = open_output(output).with_context(|| format!("can't write {}", output.display()))?;
         let mut command = (self.server.command)();
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        // In its own folder: ours may be removed while we run, and ClickHouse doesn't start in one that is gone.
+        command.current_dir(output.parent().unwrap_or(Path::new("/")));
         // A group of its own: Ctrl-C reaches us alone, and the roles drain before their servers go.
         command.process_group(0);
         die_with_parent(&mut command);

@@ -143,6 +143,17 @@ fn a_server_without_room_for_its_files_is_started_again_once_there_is_some() {
 }
 
 #[test]
+fn a_child_runs_in_its_own_folder_wherever_it_was_started_from() {
+    let script = Script::new();
+    let health = Health::new();
+    let _supervised =
+        Supervised::start(script.server("pwd -P; exec sleep 100", || Ok(())), health.clone()).unwrap();
+    let output = script.folder.path().join("script.out");
+    let folder = format!("{}\n", script.folder.path().canonicalize().unwrap().display());
+    eventually("it says where", || std::fs::read_to_string(&output).is_ok_and(|text| text == folder));
+}
+
+#[test]
 fn a_server_that_is_held_down_stays_down_until_it_is_released() {
     let script = Script::new();
     let health = Health::new();
