@@ -145,19 +145,14 @@ pub async fn graph(
     asked: Asked,
     around: Option<&(dyn Fn(&Node) -> bool + Sync)>,
 ) -> Result<GraphAnswer, ApiError> {
-    let plan = Plan::new(asked, &locked(&app.live), &filter, now_us());
-    let mut builder = GraphBuilder::default();
+    let LiveGraph { plan, mut builder, staleness } =
+        LiveGraph::of(&locked(&app.live), asked, &filter, now_us());
     for segment in plan.stored() {
         add_stored(app, &mut builder, segment, &filter).await?;
     }
     if plan.from_s < plan.live_from_s {
         know_stored(app, &mut builder, (plan.from_s, plan.live_from_s), &filter).await?;
     }
-    let staleness = {
-        let live = locked(&app.live);
-        live.add_to(&mut builder, &filter, plan.live_from_s, plan.to_s);
-        live.staleness(now_us())
-    };
     let mut totals = builder.join();
     if let Some(matches) = around {
         totals.around(matches);
@@ -170,6 +165,23 @@ pub async fn graph(
         environment: filter.environment,
         staleness,
     })
+}
+
+/// What live state has of a graph, and which seconds are missing from it: of one moment, before ClickHouse is asked.
+/// Live state forgets its oldest second meanwhile, which would then be in neither.
+struct LiveGraph {
+    plan: Plan,
+    builder: GraphBuilder,
+    staleness: Staleness,
+}
+
+impl LiveGraph {
+    fn of(live: &Live, asked: Asked, filter: &Filter, now_us: i64) -> Self {
+        let plan = Plan::new(asked, live, filter, now_us);
+        let mut builder = GraphBuilder::default();
+        live.add_to(&mut builder, filter, plan.live_from_s, plan.to_s);
+        Self { plan, builder, staleness: live.staleness(now_us) }
+    }
 }
 
 async fn add_stored(
@@ -217,8 +229,8 @@ async fn know_stored(
 /// # Errors
 /// ClickHouse is needed and can't answer.
 pub async fn operations(app: &App, filter: Filter, asked: Asked) -> Result<OperationsAnswer, ApiError> {
-    let plan = Plan::new(asked, &locked(&app.live), &filter, now_us());
-    let mut totals: BTreeMap<(String, String), Totals> = BTreeMap::new();
+    let LiveOperations { plan, mut totals, mut environments, staleness } =
+        LiveOperations::of(&locked(&app.live), asked, &filter, now_us());
     for segment in plan.stored() {
         let rows = app
             .stored
@@ -229,17 +241,30 @@ pub async fn operations(app: &App, filter: Filter, asked: Asked) -> Result<Opera
             totals.entry((row.environment.clone(), row.operation.clone())).or_default().add_stored(&row);
         }
     }
-    let live = locked(&app.live);
-    for flows in live.flows(&filter, plan.live_from_s, plan.to_s) {
-        totals.entry((flows.environment.clone(), flows.operation.clone())).or_default().add_live(&flows);
-    }
     let operations = listed(totals, plan.seconds);
-    let mut environments = live.environments();
     environments.extend(operations.iter().map(|operation| operation.environment.clone()));
     environments.sort();
     environments.dedup();
-    let staleness = live.staleness(now_us());
     Ok(OperationsAnswer { operations, environments, window: plan.window(), source: plan.source(), staleness })
+}
+
+/// The same as [`LiveGraph`] of operations.
+struct LiveOperations {
+    plan: Plan,
+    totals: BTreeMap<(String, String), Totals>,
+    environments: Vec<String>,
+    staleness: Staleness,
+}
+
+impl LiveOperations {
+    fn of(live: &Live, asked: Asked, filter: &Filter, now_us: i64) -> Self {
+        let plan = Plan::new(asked, live, filter, now_us);
+        let mut totals: BTreeMap<(String, String), Totals> = BTreeMap::new();
+        for flows in live.flows(filter, plan.live_from_s, plan.to_s) {
+            totals.entry((flows.environment.clone(), flows.operation.clone())).or_default().add_live(&flows);
+        }
+        Self { plan, totals, environments: live.environments(), staleness: live.staleness(now_us) }
+    }
 }
 
 /// An operation's sums over all sources.
@@ -293,6 +318,7 @@ fn listed(totals: BTreeMap<(String, String), Totals>, seconds: f64) -> Vec<Opera
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::change::{Change, What};
     use crate::limits::Limits;
 
     const NOW_S: u32 = 1_700_000_000;
@@ -324,6 +350,24 @@ mod tests {
         assert_eq!((both.source(), both.seconds), ("clickhouse+live", 3_600.0));
         let joint_s = both.stored().last().unwrap().to_s;
         assert_eq!((joint_s, joint_s % 10), (both.live_from_s, 0));
+    }
+
+    #[test]
+    fn no_second_is_lost_when_live_state_forgets_it_while_clickhouse_is_asked() {
+        let mut live = Live::new(Limits::default());
+        let oldest_s = NOW_S - Limits::default().live_s;
+        live.begin("kafka", oldest_s, 1);
+        let counts = OperationCounts { flows: 1_000, raw_flows: 1, ..OperationCounts::default() };
+        let what = What::Operation { counts, duration: Histogram::default() };
+        live.add(
+            Change { environment: "prod".into(), operation: "login".into(), window_s: oldest_s, what },
+            NOW_US,
+        );
+        let answer = LiveOperations::of(&live, Asked::Last(3_600), &Filter::default(), NOW_US);
+        assert_eq!(answer.plan.stored().last().unwrap().to_s, oldest_s);
+        live.forget(NOW_US + 1_000_000);
+        assert_eq!(live.flows(&Filter::default(), oldest_s, NOW_S), vec![]);
+        assert_eq!(answer.totals.into_values().map(|totals| totals.counts.raw_flows).sum::<i64>(), 1);
     }
 
     #[test]
