@@ -16,6 +16,11 @@ pub const SUBCOMMAND: &str = "run-clickhouse";
 const KEEP_LISTENING: &str = "SELECT sleepEachRow(1) FROM numbers(1000000000000) FORMAT Null \
      SETTINGS function_sleep_max_microseconds_per_block = 0, max_block_size = 1, max_execution_time = 0";
 
+/// With less room than this on its disk the engine takes nothing more and says so: the store waits and tries again. A
+/// write that the disk refuses is no error to it (26.7.2): it goes on with a part whose files are empty, and what was
+/// in them is lost.
+const KEEP_FREE_BYTES: u64 = 256 << 20;
+
 /// What the server needs to know.
 #[derive(Clone, Debug)]
 pub struct ClickHouse {
@@ -127,6 +132,9 @@ fn settings(folder: &Path) -> String {
   <max_server_memory_usage_to_ram_ratio>0.5</max_server_memory_usage_to_ram_ratio>
   <mark_cache_size>268435456</mark_cache_size>
   <uncompressed_cache_size>0</uncompressed_cache_size>
+  <storage_configuration><disks><default>
+    <keep_free_space_bytes>{KEEP_FREE_BYTES}</keep_free_space_bytes>
+  </default></disks></storage_configuration>
 </clickhouse>
 "
     )
@@ -187,6 +195,12 @@ mod tests {
         assert!(without.contains("--http_port=18123") && !without.contains("TCP"), "{without}");
         let with = server(Some(19000)).engine_args().join(" ");
         assert!(with.contains("--tcp_port=19000") && with.contains("START LISTEN TCP"), "{with}");
+    }
+
+    #[test]
+    fn the_engine_never_uses_the_last_room_of_its_disk() {
+        let text = settings(Path::new("/data/clickhouse"));
+        assert!(text.contains("<keep_free_space_bytes>268435456</keep_free_space_bytes>"), "{text}");
     }
 
     #[test]
