@@ -9,7 +9,7 @@ use processor_river::{River, wait};
 use schemas::v1::FlowTrace;
 use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
-use stream_processor::processor::{FirstBoot, Options};
+use stream_processor::processor::Options;
 
 fn gateway_to_auth(river: &River) -> i64 {
     river.calls().get(&("gateway".to_owned(), "auth".to_owned())).copied().unwrap_or_default()
@@ -126,35 +126,6 @@ async fn traces_that_were_open_when_a_processor_was_killed_go_on_in_its_successo
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_other_settings_made_is_refused_until_it_may_be_given_up() {
-    let Some(river) = River::new("foreign", 1).await else { return };
-    let processor = river.start(river.options());
-    processor.wait_live(1).await;
-    river.send_packed(&traces(1, 50));
-    wait("50 calls", || gateway_to_auth(&river) == 50).await;
-    processor.stop().await.unwrap();
-
-    let other = || Options { default_environment: "staging".to_owned(), ..river.options() };
-    let refused = river.start(other()).end().await.unwrap_err().to_string();
-    assert!(refused.contains("other settings") && refused.contains("--accept-gap"), "{refused}");
-    let processor = river.start(Options { accept_gap: true, ..other() });
-    processor.wait_live(1).await;
-    river.send_packed(&traces(2, 50));
-    wait("100 calls", || gateway_to_auth(&river) == 100).await;
-    processor.stop().await.unwrap();
-
-    // Only once: from then on it is its own.
-    let processor = river.start(other());
-    processor.wait_live(1).await;
-    processor.stop().await.unwrap();
-    river.assert_no_holes();
-    let anew: Vec<u64> =
-        river.journal().iter().filter(|commit| commit.begins_anew).map(|commit| commit.seq).collect();
-    assert_eq!((anew.len(), anew[0]), (2, 1));
-    river.drop_topics().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_processor_that_lost_its_partitions_for_a_while_goes_on_with_its_open_traces() {
     let Some(river) = River::new("paused", 2).await else { return };
     let processor = Process::start(&river, &[]);
@@ -222,24 +193,5 @@ async fn two_groups_on_one_river_fence_each_other_but_double_nothing() {
     wait("150 calls", || gateway_to_auth(&river) == 150).await;
     first.stop().await.unwrap();
     river.assert_no_holes();
-    river.drop_topics().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_first_boot_from_latest_leaves_out_what_was_there() {
-    let Some(river) = River::new("latest", 1).await else { return };
-    river.send_packed(&traces(1, 50));
-    let options = || Options { first_boot_from: FirstBoot::Latest, ..river.options() };
-    let processor = river.start(options());
-    processor.wait_live(1).await;
-    river.send_packed(&traces(2, 7));
-    wait("only the new calls", || gateway_to_auth(&river) == 7).await;
-    processor.stop().await.unwrap();
-
-    // Not a first boot any more: what came meanwhile is read.
-    river.send_packed(&traces(3, 5));
-    let processor = river.start(options());
-    wait("what came meanwhile", || gateway_to_auth(&river) == 12).await;
-    processor.stop().await.unwrap();
     river.drop_topics().await;
 }

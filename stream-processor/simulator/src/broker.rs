@@ -44,6 +44,7 @@ fn place(shard: u32, ledger: Ledger) -> Place {
     match ledger {
         Ledger::Journal => (Output::Journal, shard),
         Ledger::State => (Output::State, shard),
+        Ledger::Deltas => (Output::Deltas, shard),
     }
 }
 

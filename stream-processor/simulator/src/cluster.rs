@@ -27,6 +27,8 @@ pub enum Planted {
     WrongLowWatermark,
     /// What was saved is not deleted.
     StateNotDeleted,
+    /// Records that were passed over are not journaled.
+    SkipNotJournaled,
 }
 
 /// A topic and one of its partitions.
@@ -161,6 +163,7 @@ impl Cluster {
         match planted {
             Planted::ClosesRecomputed => commit.closes.clear(),
             Planted::LateNotJournaled => commit.late.clear(),
+            Planted::SkipNotJournaled => commit.skipped.clear(),
             Planted::WrongLowWatermark => commit.low_watermark = commit.next_offset,
             _ => {}
         }

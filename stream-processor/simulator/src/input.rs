@@ -27,6 +27,8 @@ pub struct Input {
     pub remembered_spans: usize,
     /// Fingerprints of forgotten ones that it keeps.
     pub fingerprints: usize,
+    /// A record in quarantine: partition and offset.
+    pub quarantine: Option<(u32, i64)>,
 }
 
 /// A record that a producer wrote.
@@ -72,7 +74,13 @@ impl Input {
         let replayed_spans = if random.random_bool(0.5) { 0 } else { random.random_range(1..200) };
         let remembered_spans = if random.random_bool(0.3) { random.random_range(0..60) } else { 1_000_000 };
         let fingerprints = if random.random_bool(0.5) { 16_000_000 } else { random.random_range(0..80) };
-        Self { partitions, records, replayed_spans, remembered_spans, fingerprints }
+        let quarantine = random.random_bool(0.3).then(|| {
+            let chosen = random.random_range(0..records.len());
+            let partition = records[chosen].partition;
+            let before = records[..chosen].iter().filter(|record| record.partition == partition);
+            (partition, before.count() as i64)
+        });
+        Self { partitions, records, replayed_spans, remembered_spans, fingerprints, quarantine }
     }
 }
 

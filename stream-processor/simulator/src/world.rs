@@ -12,7 +12,6 @@ use rand_chacha::ChaCha8Rng;
 use std::cell::RefCell;
 use std::time::Duration;
 use stitcher::Settings;
-use stream_processor::processor::FirstBoot;
 use stream_processor::processor::shard::{Driver, Failure, ProcessorMetrics, Progress, Rules, Told, Work};
 
 const SECOND_US: i64 = 1_000_000;
@@ -165,7 +164,11 @@ impl<'i> World<'i> {
         settings.limits.replayed_spans = self.input.replayed_spans;
         settings.limits.remembered_spans = self.input.remembered_spans;
         settings.limits.fingerprints = self.input.fingerprints;
-        Rules::new("otlp_spans".to_owned(), settings, FirstBoot::Earliest, false)
+        let mut rules = Rules::new("otlp_spans".to_owned(), settings);
+        rules
+            .quarantine
+            .extend(self.input.quarantine.filter(|(at, _)| *at == shard).map(|(_, offset)| offset));
+        rules
     }
 
     fn drive(&self, mut group: Group<'_>) -> Result<(), String> {

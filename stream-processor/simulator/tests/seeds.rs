@@ -29,7 +29,7 @@ fn closes_that_are_decided_anew_are_noticed() {
 
 #[test]
 fn late_spans_that_are_not_journaled_are_noticed() {
-    is_noticed(Planted::LateNotJournaled, 255);
+    is_noticed(Planted::LateNotJournaled, 615);
 }
 
 #[test]
@@ -50,6 +50,11 @@ fn a_wall_clock_in_place_of_log_time_is_noticed() {
 #[test]
 fn a_wrong_low_watermark_is_noticed() {
     is_noticed(Planted::WrongLowWatermark, 1);
+}
+
+#[test]
+fn a_skip_that_is_not_journaled_is_noticed() {
+    is_noticed(Planted::SkipNotJournaled, 1);
 }
 
 #[test]

@@ -57,13 +57,15 @@ pub trait Broker {
     fn now_us(&self) -> i64;
 }
 
-/// What only shards read.
+/// What a shard reads beside spans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ledger {
     /// `flow_journal`
     Journal,
     /// `flow_state`
     State,
+    /// `flow_deltas`: only to see whether there are any.
+    Deltas,
 }
 
 /// A committed record of a [`Ledger`].

@@ -6,7 +6,7 @@ use super::failure::Failure;
 use super::intake::Origin;
 use super::kafka::Kafka;
 use super::metrics::{ProcessorMetrics, ShardMetrics};
-use super::recovery::{Recovery, Rules, last_commit};
+use super::recovery::{Log, Recovery, Rules, deletions, last_commit};
 use super::running::Progress;
 use super::work::{Standing, Work};
 use std::thread;
@@ -49,8 +49,9 @@ pub fn run(
         let started = Instant::now();
         let ended = match Driver::start(&kafka, &rules, &told, work.take()) {
             Ok(mut driver) => {
-                let ended = driver.drive();
-                *work = Some(driver.into_work());
+                let ended = if rules.drain { driver.drain() } else { driver.drive() };
+                // A drained shard is nothing to go on with.
+                *work = Some(driver.into_work()).filter(|work| !work.is_drained());
                 ended
             }
             Err((failure, kept)) => {
@@ -75,7 +76,13 @@ pub fn run(
                 told.shard.was_fenced();
                 return Err(Failure::Fenced(why));
             }
-            ended => return ended,
+            Err(why) => return Err(why),
+            Ok(()) => {
+                if rules.drain {
+                    progress.is_drained();
+                }
+                return Ok(());
+            }
         }
     }
     Ok(())
@@ -144,18 +151,22 @@ impl<'a, B: Broker> Driver<'a, B> {
         let transactor = broker.transactor()?;
         let mut input = broker.input()?;
         let last = last_commit(broker)?;
-        let log = input.watermarks()?;
+        let log = Log::look(broker, &mut input, last.as_ref())?;
         let (mut replayed, mut gap) = (0, 0);
         let work = match kept.take() {
-            Some(work) if work.standing(last.as_ref(), log) != Standing::Outdated => work,
+            Some(work)
+                if log.is_same && work.standing(last.as_ref(), log.watermarks) != Standing::Outdated =>
+            {
+                work
+            }
             _ => {
-                let start = Recovery { broker, rules }.start(&mut input)?;
+                let start = Recovery { broker, rules }.start(log, &mut input)?;
                 (replayed, gap) = (start.replayed, start.gap);
                 Work::begin(start, rules.settings.shard, rules.config_hash())
             }
         };
         let work = kept.insert(work);
-        match work.standing(last.as_ref(), log) {
+        match work.standing(last.as_ref(), log.watermarks) {
             Standing::Unsent => {
                 transactor.commit(work.pend())?;
                 work.committed();
@@ -189,8 +200,13 @@ impl<'a, B: Broker> Driver<'a, B> {
         input.poll(&mut |record| {
             let (topic, offset, appended_us) = (&rules.topic, record.offset, record.appended_us);
             let origin = Origin { topic, partition, offset, appended_us };
-            told.progress.applies(record.offset);
-            work.intake.apply(&rules.semconv, origin, record.value);
+            if rules.quarantine.contains(&offset) {
+                tracing::warn!(partition, offset, "the record is passed over and goes to flow_dead_letters");
+                work.intake.skip(origin, record.value);
+            } else {
+                told.progress.applies(offset);
+                work.intake.apply(&rules.semconv, origin, record.value);
+            }
             Ok(())
         })?;
         work.next_offset = input.next();
@@ -208,6 +224,24 @@ impl<'a, B: Broker> Driver<'a, B> {
         }
         let (seq, offset) = (self.work.seq(), self.work.next_offset);
         tracing::info!(partition = self.rules.settings.shard, seq, offset, "the shard has stopped");
+        Ok(())
+    }
+
+    /// Everything is closed, and nothing of it needed by a successor.
+    ///
+    /// # Errors
+    /// The outcome of the last commit is unknown.
+    pub fn drain(&mut self) -> Result<(), Failure> {
+        if self.work.is_drained() {
+            return Ok(());
+        }
+        while !self.work.intake.settle() {
+            self.commit()?;
+        }
+        self.work.ends(deletions(&Recovery { broker: self.broker, rules: self.rules }.state()?));
+        self.commit()?;
+        let (seq, offset) = (self.work.seq(), self.work.next_offset);
+        tracing::info!(partition = self.rules.settings.shard, seq, offset, "the shard is drained");
         Ok(())
     }
 
@@ -244,11 +278,14 @@ impl<'a, B: Broker> Driver<'a, B> {
         }
     }
 
-    /// Time that moved without a record is nowhere but in the journal, and has to be there before the next record.
+    /// Time that moved without a record, and a record that was passed over, are nowhere but in the journal, and have to
+    /// be there before the next record.
     fn is_commit_due(&self) -> bool {
         let since = self.broker.elapsed() - self.committed;
         let intake = &self.work.intake;
         self.time_moved
+            || intake.has_skipped()
+            || self.told.progress.is_careful()
             || since >= IDLE_EVERY
             || (since >= EVERY && intake.has_output())
             || intake.is_full(SPANS)

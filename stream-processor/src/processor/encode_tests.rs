@@ -81,7 +81,16 @@ fn commit(events: Vec<FlowEvent>, traces: Vec<FlowTrace>) -> Commit {
 }
 
 fn written(commit: &Commit, letters: &[DeadLetter]) -> Vec<Record> {
-    records(STAMP, commit, letters, &journal::records(STAMP, &commit.journaled, 77, false))
+    records(
+        STAMP,
+        commit,
+        letters,
+        &journal::records(
+            STAMP,
+            &commit.journaled,
+            journal::Beside { config_hash: 77, ..Default::default() },
+        ),
+    )
 }
 
 fn value(record: &Record) -> &[u8] {
@@ -189,7 +198,7 @@ fn state_is_keyed_and_deleted_by_an_empty_record() {
 #[test]
 fn dead_letters_keep_their_head_and_say_why() {
     let origin = Origin { topic: "otlp_spans", partition: 1, offset: 5, appended_us: 0 };
-    let letter = DeadLetter::new(reader::Undecodable::Truncated, origin, b"garbage");
+    let letter = DeadLetter::new(&reader::Undecodable::Truncated, origin, b"garbage");
     let records = written(&commit(vec![], vec![]), &[letter]);
     let record = only(&records, Output::DeadLetters);
     assert_eq!((value(record), record.key.as_deref()), (b"garbage".as_slice(), None));

@@ -1,12 +1,16 @@
-//! Records in: the spans of a record go to the shard, what can't be decoded becomes a dead letter.
+//! Records in: the spans of a record go to the shard; what can't be decoded, or crashes it, becomes a dead letter.
 
 use reader::{Semconv, Undecodable};
+use schemas::topics::MAX_RECORD_BYTES;
+use schemas::v1::LastRecord;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use stitcher::{Commit, Shard};
 
 /// Bytes of an undecodable record that a dead letter keeps: enough to see what it is.
 const HEAD_BYTES: usize = 16_384;
+/// Of a record in quarantine all is kept, for whoever mends what it breaks; the rest is room for headers.
+const WHOLE_BYTES: usize = MAX_RECORD_BYTES - 1_000;
 /// Output that ends a commit before its time, so that a transaction stays small: flows and dead letters together.
 const OUTPUT_BYTES: usize = 8 << 20;
 
@@ -25,18 +29,23 @@ pub struct Applied {
     pub spans: u64,
     /// Spans that didn't, by reason.
     pub rejected: BTreeMap<&'static str, u64>,
-    /// Undecodable records.
+    /// The last record.
+    pub last_record: Option<LastRecord>,
+    /// Offsets of records that were passed over.
+    pub skipped: Vec<i64>,
+    /// Undecodable records, and those passed over.
     pub dead_letters: Vec<DeadLetter>,
     /// Bytes they keep.
     pub dead_letter_bytes: usize,
 }
 
-/// A record that could not be decoded.
+/// A record that could not be decoded, or is in quarantine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
     /// Its first bytes.
     pub head: Vec<u8>,
-    undecodable: Undecodable,
+    name: &'static str,
+    reason: String,
     length: usize,
     sha256: String,
     topic: String,
@@ -66,12 +75,40 @@ impl Intake {
     /// Applies one record: log time moves on to its timestamp, then its spans follow.
     pub fn apply(&mut self, semconv: &Semconv, origin: Origin<'_>, value: &[u8]) {
         self.applied.records += 1;
+        self.applied.last_record = Some(origin.last_record());
         self.shard.begin_record(origin.offset, origin.appended_us);
         let shard = &mut self.shard;
         match reader::read_otlp(semconv, value, &mut |span| shard.apply(span)) {
             Ok(read) => self.count(read.spans, read.rejected),
-            Err(undecodable) => self.bury(undecodable, origin, value),
+            Err(undecodable) => {
+                self.shard.count_rejected("undecodable_record", 1);
+                self.bury(DeadLetter::new(&undecodable, origin, value));
+            }
         }
+    }
+
+    /// Passes over a record that crashes the shard. A commit has to follow before the next one: a successor must know.
+    pub fn skip(&mut self, origin: Origin<'_>, value: &[u8]) {
+        self.applied.records += 1;
+        self.applied.last_record = Some(origin.last_record());
+        self.applied.skipped.push(origin.offset);
+        self.bury(DeadLetter::in_quarantine(origin, value));
+    }
+
+    /// A record was passed over since the last commit.
+    pub fn has_skipped(&self) -> bool {
+        !self.applied.skipped.is_empty()
+    }
+
+    /// Closes open traces, the oldest first, until a commit is due or all are closed. Whether all are.
+    pub fn settle(&mut self) -> bool {
+        while !self.is_full(u64::MAX) {
+            if !self.shard.settle_oldest() {
+                self.shard.settle_all();
+                return true;
+            }
+        }
+        false
     }
 
     fn count(&mut self, spans: u64, rejected: BTreeMap<&'static str, u64>) {
@@ -82,9 +119,7 @@ impl Intake {
         }
     }
 
-    fn bury(&mut self, undecodable: Undecodable, origin: Origin<'_>, value: &[u8]) {
-        self.shard.count_rejected("undecodable_record", 1);
-        let letter = DeadLetter::new(undecodable, origin, value);
+    fn bury(&mut self, letter: DeadLetter) {
         self.applied.dead_letter_bytes += letter.head.len();
         self.applied.dead_letters.push(letter);
     }
@@ -133,12 +168,29 @@ impl Intake {
     }
 }
 
+impl Origin<'_> {
+    fn last_record(&self) -> LastRecord {
+        LastRecord { offset: self.offset, appended_us: self.appended_us }
+    }
+}
+
 impl DeadLetter {
     /// Keeps the head of `value`.
-    pub fn new(undecodable: Undecodable, origin: Origin<'_>, value: &[u8]) -> Self {
+    pub fn new(undecodable: &Undecodable, origin: Origin<'_>, value: &[u8]) -> Self {
+        Self::with(undecodable.reason(), undecodable.to_string(), origin, value, HEAD_BYTES)
+    }
+
+    /// Keeps all of `value` that a record can hold.
+    pub fn in_quarantine(origin: Origin<'_>, value: &[u8]) -> Self {
+        let reason = "put into quarantine by --quarantine".to_owned();
+        Self::with("quarantined", reason, origin, value, WHOLE_BYTES)
+    }
+
+    fn with(name: &'static str, reason: String, origin: Origin<'_>, value: &[u8], kept: usize) -> Self {
         Self {
-            head: value[..value.len().min(HEAD_BYTES)].to_vec(),
-            undecodable,
+            head: value[..value.len().min(kept)].to_vec(),
+            name,
+            reason,
             length: value.len(),
             sha256: Sha256::digest(value).iter().map(|byte| format!("{byte:02x}")).collect(),
             topic: origin.topic.to_owned(),
@@ -149,14 +201,14 @@ impl DeadLetter {
 
     /// The name under which it is counted.
     pub fn reason(&self) -> &'static str {
-        self.undecodable.reason()
+        self.name
     }
 
     /// What its headers say; those that `ingest` writes too have the same names there.
     pub fn headers(&self) -> Vec<(&'static str, String)> {
         vec![
             ("origin", "processor".to_owned()),
-            ("reason", self.undecodable.to_string()),
+            ("reason", self.reason.clone()),
             ("sha256", self.sha256.clone()),
             ("length", self.length.to_string()),
             ("topic", self.topic.clone()),
@@ -243,8 +295,25 @@ mod tests {
     }
 
     #[test]
+    fn a_record_in_quarantine_is_kept_whole_and_moves_nothing() {
+        let mut intake = intake();
+        let value = record(vec![span(1); 1_000]);
+        assert!(value.len() > HEAD_BYTES);
+        intake.skip(at(3), &value);
+        assert!(intake.has_skipped() && intake.has_output());
+        assert_eq!((intake.open_spans(), intake.clock_us()), (0, 0));
+        let (commit, applied) = intake.commit(4);
+        assert_eq!((commit.journaled.next_offset, &applied.skipped[..]), (4, &[3][..]));
+        assert_eq!(
+            (applied.dead_letters[0].reason(), &applied.dead_letters[0].head),
+            ("quarantined", &value)
+        );
+        assert!(!intake.has_skipped());
+    }
+
+    #[test]
     fn the_hash_is_that_of_the_whole_record() {
-        let letter = DeadLetter::new(Undecodable::Malformed, at(1), b"abc");
+        let letter = DeadLetter::new(&Undecodable::Malformed, at(1), b"abc");
         let hash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert!(letter.headers().contains(&("sha256", hash.to_owned())));
         assert_eq!(letter.reason(), "malformed");

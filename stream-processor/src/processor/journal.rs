@@ -26,17 +26,29 @@ pub struct Past {
     pub config_hash: u64,
     /// The stitcher that made it.
     pub core_version: String,
+    /// Offsets of records that were put into quarantine.
+    pub skipped: Vec<i64>,
     /// What happened.
     pub journaled: Journaled,
 }
 
+/// What is journaled beside what the stitcher says.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Beside {
+    /// Settings the commit is made with.
+    pub config_hash: u64,
+    /// The shard had no state before it.
+    pub begins_anew: bool,
+    /// The shard has none after it.
+    pub drained: bool,
+    /// The last record that was applied.
+    pub last_record: Option<v1::LastRecord>,
+    /// Offsets of records that were put into quarantine.
+    pub skipped: Vec<i64>,
+}
+
 /// The records of a commit: one, or several of equal `seq` when there is very much to tell.
-pub fn records(
-    stamp: Stamp,
-    journaled: &Journaled,
-    config_hash: u64,
-    begins_anew: bool,
-) -> Vec<v1::ShardCommit> {
+pub fn records(stamp: Stamp, journaled: &Journaled, beside: Beside) -> Vec<v1::ShardCommit> {
     let empty = v1::ShardCommit {
         shard: stamp.shard,
         seq: stamp.seq,
@@ -45,13 +57,16 @@ pub fn records(
         timestamp_us: journaled.timestamp_us,
         low_watermark: journaled.low_watermark,
         commits_back: journaled.commits_back,
-        begins_anew,
-        config_hash,
+        begins_anew: beside.begins_anew,
+        drained: beside.drained,
+        config_hash: beside.config_hash,
+        last_record: beside.last_record,
         core_version: stitcher::CORE_VERSION.to_owned(),
         digest: journaled.digest,
         ..Default::default()
     };
-    let mut parts = Parts { records: vec![empty.clone()], empty, bytes: 0 };
+    let first = v1::ShardCommit { skipped: beside.skipped, ..empty.clone() };
+    let mut parts = Parts { records: vec![first], empty, bytes: 0 };
     for entry in journaled.closes.iter().map(close) {
         parts.with_room(&entry).closes.push(entry);
     }
@@ -242,6 +257,7 @@ fn past(record: &v1::ShardCommit) -> Past {
         begins_anew: record.begins_anew,
         config_hash: record.config_hash,
         core_version: record.core_version.clone(),
+        skipped: record.skipped.clone(),
         journaled: Journaled {
             next_offset: record.next_offset,
             clock_us: record.clock_us,
@@ -295,7 +311,7 @@ mod tests {
     }
 
     fn add(chain: &mut Chain, seq: u64, journaled: &Journaled, begins_anew: bool) -> Result<(), Failure> {
-        let records = records(Stamp { seq, ..STAMP }, journaled, 77, begins_anew);
+        let records = records(Stamp { seq, ..STAMP }, journaled, Beside { begins_anew, ..Beside::default() });
         records.iter().try_for_each(|record| chain.add(0, &record.encode_to_vec()))
     }
 
@@ -336,9 +352,10 @@ mod tests {
 
     #[test]
     fn what_is_journaled_comes_back_as_it_went_in_however_much_it_is() {
+        let beside = Beside { config_hash: 77, begins_anew: true, skipped: vec![6, 8], ..Beside::default() };
         for (closes, evicted, parts) in [(0, 0, 1), (3, 2, 1), (4_000, 0, 3), (10, 100_000, 3)] {
             let journaled = everything(closes, evicted);
-            let records = records(STAMP, &journaled, 77, true);
+            let records = records(STAMP, &journaled, beside.clone());
             assert_eq!(records.len(), parts, "{closes} closes, {evicted} evicted");
             let mut chain = Chain::default();
             for record in records {
@@ -348,7 +365,10 @@ mod tests {
             }
             let [past] = &chain.commits[..] else { panic!("one commit") };
             assert_eq!((past.seq, past.config_hash, past.begins_anew), (7, 77, true));
-            assert_eq!(past.core_version, stitcher::CORE_VERSION);
+            assert_eq!(
+                (past.core_version.as_str(), &past.skipped),
+                (stitcher::CORE_VERSION, &beside.skipped)
+            );
             assert_eq!(past.journaled, journaled);
         }
     }
@@ -356,7 +376,7 @@ mod tests {
     #[test]
     fn a_chain_refuses_holes_and_leaves_out_half_a_commit_at_its_start() {
         let mut chain = Chain::default();
-        let large = records(Stamp { seq: 4, ..STAMP }, &everything(4_000, 0), 77, false);
+        let large = records(Stamp { seq: 4, ..STAMP }, &everything(4_000, 0), Beside::default());
         large[1..].iter().try_for_each(|record| chain.add(0, &record.encode_to_vec())).unwrap();
         assert!(chain.last().is_none());
         add(&mut chain, 5, &everything(4_000, 0), false).unwrap();

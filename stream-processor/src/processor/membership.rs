@@ -10,13 +10,14 @@ use process::Health;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::base_consumer::BaseConsumer;
 use rdkafka::consumer::{CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -28,32 +29,62 @@ const STOP_WITHIN: Duration = Duration::from_secs(30);
 /// was stopped for a moment, gives it back soon.
 const KEEP: Duration = Duration::from_secs(60);
 
-/// Keeps the membership until `stop`, then ends all shards.
+/// Two processes with the same --group-instance-id put each other out: the one that this happens to again within so
+/// long gives way.
+const PUT_OUT_AGAIN: Duration = Duration::from_secs(60);
+const REJOIN_AFTER: Duration = Duration::from_secs(3);
+
+/// Keeps the membership until `stop`, or until everything is drained, then ends all shards.
 ///
 /// # Errors
 /// A shard that can't go on, or a group that doesn't want this member any more.
 pub fn run(room: Arc<Room>, health: &Health, stop: &CancellationToken) -> anyhow::Result<()> {
-    let topic = room.topics.spans.clone();
-    let member: BaseConsumer<Group> = room
-        .options
-        .member()
-        .create_with_context(Group::new(room))
-        .context("no member of the consumer group can be made")?;
-    member.subscribe(&[&topic]).with_context(|| format!("can't subscribe to {topic}"))?;
-    health.ready(PART, false, "joining the consumer group");
-    let worked = keep(&member, health, stop);
-    member.context().end(|_| true);
-    worked
+    let group = Arc::new(Group::new(room));
+    let mut put_out: Option<Instant> = None;
+    loop {
+        health.ready(PART, false, "joining the consumer group");
+        let member = join(&group)?;
+        let kept = keep(&member, health, stop);
+        group.end(|_| true);
+        let code = match kept {
+            Ok(Kept::Ended) => return Ok(()),
+            Ok(Kept::PutOut(code)) => code,
+            Err(why) => return Err(why),
+        };
+        // A broker that restarts can take a member with a name for a stranger.
+        if put_out.is_some_and(|before| before.elapsed() < PUT_OUT_AGAIN) {
+            bail!("the consumer group doesn't accept this member any more: {code}");
+        }
+        tracing::warn!("the consumer group has put this member out, it joins again: {code}");
+        put_out = Some(Instant::now());
+        thread::sleep(REJOIN_AFTER);
+    }
 }
 
-fn keep(member: &BaseConsumer<Group>, health: &Health, stop: &CancellationToken) -> anyhow::Result<()> {
-    let group = member.context();
+fn join(group: &Arc<Group>) -> anyhow::Result<BaseConsumer<Member>> {
+    let Room { options, topics, .. } = &*group.room;
+    let member: BaseConsumer<Member> = options
+        .member()
+        .create_with_context(Member(group.clone()))
+        .context("no member of the consumer group can be made")?;
+    member.subscribe(&[&topics.spans]).with_context(|| format!("can't subscribe to {}", topics.spans))?;
+    Ok(member)
+}
+
+/// Why a membership is over.
+enum Kept {
+    /// There is nothing more to do.
+    Ended,
+    /// The group doesn't know this member any more.
+    PutOut(RDKafkaErrorCode),
+}
+
+fn keep(member: &BaseConsumer<Member>, health: &Health, stop: &CancellationToken) -> anyhow::Result<Kept> {
+    let Member(group) = &**member.context();
     let mut round = Instant::now();
-    while !stop.is_cancelled() {
+    while !stop.is_cancelled() && !group.is_drained() {
         match member.poll(POLL) {
-            Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
-                bail!("the consumer group doesn't accept this member any more: {code}")
-            }
+            Some(Err(KafkaError::MessageConsumptionFatal(code))) => return Ok(Kept::PutOut(code)),
             Some(Err(error)) => tracing::debug!("consumer group: {error}"),
             // The partitions are paused; what was fetched before that is not for this consumer.
             Some(Ok(_)) | None => {}
@@ -61,13 +92,13 @@ fn keep(member: &BaseConsumer<Group>, health: &Health, stop: &CancellationToken)
         group.look_after()?;
         if round.elapsed() >= ROUND {
             round = Instant::now();
-            group.kept().retain(|_, kept| kept.since.elapsed() < KEEP);
+            group.left().retain(|_, left| left.since.elapsed() < KEEP);
             group.tell_lag_monitors(member);
             group.start_confirmed(member);
         }
         group.report(health);
     }
-    Ok(())
+    Ok(Kept::Ended)
 }
 
 /// The shards of this process.
@@ -76,39 +107,39 @@ struct Group {
     // librdkafka calls back on the thread that polls, so nobody ever waits for this lock; the callback's signature
     // asks for shared access.
     shards: Mutex<BTreeMap<i32, Running>>,
-    kept: Mutex<BTreeMap<i32, Kept>>,
+    left: Mutex<BTreeMap<i32, Left>>,
     joined: AtomicBool,
 }
 
 /// A shard without a thread.
-struct Kept {
+struct Left {
     work: Work,
     since: Instant,
 }
 
 impl Group {
     fn new(room: Arc<Room>) -> Self {
-        let (shards, kept) = (Mutex::default(), Mutex::default());
-        Self { room, shards, kept, joined: AtomicBool::new(false) }
+        let (shards, left) = (Mutex::default(), Mutex::default());
+        Self { room, shards, left, joined: AtomicBool::new(false) }
     }
 
     fn shards(&self) -> MutexGuard<'_, BTreeMap<i32, Running>> {
         self.shards.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn kept(&self) -> MutexGuard<'_, BTreeMap<i32, Kept>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn left(&self) -> MutexGuard<'_, BTreeMap<i32, Left>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn keep(&self, partition: i32, work: Option<Work>) {
         if let Some(work) = work {
-            self.kept().insert(partition, Kept { work, since: Instant::now() });
+            self.left().insert(partition, Left { work, since: Instant::now() });
         }
     }
 
     fn start(&self, partition: i32) -> Running {
-        let kept = self.kept().remove(&partition).map(|kept| kept.work);
-        Running::start(&self.room, partition, kept)
+        let left = self.left().remove(&partition).map(|left| left.work);
+        Running::start(&self.room, partition, left)
     }
 
     fn begin(&self, partition: i32) {
@@ -152,7 +183,7 @@ impl Group {
     /// Notices shards that ended by themselves.
     fn look_after(&self) -> anyhow::Result<()> {
         for (partition, running) in self.shards().iter_mut() {
-            if running.fenced_until.is_some() {
+            if running.fenced_until.is_some() || running.crashed.is_some() {
                 continue;
             }
             match running.ended.try_recv() {
@@ -163,19 +194,20 @@ impl Group {
                 }
                 Ok(Ended { why: Err(why), .. }) => bail!("shard {partition} can't go on: {why}"),
                 Ok(Ended { why: Ok(()), .. }) | Err(TryRecvError::Empty) => {}
-                Err(TryRecvError::Disconnected) => {
-                    let offset = running.progress.applying();
-                    bail!(
-                        "shard {partition} crashed, the last record it began to apply was at offset {offset}"
-                    )
-                }
+                Err(TryRecvError::Disconnected) => running.crashes(&self.room, *partition),
             }
         }
         Ok(())
     }
 
+    /// Every shard was closed, as `--drain` asks for.
+    fn is_drained(&self) -> bool {
+        let shards = self.shards();
+        shards.len() as u32 == self.room.partitions && shards.values().all(Running::is_drained)
+    }
+
     /// Group commits only serve tools that watch consumer lag: where a shard goes on is said by its journal.
-    fn tell_lag_monitors(&self, member: &BaseConsumer<Self>) {
+    fn tell_lag_monitors(&self, member: &BaseConsumer<Member>) {
         let mut offsets = TopicPartitionList::new();
         for (partition, running) in self.shards().iter_mut() {
             let next = running.progress.next_offset();
@@ -196,7 +228,7 @@ impl Group {
 
     /// Starts fenced shards again whose assignment the group confirms: it takes an offset from members of its
     /// present generation only.
-    fn start_confirmed(&self, member: &BaseConsumer<Self>) {
+    fn start_confirmed(&self, member: &BaseConsumer<Member>) {
         let now = Instant::now();
         let due = self.shards().iter().find_map(|(partition, running)| {
             let is_due = running.fenced_until.is_some_and(|until| until <= now);
@@ -223,6 +255,15 @@ impl Group {
             return health.ready(PART, false, "joining the consumer group");
         }
         let shards = self.shards();
+        if self.room.options.drain {
+            let drained = shards.values().filter(|running| running.is_drained()).count();
+            let missing = self.room.partitions as usize - shards.len().min(self.room.partitions as usize);
+            return health.ready(
+                PART,
+                false,
+                &format!("{drained} shards are drained, {missing} belong to other processors, which must be stopped"),
+            );
+        }
         let waiting: Vec<String> = shards
             .iter()
             .filter_map(|(partition, running)| Some(format!("shard {partition} {}", running.waits_for()?)))
@@ -235,28 +276,32 @@ impl Group {
     }
 }
 
-impl ClientContext for Group {}
+/// The group as librdkafka calls it back. A member that is put out leaves it to the next one.
+struct Member(Arc<Group>);
 
-impl ConsumerContext for Group {
+impl ClientContext for Member {}
+
+impl ConsumerContext for Member {
     fn rebalance(
         &self,
         member: &BaseConsumer<Self>,
         event: RDKafkaRespErr,
         partitions: &mut TopicPartitionList,
     ) {
+        let Self(group) = self;
         let named: Vec<i32> = partitions.elements().iter().map(|element| element.partition()).collect();
         let done = if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             tracing::info!(partitions = ?named, "partitions assigned");
-            self.joined.store(true, Ordering::Relaxed);
+            group.joined.store(true, Ordering::Relaxed);
             let taken = take(member, partitions);
-            named.iter().for_each(|partition| self.begin(*partition));
+            named.iter().for_each(|partition| group.begin(*partition));
             taken
         } else {
             tracing::info!(partitions = ?named, "partitions revoked");
             // In here, because the group hands them on as soon as this returns.
-            self.end(|partition| named.contains(&partition));
+            group.end(|partition| named.contains(&partition));
             // The group answers with an assignment, be it an empty one, as long as it knows this member.
-            self.joined.store(!self.shards().is_empty(), Ordering::Relaxed);
+            group.joined.store(!group.shards().is_empty(), Ordering::Relaxed);
             give_back(member, partitions)
         };
         if let Err(error) = done {
@@ -266,7 +311,7 @@ impl ConsumerContext for Group {
 }
 
 /// Accepts partitions without ever fetching them: each shard has a consumer of its own.
-fn take(member: &BaseConsumer<Group>, partitions: &mut TopicPartitionList) -> KafkaResult<()> {
+fn take(member: &BaseConsumer<Member>, partitions: &mut TopicPartitionList) -> KafkaResult<()> {
     partitions.set_all_offsets(Offset::End)?;
     match member.rebalance_protocol() {
         RebalanceProtocol::Cooperative => member.incremental_assign(partitions)?,
@@ -275,7 +320,7 @@ fn take(member: &BaseConsumer<Group>, partitions: &mut TopicPartitionList) -> Ka
     member.pause(partitions)
 }
 
-fn give_back(member: &BaseConsumer<Group>, partitions: &TopicPartitionList) -> KafkaResult<()> {
+fn give_back(member: &BaseConsumer<Member>, partitions: &TopicPartitionList) -> KafkaResult<()> {
     match member.rebalance_protocol() {
         RebalanceProtocol::Cooperative => member.incremental_unassign(partitions),
         _ => member.unassign(),

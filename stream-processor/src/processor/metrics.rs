@@ -286,7 +286,7 @@ mod tests {
         let origin = Origin { topic: "otlp_spans", partition: 3, offset: 1, appended_us: 0 };
         let applied = Applied {
             rejected: BTreeMap::from([("zero_trace_id", 2)]),
-            dead_letters: vec![DeadLetter::new(Undecodable::Malformed, origin, b"?")],
+            dead_letters: vec![DeadLetter::new(&Undecodable::Malformed, origin, b"?")],
             ..Default::default()
         };
         metrics.counted(&applied, &BTreeMap::from([("duplicate_exact", 4)]));

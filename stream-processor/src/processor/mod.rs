@@ -31,7 +31,7 @@ mod running;
 mod topics;
 mod work;
 
-pub use options::{FirstBoot, Options};
+pub use options::{FirstBoot, Options, RecordAt};
 
 /// One shard without threads and without a consumer group: what a simulator needs to run it on a broker of its own.
 pub mod shard {
@@ -55,6 +55,8 @@ use topics::Topics;
 struct Room {
     options: Options,
     topics: Topics,
+    /// Of `otlp_spans`.
+    partitions: u32,
     metrics: ProcessorMetrics,
 }
 
@@ -93,7 +95,7 @@ async fn work(
         return Ok(());
     };
     tracing::info!(partitions, topic = topics.spans, "the topics are as they must be");
-    let room = Arc::new(Room { options, topics, metrics });
+    let room = Arc::new(Room { options, topics, partitions, metrics });
     // The threads end with this future too, should somebody drop it.
     let stop = stop.child_token();
     let _ends = stop.clone().drop_guard();

@@ -5,6 +5,7 @@ use clap::ValueEnum;
 use process::{KafkaOptions, Secret};
 use rdkafka::ClientConfig;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::str::FromStr;
 use stitcher::Settings;
 
 /// Flags of role `processor`.
@@ -29,12 +30,20 @@ pub struct Options {
     /// Text before every topic's name, where several installations share one Kafka.
     #[arg(long, env = "WEIR_TOPIC_PREFIX", value_name = "TEXT", default_value = "")]
     pub topic_prefix: String,
-    /// Where a shard begins that has no journal.
-    #[arg(long, env = "WEIR_FIRST_BOOT_FROM", value_enum, default_value_t = FirstBoot::Earliest)]
-    pub first_boot_from: FirstBoot,
+    /// Where a shard begins that has no journal: with the earliest span, if it has none because it is new; one that
+    /// has lost its journal begins only where this says.
+    #[arg(long, env = "WEIR_FIRST_BOOT_FROM", value_enum)]
+    pub first_boot_from: Option<FirstBoot>,
     /// Goes on where the log begins when spans that a shard has not read are gone from it; they are counted.
     #[arg(long, env = "WEIR_ACCEPT_GAP")]
     pub accept_gap: bool,
+    /// Passes over a record that crashes its shard: it goes to flow_dead_letters instead. May be given several times.
+    #[arg(long, env = "WEIR_QUARANTINE", value_name = "PARTITION:OFFSET", value_delimiter = ',')]
+    pub quarantine: Vec<RecordAt>,
+    /// Closes all flows and ends, so that another version, or one with other settings, can go on. Stop all other
+    /// processors before.
+    #[arg(long, env = "WEIR_DRAIN")]
+    pub drain: bool,
     /// Successful flows a second and shard whose events are published; of more, a share is. Failed flows always are.
     #[arg(long, env = "WEIR_EVENTS_PER_SECOND", value_name = "NUMBER", default_value_t = 200)]
     pub events_per_second: u32,
@@ -69,6 +78,29 @@ pub enum FirstBoot {
     Latest,
 }
 
+/// A record of `otlp_spans`, written `PARTITION:OFFSET`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordAt {
+    /// Its partition.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+}
+
+impl FromStr for RecordAt {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let read = |(partition, offset): (&str, &str)| {
+            let (partition, offset) = (partition.parse::<u16>().ok()?, offset.parse::<u64>().ok()?);
+            Some(Self { partition: partition.into(), offset: i64::try_from(offset).ok()? })
+        };
+        text.split_once(':')
+            .and_then(read)
+            .ok_or_else(|| "a record is named PARTITION:OFFSET, as 3:1207".to_owned())
+    }
+}
+
 impl Options {
     /// The defaults, with these brokers.
     pub fn new(kafka: KafkaOptions) -> Self {
@@ -78,8 +110,10 @@ impl Options {
             group_instance_id: None,
             session_timeout_s: 6,
             topic_prefix: String::new(),
-            first_boot_from: FirstBoot::Earliest,
+            first_boot_from: None,
             accept_gap: false,
+            quarantine: Vec::new(),
+            drain: false,
             events_per_second: 200,
             slow_ms: 1000,
             default_environment: String::new(),
@@ -102,7 +136,12 @@ impl Options {
 
     /// What the shard of `partition` goes by.
     pub(super) fn rules(&self, topic: &str, partition: i32) -> Rules {
-        Rules::new(topic.to_owned(), self.settings(partition), self.first_boot_from, self.accept_gap)
+        let here = self.quarantine.iter().filter(|record| record.partition == partition);
+        let mut rules = Rules::new(topic.to_owned(), self.settings(partition));
+        rules.quarantine = here.map(|record| record.offset).collect();
+        (rules.first_boot_from, rules.accept_gap) = (self.first_boot_from, self.accept_gap);
+        rules.drain = self.drain;
+        rules
     }
 
     /// The consumer that is a member of the group. It never fetches, so its offsets mean nothing.
@@ -188,6 +227,18 @@ mod tests {
     fn the_defaults_of_flags_and_of_code_are_the_same() {
         let in_code = Options::new(KafkaOptions::plaintext("127.0.0.1:9092"));
         assert_eq!(format!("{:?}", options(&[])), format!("{in_code:?}"));
+    }
+
+    #[test]
+    fn records_are_named_by_partition_and_offset() {
+        let named = options(&["--quarantine", "3:1207,0:0", "--quarantine", "3:9"]).quarantine;
+        let at = |partition, offset| RecordAt { partition, offset };
+        assert_eq!(named, [at(3, 1207), at(0, 0), at(3, 9)]);
+        for wrong in ["", "3", "3:", "3:-1", "-1:3", "a:b"] {
+            assert!(wrong.parse::<RecordAt>().is_err(), "{wrong:?}");
+        }
+        let rules = options(&["--quarantine", "3:1207,0:0"]).rules("otlp_spans", 3);
+        assert!(rules.quarantine.contains(&1207) && rules.quarantine.len() == 1);
     }
 
     #[test]

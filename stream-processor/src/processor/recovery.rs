@@ -11,7 +11,7 @@ use super::journal::{Chain, Past};
 use super::options::{FirstBoot, config_hash};
 use reader::Semconv;
 use schemas::v1::ShardCommit;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use stitcher::{CORE_VERSION, Journaled, Replay, Settings, Shard, StateChange};
 
@@ -28,19 +28,31 @@ pub struct Rules {
     /// The shard's.
     pub settings: Settings,
     /// Where it begins without a journal.
-    pub first_boot_from: FirstBoot,
+    pub first_boot_from: Option<FirstBoot>,
     /// What can't be rebuilt is given up.
     pub accept_gap: bool,
+    /// Offsets of records that crash it.
+    pub quarantine: BTreeSet<i64>,
+    /// It closes everything and ends.
+    pub drain: bool,
     /// How spans are read.
     pub semconv: Semconv,
     config_hash: u64,
 }
 
 impl Rules {
-    /// Of a shard with these settings.
-    pub fn new(topic: String, settings: Settings, first_boot_from: FirstBoot, accept_gap: bool) -> Self {
-        let config_hash = config_hash(&settings);
-        Self { topic, settings, first_boot_from, accept_gap, semconv: Semconv::embedded(), config_hash }
+    /// Of a shard with these settings and without special wishes.
+    pub fn new(topic: String, settings: Settings) -> Self {
+        Self {
+            topic,
+            config_hash: config_hash(&settings),
+            settings,
+            first_boot_from: None,
+            accept_gap: false,
+            quarantine: BTreeSet::new(),
+            drain: false,
+            semconv: Semconv::embedded(),
+        }
     }
 
     /// Tells settings apart under which the same log gives another shard.
@@ -102,36 +114,64 @@ impl<B: Broker> Recovery<'_, B> {
     ///
     /// # Errors
     /// [`Failure::Refused`] says what is missing or foreign and how to mend it.
-    pub fn start(&self, input: &mut B::Input) -> Result<Start, Failure> {
+    pub fn start(&self, log: Log, input: &mut B::Input) -> Result<Start, Failure> {
         let chain = read_back(self.broker, Chain::is_sufficient)?;
-        let log = input.watermarks()?;
-        let Some(last) = chain.last().cloned() else { return self.first_boot(log) };
+        let Some(last) = chain.last().cloned() else { return self.first_boot(log.watermarks) };
         let state = self.state()?;
-        match self.rebuild(chain, &last, log, &state, input) {
+        let started = match last.drained {
+            // Whoever made it: nothing of it is needed.
+            true => refuse_gap(&last, log).map(|()| self.begin_empty(&last, log, &state)),
+            false => self.rebuild(chain, &last, log, &state, input),
+        };
+        match started {
             Err(Failure::Refused(why)) if self.rules.accept_gap => {
                 tracing::warn!(last.shard, "the traces in memory are given up: {why}");
-                Ok(self.give_up(&last, log, state))
+                Ok(self.begin_empty(&last, log, &state))
             }
-            rebuilt => rebuilt,
+            started => started,
         }
     }
 
     fn first_boot(&self, log: Watermarks) -> Result<Start, Failure> {
         let next_offset = match self.rules.first_boot_from {
-            FirstBoot::Earliest => log.low,
-            FirstBoot::Latest => log.high,
+            Some(FirstBoot::Earliest) => log.low,
+            Some(FirstBoot::Latest) => log.high,
+            None => {
+                self.refuse_lost_journal()?;
+                log.low
+            }
         };
         let mut shard = Shard::new(self.rules.settings.clone());
         shard.skip_to(next_offset);
-        // There may be state without a journal: that was deleted by somebody.
-        let anew = Some(deletions(self.state()?));
+        let anew = Some(deletions(&self.state()?));
         Ok(Start { shard, last: None, next_offset, gap: 0, anew, replayed: 0 })
     }
 
+    /// A shard that has written anything has written a journal in the same transaction.
+    fn refuse_lost_journal(&self) -> Result<(), Failure> {
+        let lost = || {
+            Failure::Refused(format!(
+                "shard {} has worked before, but its journal is gone. --first-boot-from earliest counts everything \
+                 that is in the log, again if it was counted; --first-boot-from latest goes on with what arrives from \
+                 now on",
+                self.rules.settings.shard
+            ))
+        };
+        for ledger in [Ledger::Journal, Ledger::State, Ledger::Deltas] {
+            let Watermarks { low, high } = self.broker.watermarks(ledger)?;
+            if low > 0 {
+                return Err(lost());
+            }
+            self.broker.read(ledger, low..high, &mut |_| Err(lost()))?;
+        }
+        Ok(())
+    }
+
     /// An empty shard that goes on where the last commit ended, or where the log begins.
-    fn give_up(&self, last: &ShardCommit, log: Watermarks, state: BTreeMap<String, Vec<u8>>) -> Start {
-        let is_there = (log.low..=log.high).contains(&last.next_offset);
-        let next_offset = if is_there { last.next_offset } else { log.low };
+    fn begin_empty(&self, last: &ShardCommit, log: Log, state: &BTreeMap<String, Vec<u8>>) -> Start {
+        let Watermarks { low, high } = log.watermarks;
+        let is_there = log.is_same && (low..=high).contains(&last.next_offset);
+        let next_offset = if is_there { last.next_offset } else { low };
         let ended = Journaled {
             next_offset,
             clock_us: last.clock_us,
@@ -142,7 +182,7 @@ impl<B: Broker> Recovery<'_, B> {
             shard: Shard::begin_at(self.rules.settings.clone(), &ended),
             last: Some(last.clone()),
             next_offset,
-            gap: if is_there { 0 } else { (log.low - last.next_offset).max(0) },
+            gap: if log.is_same { (low - last.next_offset).max(0) } else { 0 },
             anew: Some(deletions(state)),
             replayed: 0,
         }
@@ -152,7 +192,7 @@ impl<B: Broker> Recovery<'_, B> {
         &self,
         chain: Chain,
         last: &ShardCommit,
-        log: Watermarks,
+        log: Log,
         state: &BTreeMap<String, Vec<u8>>,
         input: &mut B::Input,
     ) -> Result<Start, Failure> {
@@ -164,6 +204,7 @@ impl<B: Broker> Recovery<'_, B> {
                 "its journal does not go back far enough any more, so traces in memory can't be rebuilt",
             )
         })?;
+        let skipped = needed.iter().flat_map(|past| past.skipped.iter().copied()).collect();
         let commits = needed.into_iter().map(|Past { journaled, .. }| journaled).collect();
         let foreign =
             || refusal(last, "its state can't be read: another version wrote it, or records are missing");
@@ -172,7 +213,7 @@ impl<B: Broker> Recovery<'_, B> {
             replay.load(key, value).map_err(|_| foreign())?;
         }
         replay.loaded().map_err(|_| foreign())?;
-        let replayed = self.read_again(&mut replay, log, input)?;
+        let replayed = self.read_again(&mut replay, &skipped, log, input)?;
         let shard = replay.finish().map_err(|mismatch| {
             let why = format!(
                 "its state comes out differently (digest {:016x}, not {:016x}): another version made it, or the log \
@@ -186,8 +227,14 @@ impl<B: Broker> Recovery<'_, B> {
     }
 
     /// Applies the records that the traces in memory came from. Returns how many spans that were.
-    fn read_again(&self, replay: &mut Replay, log: Watermarks, input: &mut B::Input) -> Result<u64, Failure> {
-        let (from, until) = (replay.reads_from().max(log.low), replay.reads_until());
+    fn read_again(
+        &self,
+        replay: &mut Replay,
+        skipped: &BTreeSet<i64>,
+        log: Log,
+        input: &mut B::Input,
+    ) -> Result<u64, Failure> {
+        let (from, until) = (replay.reads_from().max(log.watermarks.low), replay.reads_until());
         input.read_from(from)?;
         let (mut heard, mut told) = (self.broker.elapsed(), self.broker.elapsed());
         let mut spans = 0;
@@ -201,7 +248,8 @@ impl<B: Broker> Recovery<'_, B> {
                 tracing::info!(offset = next, until, "traces in memory are rebuilt");
             }
             input.poll(&mut |record| {
-                if record.offset < until && replay.begin_record(record.offset, record.appended_us) {
+                let is_meant = record.offset < until && !skipped.contains(&record.offset);
+                if is_meant && replay.begin_record(record.offset, record.appended_us) {
                     spans += self.apply(replay, record.value);
                 }
                 heard = now;
@@ -218,7 +266,10 @@ impl<B: Broker> Recovery<'_, B> {
     }
 
     /// Everything in `flow_state` that was not deleted.
-    fn state(&self) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
+    ///
+    /// # Errors
+    /// Kafka falls silent.
+    pub fn state(&self) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
         let log = self.broker.watermarks(Ledger::State)?;
         let mut state = BTreeMap::new();
         self.broker.read(Ledger::State, log.low..log.high, &mut |entry| {
@@ -233,30 +284,73 @@ impl<B: Broker> Recovery<'_, B> {
     }
 }
 
-fn deletions(state: BTreeMap<String, Vec<u8>>) -> Vec<StateChange> {
-    state.into_keys().map(|key| StateChange { key, value: None }).collect()
+/// Takes everything out of `flow_state` again.
+pub fn deletions(state: &BTreeMap<String, Vec<u8>>) -> Vec<StateChange> {
+    state.keys().map(|key| StateChange { key: key.clone(), value: None }).collect()
+}
+
+/// The shard's partition of `otlp_spans`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Log {
+    /// Where it begins and ends.
+    pub watermarks: Watermarks,
+    /// The record that was applied last is still where it was: nobody has made the topic anew.
+    pub is_same: bool,
+}
+
+impl Log {
+    /// Looks at it.
+    ///
+    /// # Errors
+    /// Kafka doesn't answer.
+    pub fn look<I: Input>(
+        broker: &impl Broker<Input = I>,
+        input: &mut I,
+        last: Option<&ShardCommit>,
+    ) -> Result<Self, Failure> {
+        let watermarks = input.watermarks()?;
+        let is_there = |offset| (watermarks.low..watermarks.high).contains(&offset);
+        let applied = last.and_then(|last| last.last_record).filter(|applied| is_there(applied.offset));
+        let Some(applied) = applied else { return Ok(Self { watermarks, is_same: true }) };
+        input.read_from(applied.offset)?;
+        let (asked, mut is_same) = (broker.elapsed(), false);
+        while input.next() <= applied.offset {
+            if broker.is_stopped() || broker.elapsed() - asked >= SILENT_AT_MOST {
+                return Err(Failure::Retry(format!("the record at offset {} can't be read", applied.offset)));
+            }
+            input.poll(&mut |record| {
+                is_same |= (record.offset, record.appended_us) == (applied.offset, applied.appended_us);
+                Ok(())
+            })?;
+        }
+        Ok(Self { watermarks, is_same })
+    }
 }
 
 fn refuse_foreign(last: &ShardCommit, config_hash: u64) -> Result<(), Failure> {
     if last.core_version != CORE_VERSION {
-        let why =
-            format!("its last commit was made by version {}, this is {CORE_VERSION}", last.core_version);
+        let why = format!(
+            "its last commit was made by version {}, this is {CORE_VERSION}; --drain of that version closes its \
+             traces, then any can go on",
+            last.core_version
+        );
         return Err(refusal(last, &why));
     }
     if last.config_hash != config_hash {
         return Err(refusal(
             last,
-            "its last commit was made under other settings (times, limits, environment)",
+            "its last commit was made under other settings (times, limits, environment); --drain under those closes \
+             its traces, then any can go on",
         ));
     }
     Ok(())
 }
 
-fn refuse_gap(last: &ShardCommit, log: Watermarks) -> Result<(), Failure> {
-    let Watermarks { low, high } = log;
+fn refuse_gap(last: &ShardCommit, log: Log) -> Result<(), Failure> {
+    let Log { watermarks: Watermarks { low, high }, is_same } = log;
     let (next, needed) = (last.next_offset, last.low_watermark);
     let why = match () {
-        () if next > high => "the topic was created anew",
+        () if next > high || !is_same => "the topic was created anew",
         () if needed < low => "the log was deleted beyond that",
         () => return Ok(()),
     };
@@ -296,7 +390,7 @@ mod tests {
         }
     }
 
-    const LOG: Watermarks = Watermarks { low: 100, high: 200 };
+    const LOG: Log = Log { watermarks: Watermarks { low: 100, high: 200 }, is_same: true };
 
     #[test]
     fn what_is_gone_from_the_log_is_refused_with_its_mend() {
@@ -306,6 +400,8 @@ mod tests {
         let deleted = sentence(refuse_gap(&commit(150, 99), LOG));
         assert!(deleted.contains("deleted") && deleted.contains("--accept-gap"), "{deleted}");
         assert!(sentence(refuse_gap(&commit(201, 150), LOG)).contains("created anew"));
+        let anew = Log { is_same: false, ..LOG };
+        assert!(sentence(refuse_gap(&commit(150, 150), anew)).contains("created anew"));
     }
 
     #[test]

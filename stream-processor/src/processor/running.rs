@@ -36,12 +36,32 @@ pub struct Running {
     pub fenced_until: Option<Instant>,
     /// How long it pauses when it is fenced again.
     pub pause: Duration,
+    /// It has crashed for good: what to do about it.
+    pub crashed: Option<String>,
 }
 
 impl Running {
     /// Starts a thread, with the shard as an earlier one left it.
     pub fn start(room: &Arc<Room>, partition: i32, kept: Option<Work>) -> Self {
-        let (stop, progress) = (CancellationToken::new(), Arc::new(Progress::default()));
+        Self::with(Progress::default(), room, partition, kept)
+    }
+
+    /// Its thread is gone. The first time it starts again and is careful; then it is known which record does that, and
+    /// the shard stays down until somebody has decided what to do. The others go on.
+    pub fn crashes(&mut self, room: &Arc<Room>, partition: i32) {
+        let (at, begun) = (self.progress.applying(), self.progress.careful_until);
+        if begun < 0 {
+            tracing::error!(partition, offset = at, "the shard crashed; it starts again, record by record");
+            *self = Self::with(Progress::careful_until(at.max(0)), room, partition, None);
+            return;
+        }
+        let mend = mend(partition, at);
+        tracing::error!(partition, "the shard {mend}");
+        self.crashed = Some(mend);
+    }
+
+    fn with(progress: Progress, room: &Arc<Room>, partition: i32, kept: Option<Work>) -> Self {
+        let (stop, progress) = (CancellationToken::new(), Arc::new(progress));
         let (tell, ended) = channel();
         let (its_room, its_stop, its_progress) = (room.clone(), stop.clone(), progress.clone());
         let thread = thread::Builder::new().name(format!("shard-{partition}")).spawn(move || {
@@ -54,7 +74,7 @@ impl Running {
             // The closure and its sender are gone: the shard is reported as crashed.
             tracing::error!(partition, "no thread for the shard: {error}");
         }
-        Self { stop, progress, ended, told: -1, fenced_until: None, pause: FENCED_PAUSE_FIRST }
+        Self { stop, progress, ended, told: -1, fenced_until: None, pause: FENCED_PAUSE_FIRST, crashed: None }
     }
 
     /// Puts off its next start, for longer each time.
@@ -64,12 +84,18 @@ impl Running {
     }
 
     /// Why it isn't working, if it isn't.
-    pub fn waits_for(&self) -> Option<&'static str> {
-        match (self.fenced_until, self.progress.live.load(Ordering::Relaxed)) {
-            (Some(_), _) => Some("was fenced by another process"),
-            (None, false) => Some("waits for Kafka"),
-            (None, true) => None,
+    pub fn waits_for(&self) -> Option<&str> {
+        match (&self.crashed, self.fenced_until, self.progress.live.load(Ordering::Relaxed)) {
+            (Some(crash), ..) => Some(crash),
+            (None, Some(_), _) => Some("was fenced by another process"),
+            (None, None, false) => Some("waits for Kafka"),
+            (None, None, true) => None,
         }
+    }
+
+    /// It was asked to close everything, and has.
+    pub fn is_drained(&self) -> bool {
+        self.progress.drained.load(Ordering::Relaxed)
     }
 }
 
@@ -77,18 +103,38 @@ impl Running {
 #[derive(Debug)]
 pub struct Progress {
     live: AtomicBool,
+    drained: AtomicBool,
     applying: AtomicI64,
     next_offset: AtomicI64,
+    careful_until: i64,
 }
 
 impl Default for Progress {
     /// Nothing was applied yet.
     fn default() -> Self {
-        Self { live: AtomicBool::new(false), applying: AtomicI64::new(-1), next_offset: AtomicI64::new(-1) }
+        Self::careful_until(-1)
     }
 }
 
 impl Progress {
+    /// The shard crashed before, at the latest after it had applied the record at `offset`: up to there each record is
+    /// committed by itself, so that the one which crashes it is the last one begun.
+    pub fn careful_until(offset: i64) -> Self {
+        let (live, drained) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (applying, next_offset) = (AtomicI64::new(-1), AtomicI64::new(-1));
+        Self { live, drained, applying, next_offset, careful_until: offset }
+    }
+
+    /// What was applied has to be committed before the next record.
+    pub fn is_careful(&self) -> bool {
+        (self.next_offset()..=self.careful_until).contains(&self.applying())
+    }
+
+    /// The shard was asked to close everything, and has.
+    pub fn is_drained(&self) {
+        self.drained.store(true, Ordering::Relaxed);
+    }
+
     /// It reads and commits, or waits for Kafka.
     pub fn is_live(&self, live: bool) {
         self.live.store(live, Ordering::Relaxed);
@@ -112,5 +158,40 @@ impl Progress {
     /// The last value given to [`Progress::committed`].
     pub fn next_offset(&self) -> i64 {
         self.next_offset.load(Ordering::Relaxed)
+    }
+}
+
+/// What a shard does that has crashed although it was careful, and what to do about it.
+fn mend(partition: i32, applying: i64) -> String {
+    match applying {
+        0.. => format!(
+            "crashes on the record at offset {applying}: --quarantine {partition}:{applying} passes over it; if it \
+             crashes all the same, a trace in memory does that, and --accept-gap gives those up"
+        ),
+        _ => "crashes while it is rebuilt: --accept-gap gives up the traces in memory".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_careful_shard_commits_each_record_until_it_is_past_the_one_that_crashed_it() {
+        let (careful, usual) = (Progress::careful_until(7), Progress::default());
+        for offset in 5..10 {
+            for progress in [&careful, &usual] {
+                progress.committed(offset);
+                assert!(!progress.is_careful(), "nothing is applied since the last commit");
+                progress.applies(offset);
+            }
+            assert_eq!((careful.is_careful(), usual.is_careful()), (offset <= 7, false), "{offset}");
+        }
+    }
+
+    #[test]
+    fn a_crash_names_the_record_and_the_flag_that_passes_over_it() {
+        assert!(mend(3, 77).contains("--quarantine 3:77 "));
+        assert!(mend(3, -1).contains("--accept-gap"));
     }
 }

@@ -5,7 +5,7 @@ use super::broker::{Records, Watermarks};
 use super::deltas::Stamp;
 use super::encode::records;
 use super::intake::{Applied, Intake};
-use super::journal;
+use super::journal::{self, Beside};
 use super::recovery::Start;
 use schemas::v1::ShardCommit;
 use std::collections::BTreeMap;
@@ -23,6 +23,8 @@ pub struct Work {
     last: Option<ShardCommit>,
     /// The shard began empty: what its first commit has to delete from `flow_state`.
     anew: Option<Vec<StateChange>>,
+    /// The shard ends empty: what its last commit has to delete.
+    drained: Option<Vec<StateChange>>,
     pending: Option<Pending>,
 }
 
@@ -61,6 +63,7 @@ impl Work {
             next_offset: start.next_offset,
             last: start.last,
             anew: start.anew,
+            drained: None,
             pending: None,
         }
     }
@@ -100,6 +103,17 @@ impl Work {
             || self.committed_offset().is_some_and(|committed| committed < self.next_offset)
     }
 
+    /// The next commit is the last one. Nothing of the shard is needed after it but where it ended: whatever is in
+    /// `flow_state` has to be deleted.
+    pub fn ends(&mut self, deletions: Vec<StateChange>) {
+        self.drained = Some(deletions);
+    }
+
+    /// The last commit was one that nothing is needed after.
+    pub fn is_drained(&self) -> bool {
+        self.last.as_ref().is_some_and(|last| last.drained)
+    }
+
     /// What has to be written next: the pending commit, or everything since the last one.
     pub fn pend(&mut self) -> Records {
         if self.pending.is_none() {
@@ -120,10 +134,20 @@ impl Work {
         let (mut commit, applied) = self.intake.commit(self.next_offset);
         let clock_us = commit.journaled.clock_us;
         let stamp = Stamp { shard: self.shard, seq: self.seq() + 1, clock_us };
-        let anew = self.anew.take();
-        let begins_anew = anew.is_some();
+        let (anew, drained) = (self.anew.take(), self.drained.take());
+        let beside = Beside {
+            config_hash: self.config_hash,
+            begins_anew: anew.is_some() || drained.is_some(),
+            drained: drained.is_some(),
+            last_record: applied.last_record.or(self.last.as_ref().and_then(|last| last.last_record)),
+            skipped: applied.skipped.clone(),
+        };
         commit.state.splice(0..0, anew.unwrap_or_default());
-        let mut journal = journal::records(stamp, &commit.journaled, self.config_hash, begins_anew);
+        if let Some(deletions) = drained {
+            commit.state = deletions;
+            commit.journaled = commit.journaled.without_state();
+        }
+        let mut journal = journal::records(stamp, &commit.journaled, beside);
         let records = records(stamp, &commit, &applied.dead_letters, &journal).into();
         // There is always one.
         let journal = journal.pop().unwrap_or_default();

@@ -55,6 +55,14 @@ pub struct Journaled {
     pub digest: u64,
 }
 
+impl Journaled {
+    /// As of a shard of which nothing is needed any more but where it ended.
+    pub fn without_state(self) -> Self {
+        let (next_offset, clock_us, timestamp_us) = (self.next_offset, self.clock_us, self.timestamp_us);
+        Self { next_offset, clock_us, timestamp_us, low_watermark: next_offset, ..Self::default() }
+    }
+}
+
 /// The decision that a trace is finished; it happens once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Close {

@@ -202,13 +202,17 @@ impl Shard {
         record
     }
 
-    /// Closes every trace: the end of a file, or a drain.
+    /// Closes every trace: the end of a file.
     pub fn settle_all(&mut self) {
         self.keep_limits();
-        while let Some((_, id)) = self.open.first().copied() {
-            self.close(id, false);
-        }
+        while self.settle_oldest() {}
         self.resolve_postponed();
+    }
+
+    /// Closes the oldest open trace, if there is one.
+    pub fn settle_oldest(&mut self) -> bool {
+        let oldest = self.open.first().copied();
+        oldest.inspect(|(_, id)| self.close(*id, false)).is_some()
     }
 
     /// Everything since the last commit. Only between records: a commit never cuts one in two.

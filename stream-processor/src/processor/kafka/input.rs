@@ -16,7 +16,9 @@ const WAIT: Duration = Duration::from_millis(50);
 
 /// A partition being read.
 pub struct KafkaInput {
+    config: ClientConfig,
     consumer: BaseConsumer,
+    is_assigned: bool,
     topic: String,
     partition: i32,
     next: i64,
@@ -26,8 +28,8 @@ pub struct KafkaInput {
 impl KafkaInput {
     /// A consumer of the partition, not reading yet.
     pub fn open(config: &ClientConfig, topic: &str, partition: i32) -> Result<Self, Failure> {
-        let consumer = config.create().map_err(|error| Failure::of("a consumer can't be made", &error))?;
-        Ok(Self { consumer, topic: topic.to_owned(), partition, next: 0, at_end: false })
+        let (config, consumer, topic) = (config.clone(), made(config)?, topic.to_owned());
+        Ok(Self { config, consumer, is_assigned: false, topic, partition, next: 0, at_end: false })
     }
 
     /// Most errors of a consumer pass by themselves; librdkafka reconnects and asks again.
@@ -57,6 +59,10 @@ impl KafkaInput {
     }
 }
 
+fn made(config: &ClientConfig) -> Result<BaseConsumer, Failure> {
+    config.create().map_err(|error| Failure::of("a consumer can't be made", &error))
+}
+
 impl Input for KafkaInput {
     fn watermarks(&self) -> Result<Watermarks, Failure> {
         let answer = self.consumer.fetch_watermarks(&self.topic, self.partition, ANSWER_WITHIN);
@@ -65,6 +71,11 @@ impl Input for KafkaInput {
     }
 
     fn read_from(&mut self, offset: i64) -> Result<(), Failure> {
+        // librdkafka 2.12 aborts the process when an assignment ends while it still stops the one before
+        // (rd_kafka_assignment_partition_stopped: rktp_started): a consumer gets only one.
+        if std::mem::replace(&mut self.is_assigned, true) {
+            self.consumer = made(&self.config)?;
+        }
         let mut assignment = TopicPartitionList::new();
         assignment
             .add_partition_offset(&self.topic, self.partition, Offset::Offset(offset))

@@ -32,6 +32,7 @@ impl<'a> Kafka<'a> {
         match ledger {
             Ledger::Journal => &self.room.topics.journal,
             Ledger::State => &self.room.topics.state,
+            Ledger::Deltas => &self.room.topics.deltas,
         }
     }
 }
