@@ -34,23 +34,65 @@ impl Kept {
     }
 
     fn recover(&self, settings: Settings, log: &Log) -> Shard {
-        let last = self.journal.last().expect("a commit");
-        let before = self.journal.iter().rposition(|commit| commit.next_offset <= last.low_watermark);
-        let back = self.journal.len() - 1 - last.commits_back as usize;
+        let mut copy = self.copy(settings, self.journal.len());
+        copy.read(log);
+        copy.replay.finish().expect("the same shard")
+    }
+
+    /// A copy as of one of the last commits. What is in `flow_state` may be newer.
+    fn copy(&self, settings: Settings, commits: usize) -> Copy {
+        let journal = &self.journal[..commits];
+        let last = journal.last().expect("a commit");
+        let before = journal.iter().rposition(|commit| commit.next_offset <= last.low_watermark);
+        let back = commits - 1 - last.commits_back as usize;
         let needed = before.unwrap_or(0).min(back);
-        let mut replay = Replay::new(settings, self.journal[needed..].to_vec()).expect("a commit");
+        let replay = Replay::new(settings, journal[needed..].to_vec()).expect("a commit");
+        let mut copy = Copy { next_offset: replay.reads_from(), replay, commits };
+        self.load(&mut copy.replay);
+        copy
+    }
+
+    fn load(&self, replay: &mut Replay) {
         for (key, value) in &self.state {
             replay.load(key, value).expect("written by this version");
         }
         replay.loaded().expect("nothing is missing");
-        let (from, until) = (replay.reads_from(), replay.reads_until());
-        for offset in from..until {
+    }
+
+    /// A copy that has followed every commit, perhaps not in time, goes on as the shard.
+    fn take_over(&self, mut copy: Copy, log: &Log) -> Shard {
+        copy.follow(&self.journal, log);
+        copy.replay.load_again();
+        self.load(&mut copy.replay);
+        copy.replay.finish().expect("the same shard")
+    }
+}
+
+/// A shard in another process that follows the commits.
+struct Copy {
+    replay: Replay,
+    next_offset: i64,
+    commits: usize,
+}
+
+impl Copy {
+    fn follow(&mut self, journal: &[Journaled], log: &Log) {
+        self.read(log);
+        for commit in &journal[self.commits..] {
+            self.replay.follow(commit.clone());
+            self.read(log);
+        }
+        self.commits = journal.len();
+    }
+
+    fn read(&mut self, log: &Log) {
+        for offset in self.next_offset..self.replay.reads_until() {
             let record = &log.records[offset as usize];
-            if replay.begin_record(offset, record.timestamp_us) {
-                record.spans.iter().for_each(|span| replay.apply(span));
+            if self.replay.begin_record(offset, record.timestamp_us) {
+                record.spans.iter().for_each(|span| self.replay.apply(span));
             }
         }
-        replay.finish().expect("the same shard")
+        self.next_offset = self.replay.reads_until().max(self.next_offset);
     }
 }
 
@@ -122,15 +164,26 @@ struct Log {
     records: Vec<Record>,
 }
 
+/// Whether crashes happen, and who goes on then.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Crashes {
+    No,
+    /// A shard that is rebuilt.
+    Rebuilt,
+    /// A copy that begins with a journal so many commits old, and follows only every so many records.
+    Copied(usize, usize),
+}
+
 /// Runs the log with or without its crashes. After a crash the records since the last commit are applied again.
-fn run(settings: &Settings, log: &Log, crashes: bool) -> Told {
+fn run(settings: &Settings, log: &Log, crashes: Crashes) -> Told {
     let told = run_to_the_end(settings, log, crashes).settled();
     assert!(!told.begun_twice, "revisions ascend");
     told
 }
 
-fn run_to_the_end(settings: &Settings, log: &Log, crashes: bool) -> Told {
+fn run_to_the_end(settings: &Settings, log: &Log, crashes: Crashes) -> Told {
     let mut kept = Kept::default();
+    let mut copy: Option<Copy> = None;
     let mut shard = Shard::new(settings.clone());
     let (mut offset, mut crashed) = (0, BTreeSet::new());
     while let Some(record) = log.records.get(offset) {
@@ -147,9 +200,19 @@ fn run_to_the_end(settings: &Settings, log: &Log, crashes: bool) -> Told {
             kept.commit(&mut shard);
         }
         offset += 1;
+        if let Crashes::Copied(behind, every) = crashes
+            && offset % every == 0
+            && kept.journal.len() > behind
+        {
+            let commits = kept.journal.len() - behind;
+            copy.get_or_insert_with(|| kept.copy(settings.clone(), commits)).follow(&kept.journal, log);
+        }
         let dies = matches!(record.then, Then::Crash | Then::CommitAndCrash);
-        if crashes && dies && crashed.insert(offset) && !kept.journal.is_empty() {
-            shard = kept.recover(settings.clone(), log);
+        if crashes != Crashes::No && dies && crashed.insert(offset) && !kept.journal.is_empty() {
+            shard = match copy.take() {
+                Some(copy) => kept.take_over(copy, log),
+                None => kept.recover(settings.clone(), log),
+            };
             offset = kept.journal.last().expect("a commit").next_offset as usize;
         }
     }
@@ -251,7 +314,19 @@ proptest! {
     #[test]
     fn crashes_change_no_sum(log in log(880), replayed in prop_oneof![Just(0), 1..100_u64], save_s in 0..90_i64) {
         let settings = settings(replayed, save_s);
-        prop_assert_eq!(run(&settings, &log, true), run(&settings, &log, false));
+        prop_assert_eq!(run(&settings, &log, Crashes::Rebuilt), run(&settings, &log, Crashes::No));
+    }
+
+    #[test]
+    fn a_copy_takes_over_as_the_shard_was(
+        log in log(880),
+        replayed in prop_oneof![Just(0), 1..100_u64],
+        save_s in 0..90_i64,
+        (behind, every) in (0..6_usize, 1..8_usize),
+    ) {
+        let settings = settings(replayed, save_s);
+        let copied = run(&settings, &log, Crashes::Copied(behind, every));
+        prop_assert_eq!(copied, run(&settings, &log, Crashes::No));
     }
 
     /// Where bounds are reached, when a trace closes decides what is forgotten, so only the digest can be compared:
@@ -262,6 +337,7 @@ proptest! {
         replayed in prop_oneof![Just(0), 1..100_u64],
         (remembered, open, per_trace) in (0..60_usize, 5..60_usize, 5..25_usize),
         (fingerprints, names) in (prop_oneof![Just(16_000_000), 0..60_usize], 1..6_usize),
+        (behind, every) in (0..6_usize, 1..8_usize),
     ) {
         let mut settings = settings(replayed, 20);
         settings.limits = Limits {
@@ -278,7 +354,8 @@ proptest! {
             environments: names,
             ..settings.limits
         };
-        run_to_the_end(&settings, &log, true);
+        run_to_the_end(&settings, &log, Crashes::Rebuilt);
+        run_to_the_end(&settings, &log, Crashes::Copied(behind, every));
     }
 }
 
@@ -298,7 +375,7 @@ fn a_large_trace_of_which_a_part_is_counted_is_rebuilt() {
         ],
     };
     let settings = settings(0, 0);
-    assert_eq!(run(&settings, &log, true), run(&settings, &log, false));
+    assert_eq!(run(&settings, &log, Crashes::Rebuilt), run(&settings, &log, Crashes::No));
 
     let mut kept = Kept::default();
     let mut shard = Shard::new(settings.clone());

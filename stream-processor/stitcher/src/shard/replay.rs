@@ -12,13 +12,18 @@ use crate::saved::{Reader, Saved, Unreadable};
 use crate::settings::Settings;
 use crate::span::{Span, TraceId};
 use crate::summary::summarise;
-use crate::trace::{Life, Trace};
+use crate::trace::{Life, SavedSpans, Trace};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::mem;
 use hashbrown::{HashMap, HashSet};
 use rustc_hash::FxBuildHasher;
 
 /// Rebuilds a shard: what is in `flow_state` first, then the records from [`Replay::reads_from`] on.
+///
+/// It may also be kept as a copy of a shard at work: it follows that one's commits, one after the other, and reads the
+/// records before the last one's end. When it is to take over, it loads `flow_state` again, and there is nothing else to
+/// be read.
 pub struct Replay {
     shard: Shard,
     /// L and P of the last commit, and what its digest was.
@@ -29,6 +34,8 @@ pub struct Replay {
     events: VecDeque<(i64, Event)>,
     reads_from: i64,
     clock_us: i64,
+    /// It follows a shard at work.
+    is_copy: bool,
     late: HashSet<(TraceId, i64), FxBuildHasher>,
     /// Up to where a trace's spans are only fingerprints now.
     entombed: HashMap<TraceId, i64, FxBuildHasher>,
@@ -68,17 +75,66 @@ impl Replay {
             events: VecDeque::new(),
             reads_from: known.filter(|offset| *offset <= low_watermark).max().unwrap_or(low_watermark),
             clock_us: last.clock_us,
+            is_copy: false,
             late: HashSet::default(),
             entombed: HashMap::default(),
             published: HashMap::default(),
             revised: HashMap::default(),
-            postponed: last.postponed.iter().copied().collect(),
+            postponed: HashMap::default(),
         };
         commits.into_iter().for_each(|commit| replay.learn(commit));
         Some(replay)
     }
 
+    /// The next commit of the shard that this one is a copy of. Every record before the end of the last one has been
+    /// applied.
+    pub fn follow(&mut self, commit: Journaled) {
+        self.happen_until(self.next_offset);
+        if !mem::replace(&mut self.is_copy, true) {
+            self.drop_inherited();
+        }
+        self.let_go();
+        (self.next_offset, self.digest, self.clock_us) = (commit.next_offset, commit.digest, commit.clock_us);
+        self.learn(commit);
+    }
+
+    /// What was told about traces and records that are gone.
+    fn let_go(&mut self) {
+        let (next, traces) = (self.next_offset, &self.shard.traces);
+        self.late.retain(|(_, offset)| *offset >= next);
+        self.entombed.retain(|_, until| *until > next);
+        if self.published.len() > 2 * traces.len() {
+            self.published.retain(|id, _| traces.contains_key(id));
+        }
+        if self.revised.len() > 2 * traces.len() {
+            self.revised.retain(|id, _| traces.contains_key(id));
+        }
+    }
+
+    /// The copy takes over: `flow_state` is loaded again, by [`Replay::load`] and [`Replay::loaded`]. It tells what
+    /// can't be learnt from the log: what is saved, and what went under `__other__`.
+    pub fn load_again(&mut self) {
+        self.happen_until(self.next_offset);
+        self.drop_inherited();
+        let shard = &mut self.shard;
+        shard.traces.values_mut().for_each(|trace| trace.saved = SavedSpans::default());
+        shard.caps.start_anew();
+        shard.names_saved = 0;
+    }
+
+    /// All that counts of late spans of forgotten traces is in `flow_state`, and what becomes of them isn't told.
+    fn drop_inherited(&mut self) {
+        let inherited = self.shard.traces.iter().filter(|(_, trace)| trace.inherited.is_some());
+        let inherited: Vec<TraceId> = inherited.map(|(id, _)| *id).collect();
+        for id in inherited {
+            let timer_us = self.shard.remove(id).map(|trace| trace.timer_us);
+            // It is the timer of the fingerprints too.
+            self.shard.timers.extend(timer_us.map(|timer_us| (timer_us, id)));
+        }
+    }
+
     fn learn(&mut self, commit: Journaled) {
+        self.postponed = commit.postponed.into_iter().collect();
         self.late.extend(commit.late);
         self.published.extend(commit.published);
         self.revised.extend(commit.revised);
@@ -100,16 +156,21 @@ impl Replay {
         let mut reader = Reader::new(value, &mut self.shard.names);
         match Key::of(key)? {
             Key::Header(id) => {
-                let trace = Header::read(&mut reader)?.into_trace();
-                self.shard.traces.insert(id, trace);
+                let header = Header::read(&mut reader)?;
+                match self.shard.traces.get_mut(&id) {
+                    None => drop(self.shard.traces.insert(id, header.into_trace())),
+                    Some(trace) => header.tell(trace)?,
+                }
             }
             Key::Segment(id) => {
+                let trace = self.shard.traces.get(&id).ok_or(Unreadable)?;
+                // A copy has them already.
+                if trace.records.len() >= trace.saved.spans as usize {
+                    return Ok(());
+                }
                 let mut records = Vec::new();
                 while !reader.is_at_end() {
                     records.push(Record::read(&mut reader)?);
-                }
-                if !self.shard.traces.contains_key(&id) {
-                    return Err(Unreadable);
                 }
                 records.into_iter().for_each(|record| self.shard.push(id, record));
             }
@@ -135,10 +196,16 @@ impl Replay {
         let shard = &mut self.shard;
         shard.unsaved.clear();
         for (id, trace) in &mut shard.traces {
-            if trace.records.len() != trace.saved.spans as usize {
+            let (spans, saved) = (trace.records.len(), trace.saved);
+            if spans < saved.spans as usize {
                 return Err(Unreadable);
             }
-            trace.unsaved = None;
+            // What a copy has beyond that came later.
+            trace.unsaved = trace.unsaved.filter(|_| spans > saved.spans as usize);
+            if let Some(unsaved) = &mut trace.unsaved {
+                unsaved.offset = unsaved.offset.max(saved.until_offset);
+                shard.unsaved.insert((unsaved.offset, *id));
+            }
             if let Some((since_us, _)) = trace.closed() {
                 trace.timer_us = since_us + shard.settings.waits.remember_us;
                 shard.timers.insert((trace.timer_us, *id));
@@ -152,7 +219,7 @@ impl Replay {
         self.reads_from
     }
 
-    /// First offset whose record was not applied: there the replay ends.
+    /// First offset whose record was not applied: there the replay ends, or waits for the next commit.
     pub fn reads_until(&self) -> i64 {
         self.next_offset
     }
@@ -196,6 +263,7 @@ impl Replay {
                     // Time may have passed within this position, but not beyond what came at the same moment.
                     let now_us = entombed.until_us - self.shard.settings.waits.remember_us;
                     self.shard.expire_until(now_us - 1);
+                    self.shard.remove_entombed(&entombed);
                     self.shard.timers.insert((entombed.until_us, entombed.trace_id));
                     self.shard.memory.entomb(&entombed, self.shard.commits);
                     entombed.evicted.iter().for_each(|id| self.shard.memory.lose(*id));
@@ -205,6 +273,7 @@ impl Replay {
                     (self.shard.clock_us, self.shard.commits) = (clock_us, self.shard.commits + 1);
                     self.shard.last_timestamp_us = timestamp_us;
                     self.shard.last_record_us = timestamp_us.unwrap_or(i64::MIN);
+                    self.shard.names.sweep_when_doubled();
                 }
                 None => {}
             }
@@ -247,6 +316,16 @@ impl Shard {
                 self.remove(id);
             }
             self.memory.bury_when_due(id, due_us);
+        }
+    }
+
+    /// A copy still has the trace of which only fingerprints are left; what late spans of it, or a later trace of the
+    /// same id, have brought since is not meant.
+    fn remove_entombed(&mut self, entombed: &Entombed) {
+        let id = entombed.trace_id;
+        let is_meant = |trace: &Trace| trace.inherited.is_none() && trace.first_offset < entombed.position;
+        if self.traces.get(&id).is_some_and(is_meant) {
+            self.remove(id);
         }
     }
 

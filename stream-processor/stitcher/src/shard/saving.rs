@@ -155,6 +155,22 @@ impl Header {
         }
     }
 
+    /// What a copy of the trace can't know.
+    ///
+    /// # Errors
+    /// It is not a copy of this one.
+    pub fn tell(self, trace: &mut Trace) -> Result<(), Unreadable> {
+        let is_same = self.first_offset == trace.first_offset && self.inherited == trace.inherited;
+        if !is_same || trace.records.len() < self.saved.spans as usize {
+            return Err(Unreadable);
+        }
+        trace.name_waived |= self.name_waived;
+        (trace.sampled, trace.sample_milli) = (self.sampled, self.sample_milli);
+        trace.revision = trace.revision.max(self.revision);
+        (trace.overflow, trace.saved) = (self.overflow, self.saved);
+        Ok(())
+    }
+
     /// The trace, without spans.
     pub fn into_trace(self) -> Trace {
         let mut trace = Trace::new(self.first_offset, self.first_us);
