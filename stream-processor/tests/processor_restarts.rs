@@ -195,3 +195,40 @@ async fn two_groups_on_one_river_fence_each_other_but_double_nothing() {
     river.assert_no_holes();
     river.drop_topics().await;
 }
+
+/// Value of a metric in a processor's answer.
+async fn metric(admin: &str, line: &str) -> Option<u64> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut connection = tokio::net::TcpStream::connect(admin).await.ok()?;
+    connection.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.ok()?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.ok()?;
+    answer.lines().find_map(|answered| answered.strip_prefix(line)?.trim().parse().ok())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_takes_over_without_reading_the_log_again() {
+    let Some(river) = River::new("standby", 1).await else { return };
+    let first = Process::start(&river, &["--group-instance-id", "processor-0"]);
+    let sent = traces(1, 50);
+    river.send_each(&sent, first_half);
+    let from_user = || river.calls().get(&("user".to_owned(), "gateway".to_owned())) == Some(&50);
+    wait("the first halves are counted", from_user).await;
+
+    let admin = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let second = river.start(Options { standby: true, admin, ..river.options() });
+    let copies = || second.says("0 shards are live, and copies of 1 others are kept");
+    wait("the second keeps a copy", copies).await;
+    river.send_each(&sent[..25], second_half);
+    wait("half of the calls", || gateway_to_auth(&river) == 25).await;
+    first.kill();
+    river.send_each(&sent[25..], second_half);
+    wait("all calls", || gateway_to_auth(&river) == 50).await;
+    wait("every flow is whole", || flows(&river).values().filter(|flow| flow.spans == 3).count() == 50).await;
+    let admin = admin.to_string();
+    let told = async |name: &str| metric(&admin, &format!("weir_processor_{name}{{partition=\"0\"}}")).await;
+    assert_eq!((told("takeovers_total").await, told("wrong_copies_total").await), (Some(1), Some(0)));
+    second.stop().await.unwrap();
+    river.assert_no_holes();
+    river.drop_topics().await;
+}

@@ -27,11 +27,12 @@ pub struct Producer<'w> {
     epoch: u32,
 }
 
-/// A reader of the shard's spans.
+/// A reader of the shard's spans, or of one of its ledgers.
 pub struct Reader<'w> {
     shared: &'w RefCell<Shared>,
     process: usize,
     shard: u32,
+    ledger: Option<Place>,
     next: i64,
     at_end: bool,
 }
@@ -61,7 +62,12 @@ impl<'w> Broker for Way<'w> {
     }
 
     fn input(&self) -> Result<Reader<'w>, Failure> {
-        Ok(Reader { shared: self.shared, process: self.process, shard: self.shard, next: 0, at_end: false })
+        let Self { shared, process, shard } = *self;
+        Ok(Reader { shared, process, shard, ledger: None, next: 0, at_end: false })
+    }
+
+    fn tail(&self, ledger: Ledger) -> Result<Reader<'w>, Failure> {
+        Ok(Reader { ledger: Some(place(self.shard, ledger)), ..self.input()? })
     }
 
     fn watermarks(&self, topic: Ledger) -> Result<Watermarks, Failure> {
@@ -110,6 +116,28 @@ impl<'w> Broker for Way<'w> {
     }
 }
 
+impl Reader<'_> {
+    /// The next record, with its offset and its time, unless the process dies of it.
+    fn next_record(&self) -> Result<Option<(i64, i64, Vec<u8>)>, Failure> {
+        let mut shared = self.shared.borrow_mut();
+        let step = match self.ledger {
+            Some(_) => Step::JournalFollow,
+            None if shared.is_live(self.process, self.shard) => Step::Live,
+            None => Step::LogReadAgain,
+        };
+        shared.may_die(self.process, step)?;
+        if let Some(place) = self.ledger {
+            let stable = shared.cluster.last_stable(place);
+            let next = shared.cluster.committed(place, self.next).next();
+            let next = next.filter(|(offset, ..)| *offset < stable);
+            return Ok(next.map(|(offset, _, value)| (offset, 0, value.unwrap_or_default().to_vec())));
+        }
+        let found = shared.cluster.spans[self.shard as usize].get(self.next as usize).cloned();
+        let wall = shared.cluster.planted == Some(Planted::WallClock);
+        Ok(found.map(|(at_us, value)| (self.next, if wall { shared.now_us } else { at_us }, value)))
+    }
+}
+
 impl Input for Reader<'_> {
     fn watermarks(&self) -> Result<Watermarks, Failure> {
         let mut shared = self.shared.borrow_mut();
@@ -123,20 +151,12 @@ impl Input for Reader<'_> {
     }
 
     fn poll(&mut self, each: &mut dyn FnMut(Spans<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
-        let found = {
-            let mut shared = self.shared.borrow_mut();
-            let step = if shared.is_live(self.process, self.shard) { Step::Live } else { Step::LogReadAgain };
-            shared.may_die(self.process, step)?;
-            let found = shared.cluster.spans[self.shard as usize].get(self.next as usize).cloned();
-            let wall = shared.cluster.planted == Some(Planted::WallClock);
-            found.map(|(at_us, value)| (if wall { shared.now_us } else { at_us }, value))
-        };
-        let Some((appended_us, value)) = found else {
+        let Some((offset, appended_us, value)) = self.next_record()? else {
             self.at_end = true;
             return Ok(());
         };
-        each(Spans { offset: self.next, appended_us, value: &value })?;
-        (self.next, self.at_end) = (self.next + 1, false);
+        each(Spans { offset, appended_us, value: &value })?;
+        (self.next, self.at_end) = (offset + 1, false);
         Ok(())
     }
 

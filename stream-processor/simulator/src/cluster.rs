@@ -239,17 +239,16 @@ impl Cluster {
     }
 
     /// Committed records from an offset on.
-    pub fn committed(&self, place: Place, from: i64) -> Vec<Seen<'_>> {
-        let Some(log) = self.logs.get(&place) else { return Vec::new() };
+    pub fn committed(&self, place: Place, from: i64) -> impl Iterator<Item = Seen<'_>> {
+        let log = self.logs.get(&place).map_or(&[][..], Vec::as_slice);
         let slots = log.iter().enumerate().skip(from.max(0) as usize);
-        let seen = slots.filter_map(|(offset, slot)| match slot {
+        slots.filter_map(|(offset, slot)| match slot {
             Slot::Record { key, value, transaction }
                 if self.transactions[*transaction].state == State::Committed =>
             {
                 Some((offset as i64, key.as_slice(), value.as_deref()))
             }
             _ => None,
-        });
-        seen.collect()
+        })
     }
 }

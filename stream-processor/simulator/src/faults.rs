@@ -11,6 +11,7 @@ pub enum Step {
     InitAfterFencing,
     JournalEnd,
     JournalRead,
+    JournalFollow,
     StateEnd,
     StateRead,
     LogEnd,
@@ -27,11 +28,12 @@ pub enum Step {
 
 impl Step {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::InitBeforeFencing,
         Self::InitAfterFencing,
         Self::JournalEnd,
         Self::JournalRead,
+        Self::JournalFollow,
         Self::StateEnd,
         Self::StateRead,
         Self::LogEnd,

@@ -29,6 +29,8 @@ pub struct Report {
     pub coverage: Coverage,
     /// Processes killed.
     pub crashes: u32,
+    /// Starts from a copy.
+    pub takeovers: u64,
     /// A hash over everything that consumers saw.
     pub digest: u64,
 }
@@ -51,6 +53,6 @@ pub fn run(seed: u64, planted: Option<Planted>) -> Report {
 }
 
 fn report(seed: u64, world: &World<'_>, wrong: Option<String>, digest: u64) -> Report {
-    let (coverage, crashes) = world.told();
-    Report { seed, wrong, coverage, crashes, digest }
+    let (coverage, crashes, takeovers) = world.told();
+    Report { seed, wrong, coverage, crashes, takeovers, digest }
 }

@@ -17,7 +17,7 @@ struct Command {
 
 fn main() -> anyhow::Result<()> {
     let Command { seeds, from } = Command::parse();
-    let (mut coverage, mut crashes, mut wrong) = (Coverage::default(), 0_u64, 0);
+    let (mut coverage, mut crashes, mut takeovers, mut wrong) = (Coverage::default(), 0_u64, 0, 0);
     for seed in from..from + seeds {
         let report = run(seed, None);
         if let Some(why) = &report.wrong {
@@ -30,15 +30,18 @@ fn main() -> anyhow::Result<()> {
         }
         coverage.add(&report.coverage);
         crashes += u64::from(report.crashes);
+        takeovers += report.takeovers;
     }
     println!("interrupted:\n{coverage}");
-    println!("{seeds} seeds from {from}, each twice: {crashes} crashes, {wrong} wrong");
+    println!(
+        "{seeds} seeds from {from}, each twice: {crashes} crashes, {takeovers} starts from a copy, {wrong} wrong"
+    );
     let missing = coverage.missing();
     if wrong > 0 {
         bail!("{wrong} wrong runs");
     }
-    if seeds >= 100 && !missing.is_empty() {
-        bail!("steps that were never interrupted: {missing:?}");
+    if seeds >= 100 && (!missing.is_empty() || takeovers == 0) {
+        bail!("steps that were never interrupted: {missing:?}; {takeovers} starts from a copy");
     }
     Ok(())
 }

@@ -33,7 +33,7 @@ impl Outcome {
                 return Err(format!("shard {shard} got to {next} of {records} only"));
             }
         }
-        outcome.dead_letters = cluster.committed((Output::DeadLetters, 0), 0).len();
+        outcome.dead_letters = cluster.committed((Output::DeadLetters, 0), 0).count();
         outcome.sums.retain(|_, sum| *sum != 0);
         Ok(outcome)
     }
@@ -97,11 +97,8 @@ impl Outcome {
     }
 
     fn values(&mut self, cluster: &Cluster, place: Place) -> Vec<Vec<u8>> {
-        let values: Vec<Vec<u8>> = cluster
-            .committed(place, 0)
-            .into_iter()
-            .filter_map(|(.., value)| value.map(<[u8]>::to_vec))
-            .collect();
+        let values: Vec<Vec<u8>> =
+            cluster.committed(place, 0).filter_map(|(.., value)| value.map(<[u8]>::to_vec)).collect();
         self.bytes.extend(values.iter().cloned());
         values
     }

@@ -1,6 +1,6 @@
 //! The scheduler: time, processes that work, die, hang and take shards from each other, one step after the other.
 
-use crate::broker::Way;
+use crate::broker::{Reader, Way};
 use crate::cluster::{Cluster, Planted};
 use crate::faults::{Coverage, Step};
 use crate::input::{Input, START_US};
@@ -12,12 +12,20 @@ use rand_chacha::ChaCha8Rng;
 use std::cell::RefCell;
 use std::time::Duration;
 use stitcher::Settings;
-use stream_processor::processor::shard::{Driver, Failure, ProcessorMetrics, Progress, Rules, Told, Work};
+use stream_processor::processor::shard::{
+    Copy, Driver, Failure, Kept, ProcessorMetrics, Progress, Recovery, Rules, Told,
+};
 
 const SECOND_US: i64 = 1_000_000;
 const PROCESSES: usize = 3;
+/// One of them keeps none.
+const WITHOUT_COPIES: usize = 2;
+/// What a copy reads in its turn.
+const COPY_STEPS: usize = 4;
 /// After the last record: everything closes, is remembered for 15 minutes and forgotten.
 const TAIL_US: i64 = 1_700 * SECOND_US;
+/// Until then processes are killed now and then, while traces are forgotten.
+const KILLED_UNTIL_US: i64 = 1_300 * SECOND_US;
 /// The storm goes on for a while after the last record.
 const STORM_TAIL_US: i64 = 60 * SECOND_US;
 
@@ -36,6 +44,7 @@ pub struct Shared {
     live: Vec<Vec<bool>>,
     coverage: Coverage,
     crashes: u32,
+    takeovers: u64,
 }
 
 impl Shared {
@@ -54,6 +63,7 @@ impl Shared {
 
     fn is_hit(&mut self, step: Step) -> bool {
         let chance = match step {
+            Step::JournalFollow => 0.000_5,
             Step::Live | Step::LogReadAgain => 0.001,
             Step::WithinTransaction => 0.003,
             Step::CommitLost | Step::CommitDelayed | Step::ReplyLost => 0.02,
@@ -124,14 +134,15 @@ impl<'i> World<'i> {
             live: vec![vec![false; shards]; PROCESSES],
             coverage: Coverage::default(),
             crashes: 0,
+            takeovers: 0,
         };
         Self { shared: RefCell::new(shared), input, is_stormy }
     }
 
-    /// Coverage and crashes so far.
-    pub fn told(&self) -> (Coverage, u32) {
+    /// Coverage, crashes, and starts from a copy.
+    pub fn told(&self) -> (Coverage, u32, u64) {
         let shared = self.shared.borrow();
-        (shared.coverage.clone(), shared.crashes)
+        (shared.coverage.clone(), shared.crashes, shared.takeovers)
     }
 
     /// Runs to the end.
@@ -151,11 +162,18 @@ impl<'i> World<'i> {
             seats.map(|(process, shard)| Way { shared: &self.shared, process, shard }).collect();
         let seats = ways.iter().map(|way| {
             let (rules, told) = (&rules[way.shard as usize], &told[way.shard as usize]);
-            Seat { way, rules, told, driver: None, work: None, owned: false, fenced: false }
+            Seat { way, rules, told, driver: None, kept: Kept::default(), owned: false, fenced: false }
         });
         let owners = vec![0; shards as usize];
         let group = Group { shared: &self.shared, seats: seats.collect(), owners, revocations: Vec::new() };
         self.drive(group)?;
+        for told in &told {
+            let (takeovers, wrong) = told.shard.copies();
+            self.shared.borrow_mut().takeovers += takeovers;
+            if wrong > 0 {
+                return Err(format!("{wrong} copies were not what their shard was"));
+            }
+        }
         Outcome::of(&self.shared.borrow().cluster, self.input)
     }
 
@@ -182,8 +200,19 @@ impl<'i> World<'i> {
             }
             if self.shared.borrow().storm {
                 group.disturb();
+            } else if self.is_stormy && now_us < last_us + KILLED_UNTIL_US {
+                self.kill_rarely();
             }
             group.step()?;
+        }
+    }
+
+    /// Whoever starts now has to do with traces of which nothing is left.
+    fn kill_rarely(&self) {
+        let mut shared = self.shared.borrow_mut();
+        if shared.random.random_bool(0.01) {
+            let process = shared.random.random_range(0..PROCESSES);
+            shared.kill(process);
         }
     }
 
@@ -210,7 +239,8 @@ struct Seat<'w> {
     rules: &'w Rules,
     told: &'w Told<'w>,
     driver: Option<Driver<'w, Way<'w>>>,
-    work: Option<Work>,
+    /// What the next start goes on with.
+    kept: Kept<Reader<'w>>,
     /// The process believes that the shard is its own.
     owned: bool,
     /// Somebody else had its transactions: it waits until the group confirms that the shard is its own.
@@ -287,7 +317,7 @@ impl Group<'_> {
         if let Some(mut driver) = seat.driver.take() {
             // Whatever becomes of its last commit: the journal tells.
             let _ = driver.finish();
-            seat.work = Some(driver.into_work());
+            seat.kept.work = Some(driver.into_work());
         }
         seat.is_live(false);
     }
@@ -321,7 +351,8 @@ impl Group<'_> {
                     let seat = self.seat(process, shard);
                     let is_owner = self.owners[shard] == process;
                     let seat = &mut self.seats[seat];
-                    (seat.driver, seat.work, seat.owned, seat.fenced) = (None, None, is_owner, false);
+                    (seat.driver, seat.kept, seat.owned, seat.fenced) =
+                        (None, Kept::default(), is_owner, false);
                     seat.is_live(false);
                 }
             }
@@ -334,8 +365,28 @@ impl Seat<'_> {
         self.way.shared.borrow_mut().live[self.way.process][self.way.shard as usize] = live;
     }
 
+    /// Somebody else has the shard: some processes keep a copy.
+    fn copy(&mut self) {
+        if self.way.process == WITHOUT_COPIES || self.way.shared.borrow().is_dead(self.way.process) {
+            return;
+        }
+        let followed = match &mut self.kept.copy {
+            Some(copy) => (0..COPY_STEPS).try_for_each(|_| copy.step(self.rules)),
+            None => {
+                let begun = Copy::begin(&Recovery { broker: self.way, rules: self.rules });
+                begun.map(|copy| self.kept.copy = Some(copy))
+            }
+        };
+        if followed.is_err() {
+            self.kept.copy = None;
+        }
+    }
+
     /// Starts, or goes on.
     fn turn(&mut self, is_confirmed: bool) -> Result<(), String> {
+        if !self.owned {
+            self.copy();
+        }
         if !self.owned || (self.fenced && !is_confirmed) || self.way.shared.borrow().is_dead(self.way.process)
         {
             return Ok(());
@@ -343,22 +394,19 @@ impl Seat<'_> {
         let failed = match &mut self.driver {
             None => {
                 self.fenced = false;
-                match Driver::start(self.way, self.rules, self.told, self.work.take()) {
+                match Driver::start(self.way, self.rules, self.told, &mut self.kept) {
                     Ok(driver) => {
                         self.driver = Some(driver);
                         self.is_live(true);
                         return Ok(());
                     }
-                    Err((failure, kept)) => {
-                        self.work = kept.map(|kept| *kept);
-                        failure
-                    }
+                    Err(failure) => failure,
                 }
             }
             Some(driver) => match driver.step() {
                 Ok(()) => return Ok(()),
                 Err(failure) => {
-                    self.work = self.driver.take().map(Driver::into_work);
+                    self.kept.work = self.driver.take().map(Driver::into_work);
                     self.is_live(false);
                     failure
                 }

@@ -29,6 +29,12 @@ pub trait Broker {
     /// It can't be made.
     fn input(&self) -> Result<Self::Input, Failure>;
 
+    /// A reader of what is committed in a ledger, as it comes, not reading yet. Its times mean nothing.
+    ///
+    /// # Errors
+    /// It can't be made.
+    fn tail(&self, ledger: Ledger) -> Result<Self::Input, Failure>;
+
     /// Where the shard's partition of a topic begins and ends. To be asked after earlier producers were fenced:
     /// nothing of them can land behind that end.
     ///
@@ -79,7 +85,7 @@ pub struct Entry<'a> {
     pub value: Option<&'a [u8]>,
 }
 
-/// A shard's partition of `otlp_spans`.
+/// A shard's partition of `otlp_spans`, or of a ledger.
 pub trait Input {
     /// Where the log begins and ends, as the partition's leader says.
     ///
@@ -106,7 +112,7 @@ pub trait Input {
     fn at_end(&self) -> bool;
 }
 
-/// A record of `otlp_spans`.
+/// A record of [`Input`].
 #[derive(Debug, Clone, Copy)]
 pub struct Spans<'a> {
     /// Where it stands.

@@ -4,10 +4,11 @@ use super::Room;
 use super::broker::{Broker, Input, Transactor};
 use super::failure::Failure;
 use super::intake::Origin;
-use super::kafka::Kafka;
+use super::kafka::{Kafka, KafkaInput};
 use super::metrics::{ProcessorMetrics, ShardMetrics};
 use super::recovery::{Log, Recovery, Rules, deletions, last_commit};
 use super::running::Progress;
+use super::standby::Kept;
 use super::work::{Standing, Work};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -29,17 +30,19 @@ const ASK_LAG_EVERY: Duration = Duration::from_secs(2);
 const MARGIN_US: i64 = 1_000_000;
 /// Bounds how late a stop is noticed.
 const STOP_LOOK: Duration = Duration::from_millis(50);
-const RETRY_FIRST: Duration = Duration::from_millis(500);
-const RETRY_LAST: Duration = Duration::from_secs(10);
+/// Pauses between starts, doubled each time.
+pub const RETRY_FIRST: Duration = Duration::from_millis(500);
+/// The longest of them.
+pub const RETRY_LAST: Duration = Duration::from_secs(10);
 
 /// Runs a partition's shard until `stop`. Kafka being away is waited for; what can't be waited for is returned.
-/// `work` is the shard as an earlier run left it, if there was one, and is left behind in turn.
+/// `kept` is what it can go on with, if there is anything, and is left behind in turn.
 pub fn run(
     room: &Room,
     partition: i32,
     progress: &Progress,
     stop: &CancellationToken,
-    work: &mut Option<Work>,
+    kept: &mut Kept<KafkaInput>,
 ) -> Result<(), Failure> {
     let kafka = Kafka::new(room, partition, stop);
     let rules = room.options.rules(&room.topics.spans, partition);
@@ -47,17 +50,14 @@ pub fn run(
     let mut pause = RETRY_FIRST;
     while !stop.is_cancelled() {
         let started = Instant::now();
-        let ended = match Driver::start(&kafka, &rules, &told, work.take()) {
+        let ended = match Driver::start(&kafka, &rules, &told, kept) {
             Ok(mut driver) => {
                 let ended = if rules.drain { driver.drain() } else { driver.drive() };
                 // A drained shard is nothing to go on with.
-                *work = Some(driver.into_work()).filter(|work| !work.is_drained());
+                kept.work = Some(driver.into_work()).filter(|work| !work.is_drained());
                 ended
             }
-            Err((failure, kept)) => {
-                *work = kept.map(|kept| *kept);
-                Err(failure)
-            }
+            Err(failure) => Err(failure),
         };
         progress.is_live(false);
         match ended {
@@ -88,7 +88,8 @@ pub fn run(
     Ok(())
 }
 
-fn sleep(time: Duration, stop: &CancellationToken) {
+/// Sleeps, unless stopped.
+pub fn sleep(time: Duration, stop: &CancellationToken) {
     let until = Instant::now() + time;
     while Instant::now() < until && !stop.is_cancelled() {
         thread::sleep(STOP_LOOK);
@@ -120,32 +121,28 @@ pub struct Driver<'a, B: Broker> {
 }
 
 impl<'a, B: Broker> Driver<'a, B> {
-    /// Fences the predecessor, then goes on with the shard in memory, if the journal allows that, else with one as its
-    /// last owner left it.
+    /// Fences the predecessor, then goes on with the shard or the copy in memory, if the journal allows that, else with
+    /// one as its last owner left it.
     ///
     /// # Errors
-    /// Kafka doesn't answer, or the shard can't go on exactly. The shard in memory comes back, unless it is outdated.
+    /// Kafka doesn't answer, or the shard can't go on exactly. What was in memory stays there, unless it is outdated.
     pub fn start(
         broker: &'a B,
         rules: &'a Rules,
         told: &'a Told<'a>,
-        mut kept: Option<Work>,
-    ) -> Result<Self, (Failure, Option<Box<Work>>)> {
-        match Self::catch_up(broker, rules, told, &mut kept) {
-            Ok((input, transactor)) => {
-                let Some(work) = kept else { return Err((Failure::Retry("there is no shard".into()), None)) };
-                let (committed, asked_end, time_moved) = (broker.elapsed(), None, false);
-                Ok(Self { broker, rules, told, work, input, transactor, committed, asked_end, time_moved })
-            }
-            Err(failure) => Err((failure, kept.map(Box::new))),
-        }
+        kept: &mut Kept<B::Input>,
+    ) -> Result<Self, Failure> {
+        let (input, transactor) = Self::catch_up(broker, rules, told, kept)?;
+        let work = kept.work.take().ok_or_else(|| Failure::Retry("there is no shard".to_owned()))?;
+        let (committed, asked_end, time_moved) = (broker.elapsed(), None, false);
+        Ok(Self { broker, rules, told, work, input, transactor, committed, asked_end, time_moved })
     }
 
     fn catch_up(
         broker: &B,
         rules: &Rules,
         told: &Told<'_>,
-        kept: &mut Option<Work>,
+        kept: &mut Kept<B::Input>,
     ) -> Result<(B::Input, B::Transactor), Failure> {
         let began = broker.elapsed();
         let transactor = broker.transactor()?;
@@ -153,19 +150,31 @@ impl<'a, B: Broker> Driver<'a, B> {
         let last = last_commit(broker)?;
         let log = Log::look(broker, &mut input, last.as_ref())?;
         let (mut replayed, mut gap) = (0, 0);
-        let work = match kept.take() {
-            Some(work)
-                if log.is_same && work.standing(last.as_ref(), log.watermarks) != Standing::Outdated =>
-            {
-                work
-            }
-            _ => {
-                let start = Recovery { broker, rules }.start(log, &mut input)?;
+        let is_usable =
+            |work: &Work| log.is_same && work.standing(last.as_ref(), log.watermarks) != Standing::Outdated;
+        let work = match kept.work.take().filter(is_usable) {
+            Some(work) => work,
+            None => {
+                let recovery = Recovery { broker, rules };
+                let start = match kept.copy.take().zip(last.as_ref().filter(|_| log.is_same)) {
+                    Some((copy, last)) => copy.take_over(&recovery, last).inspect(|_| told.shard.took_over()),
+                    None => Err(Failure::Retry("there is no copy".to_owned())),
+                };
+                let start = match start {
+                    Ok(start) => start,
+                    Err(failure) => {
+                        if let Failure::Refused(why) = failure {
+                            tracing::error!("the copy is not used: {why}");
+                            told.shard.had_wrong_copy();
+                        }
+                        recovery.start(log, &mut input)?
+                    }
+                };
                 (replayed, gap) = (start.replayed, start.gap);
                 Work::begin(start, rules.settings.shard, rules.config_hash())
             }
         };
-        let work = kept.insert(work);
+        let work = kept.work.insert(work);
         match work.standing(last.as_ref(), log.watermarks) {
             Standing::Unsent => {
                 transactor.commit(work.pend())?;

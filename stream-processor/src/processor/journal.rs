@@ -161,8 +161,9 @@ fn many(ids: &[TraceId]) -> Vec<u8> {
 #[derive(Default)]
 pub struct Chain {
     commits: Vec<Past>,
-    /// The last record as it was written.
+    /// The last record as it was written, and the offset behind it.
     last: Option<v1::ShardCommit>,
+    next_offset: i64,
 }
 
 impl Chain {
@@ -179,7 +180,7 @@ impl Chain {
             None if record.part > 0 => return Ok(()),
             None => true,
             Some(before) if record.part > 0 => (before.seq, before.part + 1) == (record.seq, record.part),
-            Some(before) => before.seq + 1 == record.seq && before.part + 1 == before.parts.max(1),
+            Some(before) => before.seq + 1 == record.seq && is_last_part(before),
         };
         if !follows {
             let before = self.last.as_ref().map_or(0, |before| before.seq);
@@ -188,7 +189,7 @@ impl Chain {
                 record.shard, record.seq
             )));
         }
-        self.last = Some(record.clone());
+        (self.last, self.next_offset) = (Some(record.clone()), offset + 1);
         self.learn(record).ok_or_else(|| {
             Failure::Refused(format!("the journal record at offset {offset} says what can't be"))
         })
@@ -230,14 +231,32 @@ impl Chain {
         self.last.as_ref()
     }
 
+    /// The offset behind the last record.
+    pub fn next_offset(&self) -> i64 {
+        self.next_offset
+    }
+
+    /// Takes the oldest commit, if all of it is here.
+    pub fn take_first(&mut self) -> Option<Past> {
+        let is_whole = self.commits.len() > 1 || self.last.as_ref().is_some_and(is_last_part);
+        (is_whole && !self.commits.is_empty()).then(|| self.commits.remove(0))
+    }
+
+    /// All commits were taken, and the last one is whole.
+    pub fn is_followed(&self) -> bool {
+        self.commits.is_empty() && self.last.as_ref().is_some_and(is_last_part)
+    }
+
     /// Whether it goes back far enough for a successor of its last commit.
     pub fn is_sufficient(&self) -> bool {
         self.start().is_some()
     }
 
-    /// The commits that a successor of the last one needs, if they are all here.
-    pub fn needed(mut self) -> Option<Vec<Past>> {
-        self.start().map(|start| self.commits.split_off(start))
+    /// Takes the commits that a successor of the last one needs, if they are all here.
+    pub fn needed(&mut self) -> Option<Vec<Past>> {
+        let start = self.start()?;
+        self.commits.drain(..start);
+        Some(std::mem::take(&mut self.commits))
     }
 
     fn start(&self) -> Option<usize> {
@@ -249,6 +268,10 @@ impl Chain {
         let back = usize::try_from(last.commits_back).ok()?;
         (self.commits.len() - first).checked_sub(1 + back).map(|at| before.min(first + at))
     }
+}
+
+fn is_last_part(record: &v1::ShardCommit) -> bool {
+    record.part + 1 == record.parts.max(1)
 }
 
 fn past(record: &v1::ShardCommit) -> Past {

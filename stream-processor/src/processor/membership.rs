@@ -2,8 +2,9 @@
 //! each partition it is given, and ends it before it gives the partition back.
 
 use super::failure::Failure;
+use super::kafka::KafkaInput;
 use super::running::{Ended, Running};
-use super::work::Work;
+use super::standby::{Kept, Standby};
 use super::{PART, Room};
 use anyhow::{Context as _, bail};
 use process::Health;
@@ -44,12 +45,14 @@ pub fn run(room: Arc<Room>, health: &Health, stop: &CancellationToken) -> anyhow
     loop {
         health.ready(PART, false, "joining the consumer group");
         let member = join(&group)?;
-        let kept = keep(&member, health, stop);
+        let over = keep(&member, health, stop);
         group.end(|_| true);
-        let code = match kept {
-            Ok(Kept::Ended) => return Ok(()),
-            Ok(Kept::PutOut(code)) => code,
-            Err(why) => return Err(why),
+        let code = match over {
+            Ok(Over::PutOut(code)) => code,
+            ended => {
+                group.copies().values().for_each(Standby::stop);
+                return ended.map(drop);
+            }
         };
         // A broker that restarts can take a member with a name for a stranger.
         if put_out.is_some_and(|before| before.elapsed() < PUT_OUT_AGAIN) {
@@ -72,19 +75,19 @@ fn join(group: &Arc<Group>) -> anyhow::Result<BaseConsumer<Member>> {
 }
 
 /// Why a membership is over.
-enum Kept {
+enum Over {
     /// There is nothing more to do.
     Ended,
     /// The group doesn't know this member any more.
     PutOut(RDKafkaErrorCode),
 }
 
-fn keep(member: &BaseConsumer<Member>, health: &Health, stop: &CancellationToken) -> anyhow::Result<Kept> {
+fn keep(member: &BaseConsumer<Member>, health: &Health, stop: &CancellationToken) -> anyhow::Result<Over> {
     let Member(group) = &**member.context();
     let mut round = Instant::now();
     while !stop.is_cancelled() && !group.is_drained() {
         match member.poll(POLL) {
-            Some(Err(KafkaError::MessageConsumptionFatal(code))) => return Ok(Kept::PutOut(code)),
+            Some(Err(KafkaError::MessageConsumptionFatal(code))) => return Ok(Over::PutOut(code)),
             Some(Err(error)) => tracing::debug!("consumer group: {error}"),
             // The partitions are paused; what was fetched before that is not for this consumer.
             Some(Ok(_)) | None => {}
@@ -95,10 +98,13 @@ fn keep(member: &BaseConsumer<Member>, health: &Health, stop: &CancellationToken
             group.left().retain(|_, left| left.since.elapsed() < KEEP);
             group.tell_lag_monitors(member);
             group.start_confirmed(member);
+            if group.room.options.standby && group.joined.load(Ordering::Relaxed) {
+                group.copy_others();
+            }
         }
         group.report(health);
     }
-    Ok(Kept::Ended)
+    Ok(Over::Ended)
 }
 
 /// The shards of this process.
@@ -108,19 +114,21 @@ struct Group {
     // asks for shared access.
     shards: Mutex<BTreeMap<i32, Running>>,
     left: Mutex<BTreeMap<i32, Left>>,
+    /// Copies of the shards of others.
+    copies: Mutex<BTreeMap<i32, Standby>>,
     joined: AtomicBool,
 }
 
 /// A shard without a thread.
 struct Left {
-    work: Work,
+    kept: Kept<KafkaInput>,
     since: Instant,
 }
 
 impl Group {
     fn new(room: Arc<Room>) -> Self {
-        let (shards, left) = (Mutex::default(), Mutex::default());
-        Self { room, shards, left, joined: AtomicBool::new(false) }
+        let (shards, left, copies) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { room, shards, left, copies, joined: AtomicBool::new(false) }
     }
 
     fn shards(&self) -> MutexGuard<'_, BTreeMap<i32, Running>> {
@@ -131,15 +139,33 @@ impl Group {
         self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep(&self, partition: i32, work: Option<Work>) {
-        if let Some(work) = work {
-            self.left().insert(partition, Left { work, since: Instant::now() });
+    fn copies(&self) -> MutexGuard<'_, BTreeMap<i32, Standby>> {
+        self.copies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self, partition: i32, kept: Kept<KafkaInput>) {
+        if kept.work.is_some() || kept.copy.is_some() {
+            self.left().insert(partition, Left { kept, since: Instant::now() });
         }
     }
 
     fn start(&self, partition: i32) -> Running {
-        let left = self.left().remove(&partition).map(|left| left.work);
-        Running::start(&self.room, partition, left)
+        let mut kept = self.left().remove(&partition).map(|left| left.kept).unwrap_or_default();
+        if let Some(copy) = self.copies().remove(&partition) {
+            self.room.metrics.copied(partition, None);
+            kept.copy = copy.end();
+        }
+        Running::start(&self.room, partition, kept)
+    }
+
+    /// Keeps copies of what others have.
+    fn copy_others(&self) {
+        let (shards, left, mut copies) = (self.shards(), self.left(), self.copies());
+        for partition in 0..self.room.partitions.cast_signed() {
+            if !shards.contains_key(&partition) && !left.contains_key(&partition) {
+                copies.entry(partition).or_insert_with(|| Standby::start(&self.room, partition));
+            }
+        }
     }
 
     fn begin(&self, partition: i32) {
@@ -165,11 +191,11 @@ impl Group {
         for (partition, ended) in ending {
             let left = deadline.saturating_duration_since(Instant::now());
             match ended.recv_timeout(left) {
-                Ok(Ended { why, work }) => {
+                Ok(Ended { why, kept }) => {
                     if let Err(why) = why {
                         tracing::warn!(partition, "the shard did not stop cleanly: {why}");
                     }
-                    self.keep(partition, work);
+                    self.keep(partition, kept);
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     tracing::error!(partition, "the shard hangs; its next owner fences it");
@@ -187,10 +213,10 @@ impl Group {
                 continue;
             }
             match running.ended.try_recv() {
-                Ok(Ended { why: Err(Failure::Fenced(why)), work }) => {
+                Ok(Ended { why: Err(Failure::Fenced(why)), kept }) => {
                     tracing::warn!(partition, "the shard stops, another process has its transactions: {why}");
                     running.is_fenced();
-                    self.keep(*partition, work);
+                    self.keep(*partition, kept);
                 }
                 Ok(Ended { why: Err(why), .. }) => bail!("shard {partition} can't go on: {why}"),
                 Ok(Ended { why: Ok(()), .. }) | Err(TryRecvError::Empty) => {}
@@ -269,7 +295,10 @@ impl Group {
             .filter_map(|(partition, running)| Some(format!("shard {partition} {}", running.waits_for()?)))
             .collect();
         if waiting.is_empty() {
-            health.ready(PART, true, &format!("{} shards are live", shards.len()));
+            let live = format!("{} shards are live", shards.len());
+            let copies = self.copies().len();
+            let copies = (copies > 0).then(|| format!(", and copies of {copies} others are kept"));
+            health.ready(PART, true, &(live + &copies.unwrap_or_default()));
         } else {
             health.ready(PART, false, &waiting.join(", "));
         }
@@ -294,6 +323,9 @@ impl ConsumerContext for Member {
             tracing::info!(partitions = ?named, "partitions assigned");
             group.joined.store(true, Ordering::Relaxed);
             let taken = take(member, partitions);
+            let copies = group.copies();
+            named.iter().filter_map(|partition| copies.get(partition)).for_each(Standby::stop);
+            drop(copies);
             named.iter().for_each(|partition| group.begin(*partition));
             taken
         } else {

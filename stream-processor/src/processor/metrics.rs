@@ -54,6 +54,9 @@ pub struct ProcessorMetrics {
     recovery_seconds: Family<Partition, Gauge<f64, AtomicU64>>,
     replayed_spans: Family<Partition, Counter>,
     fenced: Family<Partition, Counter>,
+    takeovers: Family<Partition, Counter>,
+    wrong_copies: Family<Partition, Counter>,
+    copied: Family<Partition, Gauge>,
     dead_letters: Family<Reason, Counter>,
     rejected_spans: Family<Reason, Counter>,
     counted: Family<Name, Counter>,
@@ -80,6 +83,9 @@ impl ProcessorMetrics {
             recovery_seconds: Family::default(),
             replayed_spans: Family::default(),
             fenced: Family::default(),
+            takeovers: Family::default(),
+            wrong_copies: Family::default(),
+            copied: Family::default(),
             dead_letters: Family::default(),
             rejected_spans: Family::default(),
             counted: Family::default(),
@@ -129,6 +135,21 @@ impl ProcessorMetrics {
             self.replayed_spans.clone(),
         );
         registry.register("fenced", "Times another process took a shard's transactions", self.fenced.clone());
+        registry.register(
+            "takeovers",
+            "Starts from a copy, without reading the log again",
+            self.takeovers.clone(),
+        );
+        registry.register(
+            "wrong_copies",
+            "Copies that were not what their shard was, which was rebuilt instead",
+            self.wrong_copies.clone(),
+        );
+        registry.register(
+            "copy_offset",
+            "Everything before it is in this process's copy of a shard that another one owns",
+            self.copied.clone(),
+        );
         registry.register("dead_letters", "Records that could not be decoded", self.dead_letters.clone());
         registry.register(
             "rejected_spans",
@@ -158,6 +179,21 @@ impl ProcessorMetrics {
             recovery_seconds: self.recovery_seconds.get_or_create_owned(&label),
             replayed_spans: self.replayed_spans.get_or_create_owned(&label),
             fenced: self.fenced.get_or_create_owned(&label),
+            takeovers: self.takeovers.get_or_create_owned(&label),
+            wrong_copies: self.wrong_copies.get_or_create_owned(&label),
+        }
+    }
+
+    /// A copy of this partition's shard is that far; `None`: there is none any more.
+    pub fn copied(&self, partition: i32, next_offset: Option<i64>) {
+        let label = Partition { partition };
+        match next_offset {
+            Some(next_offset) => {
+                self.copied.get_or_create(&label).set(next_offset);
+            }
+            None => {
+                self.copied.remove(&label);
+            }
         }
     }
 
@@ -221,6 +257,8 @@ pub struct ShardMetrics {
     recovery_seconds: Gauge<f64, AtomicU64>,
     replayed_spans: Counter,
     fenced: Counter,
+    takeovers: Counter,
+    wrong_copies: Counter,
 }
 
 impl ShardMetrics {
@@ -255,6 +293,21 @@ impl ShardMetrics {
         self.recovery_seconds.set(took.as_secs_f64());
         self.replayed_spans.inc_by(replayed);
         self.gap_offsets.inc_by(gap.unsigned_abs());
+    }
+
+    /// It began as a copy.
+    pub fn took_over(&self) {
+        self.takeovers.inc();
+    }
+
+    /// A copy of it was not what it was.
+    pub fn had_wrong_copy(&self) {
+        self.wrong_copies.inc();
+    }
+
+    /// How often it began as a copy, and how often one was wrong.
+    pub fn copies(&self) -> (u64, u64) {
+        (self.takeovers.get(), self.wrong_copies.get())
     }
 
     /// Another process has its transactions.

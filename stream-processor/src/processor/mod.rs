@@ -8,6 +8,8 @@
 //!        ├─ work         the shard and what is not committed yet
 //!        ├─ encode       stitcher::Commit ▶ records
 //!        ├─ journal      what a successor needs ▶ records, and back
+//!        ├─ rebuild      a shard in the making
+//!        ├─ standby      a copy of a shard that another process owns
 //!        ├─ kafka        input, ledgers, and one transaction a commit, under a watchdog
 //!        └─ recovery     a shard as its predecessor left it
 //! ```
@@ -26,8 +28,10 @@ mod kafka;
 mod membership;
 mod metrics;
 mod options;
+mod rebuild;
 mod recovery;
 mod running;
+mod standby;
 mod topics;
 mod work;
 
@@ -39,8 +43,9 @@ pub mod shard {
     pub use super::encode::{Output, Record};
     pub use super::failure::Failure;
     pub use super::metrics::ProcessorMetrics;
-    pub use super::recovery::Rules;
+    pub use super::recovery::{Recovery, Rules};
     pub use super::running::Progress;
+    pub use super::standby::{Copy, Kept};
     pub use super::work::Work;
 }
 

@@ -30,6 +30,10 @@ pub struct Options {
     /// Text before every topic's name, where several installations share one Kafka.
     #[arg(long, env = "WEIR_TOPIC_PREFIX", value_name = "TEXT", default_value = "")]
     pub topic_prefix: String,
+    /// Keeps copies of the shards that other processes own, and takes over from one without reading its log again. It
+    /// costs their memory, and the time to decode their spans.
+    #[arg(long, env = "WEIR_STANDBY")]
+    pub standby: bool,
     /// Where a shard begins that has no journal: with the earliest span, if it has none because it is new; one that
     /// has lost its journal begins only where this says.
     #[arg(long, env = "WEIR_FIRST_BOOT_FROM", value_enum)]
@@ -110,6 +114,7 @@ impl Options {
             group_instance_id: None,
             session_timeout_s: 6,
             topic_prefix: String::new(),
+            standby: false,
             first_boot_from: None,
             accept_gap: false,
             quarantine: Vec::new(),

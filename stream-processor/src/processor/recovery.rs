@@ -7,18 +7,19 @@
 
 use super::broker::{Broker, Entry, Input, Ledger, Watermarks};
 use super::failure::Failure;
-use super::journal::{Chain, Past};
+use super::journal::Chain;
 use super::options::{FirstBoot, config_hash};
+use super::rebuild::Rebuild;
 use reader::Semconv;
 use schemas::v1::ShardCommit;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use stitcher::{CORE_VERSION, Journaled, Replay, Settings, Shard, StateChange};
+use stitcher::{CORE_VERSION, Journaled, Settings, Shard, StateChange};
 
 /// First stretch of the journal to be searched, in offsets; each commit takes at least two.
 const FIRST_STEP: i64 = 64;
 /// Without a record for so long, Kafka counts as away.
-const SILENT_AT_MOST: Duration = Duration::from_secs(30);
+pub const SILENT_AT_MOST: Duration = Duration::from_secs(30);
 const TELL_EVERY: Duration = Duration::from_secs(5);
 
 /// What a shard goes by.
@@ -86,7 +87,7 @@ pub fn last_commit(broker: &impl Broker) -> Result<Option<ShardCommit>, Failure>
 }
 
 /// Reads the journal's end, further back each time, until there is enough of it or no more.
-fn read_back(broker: &impl Broker, is_enough: impl Fn(&Chain) -> bool) -> Result<Chain, Failure> {
+pub fn read_back(broker: &impl Broker, is_enough: impl Fn(&Chain) -> bool) -> Result<Chain, Failure> {
     let Watermarks { low, high } = broker.watermarks(Ledger::Journal)?;
     let mut step = FIRST_STEP;
     loop {
@@ -190,51 +191,24 @@ impl<B: Broker> Recovery<'_, B> {
 
     fn rebuild(
         &self,
-        chain: Chain,
+        mut chain: Chain,
         last: &ShardCommit,
         log: Log,
         state: &BTreeMap<String, Vec<u8>>,
         input: &mut B::Input,
     ) -> Result<Start, Failure> {
-        refuse_foreign(last, self.rules.config_hash)?;
         refuse_gap(last, log)?;
-        let needed = chain.needed().ok_or_else(|| {
-            refusal(
-                last,
-                "its journal does not go back far enough any more, so traces in memory can't be rebuilt",
-            )
-        })?;
-        let skipped = needed.iter().flat_map(|past| past.skipped.iter().copied()).collect();
-        let commits = needed.into_iter().map(|Past { journaled, .. }| journaled).collect();
-        let foreign =
-            || refusal(last, "its state can't be read: another version wrote it, or records are missing");
-        let mut replay = Replay::new(self.rules.settings.clone(), commits).ok_or_else(foreign)?;
-        for (key, value) in state {
-            replay.load(key, value).map_err(|_| foreign())?;
-        }
-        replay.loaded().map_err(|_| foreign())?;
-        let replayed = self.read_again(&mut replay, &skipped, log, input)?;
-        let shard = replay.finish().map_err(|mismatch| {
-            let why = format!(
-                "its state comes out differently (digest {:016x}, not {:016x}): another version made it, or the log \
-                 has changed",
-                mismatch.rebuilt, mismatch.journaled
-            );
-            refusal(last, &why)
-        })?;
+        let mut rebuild = Rebuild::begin(self.rules, &mut chain, last)?;
+        rebuild.load(last, state)?;
+        let replayed = self.read_again(&mut rebuild, log, input)?;
+        let shard = rebuild.finish(last)?;
         let (last, next_offset) = (Some(last.clone()), last.next_offset);
         Ok(Start { shard, last, next_offset, gap: 0, anew: None, replayed })
     }
 
     /// Applies the records that the traces in memory came from. Returns how many spans that were.
-    fn read_again(
-        &self,
-        replay: &mut Replay,
-        skipped: &BTreeSet<i64>,
-        log: Log,
-        input: &mut B::Input,
-    ) -> Result<u64, Failure> {
-        let (from, until) = (replay.reads_from().max(log.watermarks.low), replay.reads_until());
+    fn read_again(&self, rebuild: &mut Rebuild, log: Log, input: &mut B::Input) -> Result<u64, Failure> {
+        let (from, until) = (rebuild.reads_from().max(log.watermarks.low), rebuild.reads_until());
         input.read_from(from)?;
         let (mut heard, mut told) = (self.broker.elapsed(), self.broker.elapsed());
         let mut spans = 0;
@@ -248,21 +222,12 @@ impl<B: Broker> Recovery<'_, B> {
                 tracing::info!(offset = next, until, "traces in memory are rebuilt");
             }
             input.poll(&mut |record| {
-                let is_meant = record.offset < until && !skipped.contains(&record.offset);
-                if is_meant && replay.begin_record(record.offset, record.appended_us) {
-                    spans += self.apply(replay, record.value);
-                }
+                spans += rebuild.apply(&self.rules.semconv, record);
                 heard = now;
                 Ok(())
             })?;
         }
         Ok(spans)
-    }
-
-    fn apply(&self, replay: &mut Replay, value: &[u8]) -> u64 {
-        let read = reader::read_otlp(&self.rules.semconv, value, &mut |span| replay.apply(span));
-        // What can't be decoded was counted when it was read first.
-        read.map_or(0, |read| read.spans)
     }
 
     /// Everything in `flow_state` that was not deleted.
@@ -327,7 +292,11 @@ impl Log {
     }
 }
 
-fn refuse_foreign(last: &ShardCommit, config_hash: u64) -> Result<(), Failure> {
+/// Whether this program can go on with what the last one left.
+///
+/// # Errors
+/// Another version or other settings made it.
+pub fn refuse_foreign(last: &ShardCommit, config_hash: u64) -> Result<(), Failure> {
     if last.core_version != CORE_VERSION {
         let why = format!(
             "its last commit was made by version {}, this is {CORE_VERSION}; --drain of that version closes its \
@@ -346,7 +315,11 @@ fn refuse_foreign(last: &ShardCommit, config_hash: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-fn refuse_gap(last: &ShardCommit, log: Log) -> Result<(), Failure> {
+/// Whether everything that is needed is still in the log.
+///
+/// # Errors
+/// It isn't.
+pub fn refuse_gap(last: &ShardCommit, log: Log) -> Result<(), Failure> {
     let Log { watermarks: Watermarks { low, high }, is_same } = log;
     let (next, needed) = (last.next_offset, last.low_watermark);
     let why = match () {
@@ -360,7 +333,8 @@ fn refuse_gap(last: &ShardCommit, log: Log) -> Result<(), Failure> {
     Err(refusal(last, &why))
 }
 
-fn refusal(last: &ShardCommit, why: &str) -> Failure {
+/// A start that would not be exact.
+pub fn refusal(last: &ShardCommit, why: &str) -> Failure {
     Failure::Refused(format!(
         "shard {} can't go on as it was: {why}. --accept-gap gives up the traces that were in memory and goes on",
         last.shard

@@ -1,7 +1,8 @@
 //! A shard's thread, seen from outside: how it is started and stopped, how far it is, what it leaves behind.
 
 use super::failure::Failure;
-use super::work::Work;
+use super::kafka::KafkaInput;
+use super::standby::Kept;
 use super::{Room, driver};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -17,8 +18,8 @@ const FENCED_PAUSE_LAST: Duration = Duration::from_secs(60);
 pub struct Ended {
     /// How it ended.
     pub why: Result<(), Failure>,
-    /// The shard, if it had begun.
-    pub work: Option<Work>,
+    /// What the next start can go on with.
+    pub kept: Kept<KafkaInput>,
 }
 
 /// A shard's thread as its owner sees it.
@@ -41,8 +42,8 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts a thread, with the shard as an earlier one left it.
-    pub fn start(room: &Arc<Room>, partition: i32, kept: Option<Work>) -> Self {
+    /// Starts a thread, with what an earlier one left.
+    pub fn start(room: &Arc<Room>, partition: i32, kept: Kept<KafkaInput>) -> Self {
         Self::with(Progress::default(), room, partition, kept)
     }
 
@@ -52,7 +53,7 @@ impl Running {
         let (at, begun) = (self.progress.applying(), self.progress.careful_until);
         if begun < 0 {
             tracing::error!(partition, offset = at, "the shard crashed; it starts again, record by record");
-            *self = Self::with(Progress::careful_until(at.max(0)), room, partition, None);
+            *self = Self::with(Progress::careful_until(at.max(0)), room, partition, Kept::default());
             return;
         }
         let mend = mend(partition, at);
@@ -60,15 +61,14 @@ impl Running {
         self.crashed = Some(mend);
     }
 
-    fn with(progress: Progress, room: &Arc<Room>, partition: i32, kept: Option<Work>) -> Self {
+    fn with(progress: Progress, room: &Arc<Room>, partition: i32, mut kept: Kept<KafkaInput>) -> Self {
         let (stop, progress) = (CancellationToken::new(), Arc::new(progress));
         let (tell, ended) = channel();
         let (its_room, its_stop, its_progress) = (room.clone(), stop.clone(), progress.clone());
         let thread = thread::Builder::new().name(format!("shard-{partition}")).spawn(move || {
-            let mut work = kept;
-            let why = driver::run(&its_room, partition, &its_progress, &its_stop, &mut work);
+            let why = driver::run(&its_room, partition, &its_progress, &its_stop, &mut kept);
             // Nobody listens when the process ends; a panic drops the sender, which is heard.
-            let _ = tell.send(Ended { why, work });
+            let _ = tell.send(Ended { why, kept });
         });
         if let Err(error) = thread {
             // The closure and its sender are gone: the shard is reported as crashed.

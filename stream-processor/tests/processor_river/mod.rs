@@ -282,8 +282,12 @@ impl Processor {
     /// Waits until it says that it keeps so many shards.
     pub async fn wait_live(&self, shards: usize) {
         let wanted = format!("{shards} shards are live");
-        let is_live = || self.health.parts().get("processor").is_some_and(|part| part.why == wanted);
-        wait(&format!("{wanted}: {:?}", self.health.parts()), is_live).await;
+        wait(&format!("{wanted}: {:?}", self.health.parts()), || self.says(&wanted)).await;
+    }
+
+    /// Whether this is what it says about itself.
+    pub fn says(&self, wanted: &str) -> bool {
+        self.health.parts().get("processor").is_some_and(|part| part.why == wanted)
     }
 
     pub async fn stop(mut self) -> anyhow::Result<()> {

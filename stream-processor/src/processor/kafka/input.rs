@@ -19,6 +19,8 @@ pub struct KafkaInput {
     config: ClientConfig,
     consumer: BaseConsumer,
     is_assigned: bool,
+    /// The broker has to stamp its records.
+    is_stamped: bool,
     topic: String,
     partition: i32,
     next: i64,
@@ -29,7 +31,13 @@ impl KafkaInput {
     /// A consumer of the partition, not reading yet.
     pub fn open(config: &ClientConfig, topic: &str, partition: i32) -> Result<Self, Failure> {
         let (config, consumer, topic) = (config.clone(), made(config)?, topic.to_owned());
-        Ok(Self { config, consumer, is_assigned: false, topic, partition, next: 0, at_end: false })
+        let (is_assigned, is_stamped, next, at_end) = (false, true, 0, false);
+        Ok(Self { config, consumer, is_assigned, is_stamped, topic, partition, next, at_end })
+    }
+
+    /// The same of a topic whose times don't matter.
+    pub fn tail(config: &ClientConfig, topic: &str, partition: i32) -> Result<Self, Failure> {
+        Ok(Self { is_stamped: false, ..Self::open(config, topic, partition)? })
     }
 
     /// Most errors of a consumer pass by themselves; librdkafka reconnects and asks again.
@@ -89,7 +97,8 @@ impl Input for KafkaInput {
         match self.consumer.poll(WAIT) {
             None => Ok(()),
             Some(Ok(message)) => {
-                let (offset, appended_us) = (message.offset(), log_append_time_us(&message)?);
+                let offset = message.offset();
+                let appended_us = if self.is_stamped { log_append_time_us(&message)? } else { 0 };
                 each(Spans { offset, appended_us, value: message.payload().unwrap_or_default() })?;
                 (self.next, self.at_end) = (offset + 1, false);
                 Ok(())

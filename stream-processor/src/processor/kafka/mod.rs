@@ -7,7 +7,7 @@ mod transactor;
 use super::Room;
 use super::broker::{Broker, Entry, Ledger, Watermarks};
 use super::failure::Failure;
-use input::KafkaInput;
+pub use input::KafkaInput;
 use partition::{position, read, watermarks};
 use std::ops::Range;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -51,6 +51,10 @@ impl Broker for Kafka<'_> {
 
     fn input(&self) -> Result<KafkaInput, Failure> {
         KafkaInput::open(&self.room.options.reader(), &self.room.topics.spans, self.partition)
+    }
+
+    fn tail(&self, ledger: Ledger) -> Result<KafkaInput, Failure> {
+        KafkaInput::tail(&self.room.options.reader(), self.topic(ledger), self.partition)
     }
 
     fn watermarks(&self, topic: Ledger) -> Result<Watermarks, Failure> {
