@@ -7,7 +7,7 @@ use schemas::v1::{FlowDeltas, FlowTrace, Histogram, ShardCommit};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use stream_processor::processor::shard::Output;
+use stream_processor::processor::shard::{Output, mistake};
 
 /// The end of a run.
 #[derive(Default, Hash)]
@@ -64,16 +64,15 @@ impl Outcome {
     }
 
     fn read_journal(&mut self, cluster: &Cluster, shard: u32) -> Result<i64, String> {
-        let (mut sequence, mut next, mut clock_us) = (Sequence::default(), 0, i64::MIN);
+        let mut last: Option<ShardCommit> = None;
         for value in self.values(cluster, (Output::Journal, shard)) {
             let commit = ShardCommit::decode(value.as_slice()).map_err(|error| error.to_string())?;
-            sequence.check("flow_journal", shard, commit.seq, commit.part, commit.parts)?;
-            if commit.next_offset < next || commit.clock_us < clock_us {
-                return Err(format!("shard {shard} went back in commit {}", commit.seq));
+            if let Some(mistake) = mistake(last.as_ref(), &commit) {
+                return Err(format!("commit {} of shard {shard}: {mistake}", commit.seq));
             }
-            (next, clock_us) = (commit.next_offset, commit.clock_us);
+            last = Some(commit);
         }
-        Ok(next)
+        Ok(last.map_or(0, |last| last.next_offset))
     }
 
     fn read_flows(&mut self, cluster: &Cluster, shard: u32, input: &Input) -> Result<(), String> {

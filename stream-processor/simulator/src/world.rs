@@ -404,7 +404,12 @@ impl Seat<'_> {
                 }
             }
             Some(driver) => match driver.step() {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    return match driver.mistake() {
+                        None => Ok(()),
+                        Some(mistake) => Err(format!("shard {}: {mistake}", self.way.shard)),
+                    };
+                }
                 Err(failure) => {
                     self.kept.work = self.driver.take().map(Driver::into_work);
                     self.is_live(false);

@@ -6,7 +6,7 @@ use super::failure::Failure;
 use super::intake::Origin;
 use super::kafka::{Kafka, KafkaInput};
 use super::metrics::{ProcessorMetrics, ShardMetrics};
-use super::recovery::{Log, Recovery, Rules, deletions, last_commit};
+use super::recovery::{Log, Recovery, Rules, Start, deletions, last_commit};
 use super::running::Progress;
 use super::standby::Kept;
 use super::work::{Standing, Work};
@@ -106,6 +106,21 @@ pub struct Told<'a> {
     pub progress: &'a Progress,
 }
 
+impl Told<'_> {
+    /// The start from a copy, if it can be used.
+    fn copied(&self, start: Result<Start, Failure>) -> Option<Start> {
+        match &start {
+            Ok(_) => self.shard.took_over(),
+            Err(Failure::Refused(why)) => {
+                tracing::error!("the copy is not used: {why}");
+                self.shard.had_wrong_copy();
+            }
+            Err(why) => tracing::warn!("the copy is not used: {why}"),
+        }
+        start.ok()
+    }
+}
+
 /// A shard at work. After a failure it is given up, and another one goes on with its [`Work`].
 pub struct Driver<'a, B: Broker> {
     broker: &'a B,
@@ -156,19 +171,11 @@ impl<'a, B: Broker> Driver<'a, B> {
             Some(work) => work,
             None => {
                 let recovery = Recovery { broker, rules };
-                let start = match kept.copy.take().zip(last.as_ref().filter(|_| log.is_same)) {
-                    Some((copy, last)) => copy.take_over(&recovery, last).inspect(|_| told.shard.took_over()),
-                    None => Err(Failure::Retry("there is no copy".to_owned())),
-                };
-                let start = match start {
-                    Ok(start) => start,
-                    Err(failure) => {
-                        if let Failure::Refused(why) = failure {
-                            tracing::error!("the copy is not used: {why}");
-                            told.shard.had_wrong_copy();
-                        }
-                        recovery.start(log, &mut input)?
-                    }
+                let copy = kept.copy.take().filter(|_| log.is_same).zip(last.as_ref());
+                let copied = copy.and_then(|(copy, last)| told.copied(copy.take_over(&recovery, last)));
+                let start = match copied {
+                    Some(start) => start,
+                    None => recovery.start(log, &mut input)?,
                 };
                 (replayed, gap) = (start.replayed, start.gap);
                 Work::begin(start, rules.settings.shard, rules.config_hash())
@@ -252,6 +259,11 @@ impl<'a, B: Broker> Driver<'a, B> {
         let (seq, offset) = (self.work.seq(), self.work.next_offset);
         tracing::info!(partition = self.rules.settings.shard, seq, offset, "the shard is drained");
         Ok(())
+    }
+
+    /// What is wrong with the shard, if anything is. Slow: for simulators.
+    pub fn mistake(&self) -> Option<&'static str> {
+        self.work.intake.mistake()
     }
 
     /// The shard, for whoever goes on.

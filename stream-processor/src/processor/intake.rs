@@ -140,6 +140,11 @@ impl Intake {
         self.applied.spans >= spans || bytes >= OUTPUT_BYTES
     }
 
+    /// What is wrong with the shard, if anything is. Slow.
+    pub fn mistake(&self) -> Option<&'static str> {
+        self.shard.mistake()
+    }
+
     /// Log time.
     pub fn clock_us(&self) -> i64 {
         self.shard.clock_us()

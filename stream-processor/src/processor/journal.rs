@@ -47,6 +47,30 @@ pub struct Beside {
     pub skipped: Vec<i64>,
 }
 
+/// What is wrong with a commit behind `last`, whoever made it. Asserted before a commit is written, and checked of
+/// every one in the simulator.
+pub fn mistake(last: Option<&v1::ShardCommit>, next: &v1::ShardCommit) -> Option<&'static str> {
+    let nothing = v1::ShardCommit { next_offset: i64::MIN, clock_us: i64::MIN, ..Default::default() };
+    let last = last.unwrap_or(&nothing);
+    // Where a shard begins anew, its log may have been made anew too.
+    let from = if next.begins_anew { i64::MIN } else { last.next_offset };
+    let until = next.next_offset;
+    let is_same = (last.seq, last.part + 1) == (next.seq, next.part);
+    let is_next = last.seq + 1 == next.seq && next.part == 0;
+    let rules = [
+        (is_same || is_next, "a commit is missing"),
+        (last.seq > 0 || next.begins_anew, "the first commit does not begin anew"),
+        (from <= until, "progress goes back"),
+        (last.clock_us <= next.clock_us, "log time goes back"),
+        (next.low_watermark <= until, "the low watermark is ahead of progress"),
+        (!next.drained || (next.low_watermark == until && next.digest == 0), "a drained shard needs its log"),
+        (next.closes.iter().all(|close| close.position <= until), "a trace closes in the future"),
+        (next.late.iter().all(|late| late.offset < until), "a late span has not come yet"),
+        (next.skipped.iter().all(|offset| (from..until).contains(offset)), "a record is skipped elsewhere"),
+    ];
+    rules.into_iter().find_map(|(is_kept, rule)| (!is_kept).then_some(rule))
+}
+
 /// The records of a commit: one, or several of equal `seq` when there is very much to tell.
 pub fn records(stamp: Stamp, journaled: &Journaled, beside: Beside) -> Vec<v1::ShardCommit> {
     let empty = v1::ShardCommit {

@@ -42,6 +42,7 @@ pub mod shard {
     pub use super::driver::{Driver, Told};
     pub use super::encode::{Output, Record};
     pub use super::failure::Failure;
+    pub use super::journal::mistake;
     pub use super::metrics::ProcessorMetrics;
     pub use super::recovery::{Recovery, Rules};
     pub use super::running::Progress;

@@ -148,6 +148,8 @@ impl Work {
             commit.journaled = commit.journaled.without_state();
         }
         let mut journal = journal::records(stamp, &commit.journaled, beside);
+        let mistake = journal.first().and_then(|first| journal::mistake(self.last.as_ref(), first));
+        assert!(mistake.is_none(), "commit {} is not written: {}", stamp.seq, mistake.unwrap_or_default());
         let records = records(stamp, &commit, &applied.dead_letters, &journal).into();
         // There is always one.
         let journal = journal.pop().unwrap_or_default();

@@ -1,5 +1,6 @@
 //! The state machine of one partition: records in, commits out, log time in between.
 
+mod check;
 mod closing;
 mod intake;
 mod replay;

@@ -23,6 +23,7 @@ struct Kept {
 impl Kept {
     fn commit(&mut self, shard: &mut Shard) {
         let Commit { journaled, state, deltas, traces, .. } = shard.commit();
+        assert_eq!(shard.mistake(), None);
         for change in state {
             match change.value {
                 Some(value) => drop(self.state.insert(change.key, value)),
@@ -213,6 +214,7 @@ fn run_to_the_end(settings: &Settings, log: &Log, crashes: Crashes) -> Told {
                 Some(copy) => kept.take_over(copy, log),
                 None => kept.recover(settings.clone(), log),
             };
+            assert_eq!(shard.mistake(), None, "as it was rebuilt");
             offset = kept.journal.last().expect("a commit").next_offset as usize;
         }
     }

@@ -113,10 +113,9 @@ impl Place {
         let mut roles = vec![(Target::Ingest, ingest, self.ingest)];
         for (nth, address) in (0..).zip(&self.processors) {
             let mut processor = flags("processor", &[&kafka, &admin(*address)]);
-            // Both kinds of member: one that gets its partitions back when it returns, and one that loses them.
-            if nth == 0 {
-                processor.push("--group-instance-id=processor-0".to_owned());
-            }
+            // Both kinds of member: one that gets its partitions back when it returns, and one that loses them, but
+            // keeps copies of what the other has.
+            processor.push(if nth == 0 { "--group-instance-id=processor-0" } else { "--standby" }.to_owned());
             roles.push((Target::Processor(nth), processor, *address));
         }
         roles.push((Target::Store, store, self.store));
