@@ -8,6 +8,11 @@ pub enum Failure {
     /// Kafka didn't answer, or the outcome of a transaction is unknown: drop the clients, read the journal again.
     #[error("{0}")]
     Retry(String),
+    /// This process can write the lane's journal no more: somebody else has taken the lane, or Kafka has ended a
+    /// transaction that was open for too long. Only a member that the group confirms may start it again: without that,
+    /// two would fence each other for ever.
+    #[error("{0}")]
+    Fenced(String),
     /// Starting again would not help; the sentence says what would.
     #[error("{0}")]
     Refused(String),
@@ -22,7 +27,7 @@ impl Failure {
         use RDKafkaErrorCode as Code;
         match error.rdkafka_error_code() {
             Some(Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch) => {
-                Self::Refused(format!("{step}: another store has taken this lane ({error})"))
+                Self::Fenced(format!("{step}: {error}"))
             }
             Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => Self::Refused(format!(
                 "{step}: records were deleted before they were stored ({error}); --accept-gap goes on behind them"
@@ -43,9 +48,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lane_that_another_store_owns_is_given_up() {
+    fn only_fencing_stops_a_lane_and_only_what_is_gone_the_process() {
         let fenced = Failure::of("commit", &KafkaError::MessageProduction(RDKafkaErrorCode::ProducerFenced));
-        assert!(matches!(fenced, Failure::Refused(why) if why.contains("another store")));
+        assert!(matches!(fenced, Failure::Fenced(_)));
         let gone = Failure::of("read", &KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset));
         assert!(matches!(gone, Failure::Refused(why) if why.contains("--accept-gap")));
         let passing = Failure::of("read", &KafkaError::MessageConsumption(RDKafkaErrorCode::AllBrokersDown));

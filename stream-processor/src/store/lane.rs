@@ -44,6 +44,18 @@ pub fn lanes(deltas: i32, flows: i32, spans: i32) -> Vec<Lane> {
     lanes
 }
 
+impl Lane {
+    /// Its name in health answers.
+    pub fn part(&self) -> String {
+        format!("lane {} of {}", self.number, self.source.topic())
+    }
+
+    /// The partition of `store_journal` that its entries are in, of so many.
+    pub fn journal(&self, partitions: i32) -> i32 {
+        i32::from(self.number) % partitions
+    }
+}
+
 impl Source {
     /// The topic, without prefix.
     pub fn topic(self) -> &'static str {

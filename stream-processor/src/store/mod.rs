@@ -18,11 +18,14 @@ mod metrics;
 mod migrate;
 mod names;
 mod options;
+mod real;
 mod rollup;
 mod row_binary;
+mod running;
 mod sequence;
-mod source;
+mod servers;
 mod spans;
+mod standing;
 mod topics;
 mod worker;
 
@@ -32,11 +35,12 @@ pub use options::Options;
 use insert::{Inserter, PART};
 use metrics::Metrics;
 use process::Health;
+use real::Real;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use worker::Shared;
+use worker::Rules;
 
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(2);
 /// Health of the topics.
@@ -76,23 +80,24 @@ async fn store(
     let Some(found) = topics::wait_until_there(&options, &health, &stop).await? else { return Ok(()) };
     let lanes = lane::lanes(found.deltas, found.flows, found.spans);
     let shared = Arc::new(Shared {
+        rules: options.rules(&owner()),
         options,
         journal_partitions: found.journal,
         inserter,
         metrics,
         health: health.clone(),
-        stop: stop.clone(),
     });
     let mut threads = JoinSet::new();
     for lane in lanes {
-        health.ready(
-            &format!("lane {} of {}", lane.number, lane.source.topic()),
-            false,
-            "reading its journal",
-        );
-        let shared = Arc::clone(&shared);
+        health.ready(&lane.part(), false, "reading its journal");
+        let (shared, stop) = (Arc::clone(&shared), stop.clone());
         let runtime = tokio::runtime::Handle::current();
-        threads.spawn_blocking(move || worker::run(&shared, &lane, &runtime));
+        threads.spawn_blocking(move || {
+            let (shared, lane, runtime, stop) = (&*shared, &lane, &runtime, &stop);
+            let servers = Real { shared, lane, runtime, stop, started: Instant::now() };
+            let ran = running::run(&servers, lane, &shared.rules, &shared.metrics);
+            ran.map_err(|why| anyhow::anyhow!("{}: {why}", lane.part()))
+        });
     }
     health.ready(KAFKA, true, "");
     let mut outcome = Ok(());
@@ -104,6 +109,22 @@ async fn store(
         outcome = outcome.and(ended);
     }
     outcome
+}
+
+/// What all lanes of a process use and none of them changes.
+struct Shared {
+    options: Options,
+    rules: Rules,
+    journal_partitions: i32,
+    inserter: Inserter,
+    metrics: Metrics,
+    health: Health,
+}
+
+/// Names this run of this process, and no other: processes of two machines may well have the same number.
+fn owner() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{}-{}", std::process::id(), since.as_micros())
 }
 
 /// Waits for ClickHouse and migrates it; `None` when stopped before. Only what waiting can mend is waited for.

@@ -1,5 +1,6 @@
 //! What can be set from outside.
 
+use super::worker::Rules;
 use process::{ClickHouseOptions, KafkaOptions};
 use rdkafka::ClientConfig;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -65,8 +66,16 @@ impl Options {
         format!("{}{name}", self.topic_prefix)
     }
 
-    pub(super) fn batch_time(&self) -> Duration {
-        Duration::from_millis(self.batch_ms)
+    /// What lanes go by in a process of this name.
+    pub(super) fn rules(&self, owner: &str) -> Rules {
+        Rules {
+            owner: owner.to_owned(),
+            raw_deltas: self.raw_deltas,
+            accept_gap: self.accept_gap,
+            batch_rows: self.batch_rows,
+            batch_bytes: self.batch_bytes,
+            batch_time: Duration::from_millis(self.batch_ms),
+        }
     }
 
     /// A consumer that is handed its partitions and offsets, and that may not choose others by itself.

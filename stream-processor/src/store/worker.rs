@@ -1,234 +1,176 @@
-//! One lane at work: collect a batch, journal that it begins, insert it, journal that it is done.
+//! One lane at work: collect a batch, journal that it begins, insert it block by block, journal that it is done.
 
 use super::batch::{Batch, progress_block};
-use super::block::BatchId;
+use super::block::{BatchId, Block};
+use super::content::Oddities;
 use super::failure::Failure;
-use super::insert::Inserter;
-use super::journal::{Entry, FORMAT, Journal, Range};
+use super::journal::{Entry, FORMAT, Range, newest_entry};
 use super::lane::Lane;
 use super::metrics::{Metrics, OfPartition, OfTopic};
-use super::options::Options;
 use super::sequence::{Hole, Sequences};
-use super::source::Source;
-use process::Health;
-use std::collections::BTreeSet;
-use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::runtime::Handle;
-use tokio_util::sync::CancellationToken;
+use super::servers::{Servers, Source, Writer};
+use super::standing::standing;
+use std::collections::{BTreeSet, VecDeque};
+use std::mem;
+use std::time::Duration;
 
 /// How long a stop can go unnoticed.
 const STOP_LOOK: Duration = Duration::from_millis(50);
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 const LAG_EVERY: Duration = Duration::from_secs(5);
 /// Records of a begun batch that don't come any more are gone.
 const REPEAT_WITHIN: Duration = Duration::from_secs(120);
 
-/// What all lanes share.
-pub struct Shared {
-    /// Flags.
-    pub options: Options,
-    /// Partitions of `store_journal`.
-    pub journal_partitions: i32,
-    /// Where rows go.
-    pub inserter: Inserter,
-    /// What is counted.
-    pub metrics: Metrics,
-    /// What is reported.
-    pub health: Health,
-    /// Ends the lanes.
-    pub stop: CancellationToken,
+/// What a lane goes by.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// Names this run of this process in the journal, and no other.
+    pub owner: String,
+    /// Every single change is kept too.
+    pub raw_deltas: bool,
+    /// Goes on behind what is missing.
+    pub accept_gap: bool,
+    /// Rows that end a batch.
+    pub batch_rows: usize,
+    /// Bytes of messages that end a batch.
+    pub batch_bytes: usize,
+    /// Time after its first record that ends a batch.
+    pub batch_time: Duration,
 }
 
-/// Runs a lane on this thread until the stop. After any failure of Kafka it starts again from its journal.
-///
-/// # Errors
-/// What starting again can't mend.
-pub fn run(shared: &Shared, lane: &Lane, runtime: &Handle) -> anyhow::Result<()> {
-    let part = part(lane);
-    loop {
-        let failure = match Worker::start(shared, lane, runtime) {
-            Ok(mut worker) => {
-                shared.health.ready(&part, true, "");
-                match worker.work() {
-                    Ok(()) | Err(Failure::Stopped) => return Ok(()),
-                    Err(failure) => failure,
-                }
-            }
-            Err(Failure::Stopped) => return Ok(()),
-            Err(failure) => failure,
-        };
-        shared.health.ready(&part, false, &failure.to_string());
-        if let Failure::Refused(why) = failure {
-            anyhow::bail!("{part}: {why}");
-        }
-        tracing::warn!(lane = lane.number, %failure, "the lane starts again from its journal");
-        if shared.stop.is_cancelled() {
-            return Ok(());
-        }
-        thread::sleep(PAUSE_AFTER_FAILURE);
-    }
-}
-
-/// The lane's name in health answers.
-fn part(lane: &Lane) -> String {
-    format!("lane {} of {}", lane.number, lane.source.topic())
-}
-
-struct Worker<'a> {
-    shared: &'a Shared,
+/// A lane at work. After a failure it is given up, and another one starts from the journal.
+pub struct Worker<'a, S: Servers> {
+    servers: &'a S,
     lane: &'a Lane,
-    runtime: &'a Handle,
-    journal: Journal,
-    source: Source,
-    /// The last batch that is done.
-    done: Entry,
+    rules: &'a Rules,
+    metrics: &'a Metrics,
+    writer: S::Writer,
+    source: S::Source,
+    /// What the journal says.
+    entry: Entry,
+    phase: Phase,
     /// Partitions in whose commits there is a hole: nothing more of them is stored.
     stopped: BTreeSet<i32>,
-    lag_asked: Instant,
+    lag_asked: Duration,
 }
 
-impl<'a> Worker<'a> {
-    /// Fences earlier owners, reads where the lane stands and finishes what was begun.
-    fn start(shared: &'a Shared, lane: &'a Lane, runtime: &'a Handle) -> Result<Self, Failure> {
+/// What a worker is about to do.
+enum Phase {
+    /// Read a batch that is not begun. With the time of its first record.
+    Collect(Batch, Option<Duration>),
+    /// Read a begun batch again. With the time of the last record.
+    Repeat(Batch, Duration),
+    /// Insert what is left of a begun batch.
+    Send(Sending),
+    /// A step has failed.
+    Failed,
+}
+
+/// The rest of a begun batch.
+struct Sending {
+    blocks: VecDeque<Block>,
+    sequences: Sequences,
+    oddities: Oddities,
+}
+
+impl<'a, S: Servers> Worker<'a, S> {
+    /// Fences earlier owners, reads where the lane stands, and writes there that it is ours.
+    ///
+    /// # Errors
+    /// A server doesn't answer, or going on would not be exact.
+    pub fn start(
+        servers: &'a S,
+        lane: &'a Lane,
+        rules: &'a Rules,
+        metrics: &'a Metrics,
+    ) -> Result<Self, Failure> {
         let topic = lane.source.topic();
-        shared.metrics.lane_starts.get_or_create(&OfTopic { topic }).inc();
-        let source = Source::open(&shared.options, topic)?;
-        let (journal, newest) = Journal::open(&shared.options, lane.number, shared.journal_partitions)?;
-        let stored = stored_batch(shared, lane, runtime)?;
-        let done = match newest {
-            Some(entry) => known_to(stored, entry, shared.options.accept_gap)?,
-            None => first_entry(lane, stored, &source)?,
+        metrics.lane_starts.get_or_create(&OfTopic { topic }).inc();
+        let mut source = servers.source()?;
+        let writer = servers.writer()?;
+        let found = standing(servers, &source, (lane, rules, metrics))?;
+        let entry = Entry { owner: rules.owner.clone(), ..found };
+        writer.write(&entry)?;
+        let now = servers.elapsed();
+        let phase = if entry.done {
+            let ranges = behind(&entry.ranges);
+            source.read_from(&ranges)?;
+            Phase::Collect(Batch::new(lane, entry.sequences.clone(), ranges, rules.raw_deltas), None)
+        } else {
+            tracing::info!(lane = lane.number, batch = entry.batch, "a begun batch is sent again");
+            let filled = entry.ranges.iter().copied().filter(|range| range.next > range.first);
+            source.read_from(&filled.collect::<Vec<_>>())?;
+            let empty = entry.ranges.iter().map(|range| Range { next: range.first, ..*range }).collect();
+            Phase::Repeat(Batch::new(lane, entry.sequences.clone(), empty, rules.raw_deltas), now)
         };
-        let mut worker = Self {
-            shared,
-            lane,
-            runtime,
-            journal,
-            source,
-            done,
-            stopped: BTreeSet::new(),
-            lag_asked: Instant::now(),
-        };
-        worker.check_log()?;
-        if !worker.done.done {
-            worker.repeat()?;
-        }
-        let ranges = worker.next_ranges();
-        worker.source.read_from(&ranges)?;
-        tracing::info!(lane = lane.number, topic, batch = worker.done.batch, "lane started");
-        Ok(worker)
+        tracing::info!(lane = lane.number, topic, batch = entry.batch, "lane started");
+        let stopped = BTreeSet::new();
+        Ok(Self { servers, lane, rules, metrics, writer, source, entry, phase, stopped, lag_asked: now })
     }
 
-    /// Everything the next batch needs must still be in the log.
-    fn check_log(&mut self) -> Result<(), Failure> {
-        for index in 0..self.done.ranges.len() {
-            let range = self.done.ranges[index];
-            let (begun, needed) = if self.done.done { (false, range.next) } else { (true, range.first) };
-            let log = self.source.watermarks(range.partition)?;
-            if (log.low..=log.high).contains(&needed) || (begun && range.first == range.next) {
-                continue;
-            }
-            let (topic, partition) = (self.lane.source.topic(), range.partition);
-            if begun || !self.shared.options.accept_gap {
-                return Err(Failure::Refused(format!(
-                    "{topic} partition {partition} goes on with offset {needed}, but the log has only {} to {}; \
-                     --accept-gap goes on at {} and counts what is missing",
-                    log.low, log.high, log.low
-                )));
-            }
-            let missing = u64::try_from(log.low - needed).unwrap_or(0);
-            tracing::error!(topic, partition, missing, "records were deleted before they were stored");
-            self.shared.metrics.gap_records.get_or_create(&OfTopic { topic }).inc_by(missing);
-            self.done.ranges[index].next = log.low;
+    /// Works until the stop. A batch that is begun then is finished, if ClickHouse takes it.
+    ///
+    /// # Errors
+    /// The lane has to be started anew, or can't go on.
+    pub fn work(&mut self) -> Result<(), Failure> {
+        while !self.servers.is_stopped() {
+            self.step()?;
+        }
+        while matches!(self.phase, Phase::Send(_)) {
+            self.step()?;
         }
         Ok(())
     }
 
-    /// Sends a begun batch again: the same offsets become the same blocks under the same tokens, and ClickHouse
-    /// drops those it has.
-    fn repeat(&mut self) -> Result<(), Failure> {
-        let begun = self.done.clone();
-        if begun.format != FORMAT {
-            return Err(Failure::Refused(format!(
-                "batch {} was begun by a Weir with block format {}, this one makes {FORMAT}: \
-                 let that version finish it first",
-                begun.batch, begun.format
-            )));
-        }
-        tracing::info!(lane = self.lane.number, batch = begun.batch, "a begun batch is sent again");
-        let wanted: Vec<Range> =
-            begun.ranges.iter().copied().filter(|range| range.next > range.first).collect();
-        self.source.read_from(&wanted)?;
-        let empty = begun.ranges.iter().map(|range| Range { next: range.first, ..*range }).collect();
-        let mut batch = Batch::new(self.lane, begun.sequences.clone(), empty, self.shared.options.raw_deltas);
-        let mut progress = Instant::now();
-        while batch.ranges != begun.ranges {
-            self.source.poll(STOP_LOOK, |record| {
-                let range = begun.ranges.iter().find(|range| range.partition == record.partition);
-                if range.is_some_and(|range| record.offset < range.next) {
-                    batch.add(record);
-                    progress = Instant::now();
-                }
-            })?;
-            if self.shared.stop.is_cancelled() {
-                return Err(Failure::Stopped);
-            }
-            if progress.elapsed() > REPEAT_WITHIN {
-                return Err(Failure::Retry(format!("records of batch {} can't be read again", begun.batch)));
-            }
-        }
-        self.finish(begun, batch)
-    }
-
-    fn work(&mut self) -> Result<(), Failure> {
-        while !self.shared.stop.is_cancelled() {
-            if let Some(batch) = self.collect()? {
-                self.store(batch)?;
-            }
-        }
+    /// Reads a record, or inserts a block, and does what is due then.
+    ///
+    /// # Errors
+    /// The worker has to be started anew.
+    pub fn step(&mut self) -> Result<(), Failure> {
+        self.phase = match mem::replace(&mut self.phase, Phase::Failed) {
+            Phase::Collect(batch, opened) => self.collect(batch, opened)?,
+            Phase::Repeat(batch, heard) => self.repeat(batch, heard)?,
+            Phase::Send(sending) => self.send(sending)?,
+            Phase::Failed => return Err(Failure::Retry("the lane has failed before".to_owned())),
+        };
         Ok(())
     }
 
-    /// Reads until the batch is full or old enough; `None` when nothing came.
-    fn collect(&mut self) -> Result<Option<Batch>, Failure> {
-        let options = &self.shared.options;
-        let mut batch =
-            Batch::new(self.lane, self.done.sequences.clone(), self.next_ranges(), options.raw_deltas);
-        let mut opened = None;
-        while !self.shared.stop.is_cancelled() {
-            let left = opened
-                .map_or(STOP_LOOK, |opened: Instant| options.batch_time().saturating_sub(opened.elapsed()));
-            let mut hole = None;
-            self.source.poll(left.min(STOP_LOOK), |record| {
-                if self.stopped.contains(&record.partition) {
-                    return;
-                }
-                hole = batch.content.check(record).err().map(|hole| (record.partition, hole));
-                if hole.is_none() || options.accept_gap {
-                    opened.get_or_insert_with(Instant::now);
-                    batch.add(record);
-                }
-            })?;
-            if let Some((partition, hole)) = hole {
-                self.meet(partition, &hole)?;
+    /// Reads until the batch is full or old enough.
+    fn collect(&mut self, mut batch: Batch, mut opened: Option<Duration>) -> Result<Phase, Failure> {
+        let Self { servers, rules, source, stopped, .. } = self;
+        let left = opened.map_or(STOP_LOOK, |at| rules.batch_time.saturating_sub(servers.elapsed() - at));
+        let mut hole = None;
+        source.poll(left.min(STOP_LOOK), &mut |record| {
+            if stopped.contains(&record.partition) {
+                return;
             }
-            let old = opened.is_some_and(|opened| opened.elapsed() >= options.batch_time());
-            if old || batch.content.rows() >= options.batch_rows || batch.bytes >= options.batch_bytes {
-                break;
+            hole = batch.content.check(record).err().map(|hole| (record.partition, hole));
+            if hole.is_none() || rules.accept_gap {
+                opened.get_or_insert_with(|| servers.elapsed());
+                batch.add(record);
             }
-            if self.lag_asked.elapsed() > LAG_EVERY {
-                self.report_lag(&batch.ranges);
-            }
+        })?;
+        if let Some((partition, hole)) = hole {
+            self.meet(partition, &hole)?;
         }
-        Ok((!batch.is_empty()).then_some(batch))
+        let now = self.servers.elapsed();
+        if now - self.lag_asked > LAG_EVERY {
+            self.report_lag(now, &batch.ranges);
+        }
+        let is_old = opened.is_some_and(|at| now - at >= self.rules.batch_time);
+        let is_full = batch.content.rows() >= self.rules.batch_rows || batch.bytes >= self.rules.batch_bytes;
+        if is_old || (is_full && !batch.is_empty()) {
+            self.begin(batch)
+        } else {
+            Ok(Phase::Collect(batch, opened))
+        }
     }
 
     /// A commit is missing: what comes behind it would be added to a wrong sum, so the shard stops here, aloud. With
     /// `--accept-gap` its sequence begins anew.
     fn meet(&mut self, partition: i32, hole: &Hole) -> Result<(), Failure> {
-        self.shared.metrics.seq_holes.inc();
-        if self.shared.options.accept_gap {
+        self.metrics.seq_holes.inc();
+        if self.rules.accept_gap {
             tracing::error!(partition, %hole, "a commit is missing: going on behind it");
             return Ok(());
         }
@@ -237,108 +179,94 @@ impl<'a> Worker<'a> {
         );
         tracing::error!(partition, "{why}");
         self.stopped.insert(partition);
-        self.shared.health.ready(&part(self.lane), false, &why);
+        self.servers.report(false, &why);
         self.source.leave(partition)
     }
 
-    fn store(&mut self, batch: Batch) -> Result<(), Failure> {
-        let begun = Entry {
-            batch: self.done.batch + 1,
+    fn begin(&mut self, batch: Batch) -> Result<Phase, Failure> {
+        self.entry = Entry {
+            batch: self.entry.batch + 1,
             format: FORMAT,
             done: false,
             ranges: batch.ranges.clone(),
-            ..self.done.clone()
+            ..self.entry.clone()
         };
-        self.journal.write(&begun)?;
-        self.finish(begun, batch)
+        self.writer.write(&self.entry)?;
+        Ok(self.encode(batch))
     }
 
-    /// Inserts a begun batch and journals that it is done.
-    fn finish(&mut self, begun: Entry, batch: Batch) -> Result<(), Failure> {
-        let id = BatchId { generation: begun.generation, lane: begun.lane, batch: begun.batch };
-        let sequences = batch.content.sequences();
-        let oddities = batch.content.oddities().clone();
-        let mut blocks = batch.content.finish(id);
-        blocks.extend(progress_block(id, self.lane, &begun.ranges));
-        for block in &blocks {
-            self.runtime.block_on(self.shared.inserter.insert(block, &self.shared.stop))?;
+    /// Reads a begun batch again: the same offsets become the same blocks under the same tokens, and ClickHouse drops
+    /// those it has.
+    fn repeat(&mut self, mut batch: Batch, mut heard: Duration) -> Result<Phase, Failure> {
+        let Self { servers, source, entry, .. } = self;
+        source.poll(STOP_LOOK, &mut |record| {
+            let range = entry.ranges.iter().find(|range| range.partition == record.partition);
+            if range.is_some_and(|range| record.offset < range.next) {
+                batch.add(record);
+                heard = servers.elapsed();
+            }
+        })?;
+        if batch.ranges == entry.ranges {
+            source.read_from(&behind(&entry.ranges))?;
+            return Ok(self.encode(batch));
         }
-        self.done = Entry { done: true, sequences, ..begun };
-        self.journal.write(&self.done)?;
-        self.shared.metrics.batch_done(self.lane.source.topic(), &oddities);
-        self.report_lag_if_due();
-        Ok(())
-    }
-
-    /// Empty ranges behind the last batch.
-    fn next_ranges(&self) -> Vec<Range> {
-        self.done.ranges.iter().map(|range| Range { first: range.next, ..*range }).collect()
-    }
-
-    fn report_lag_if_due(&mut self) {
-        if self.lag_asked.elapsed() > LAG_EVERY {
-            self.report_lag(&self.next_ranges());
+        if servers.elapsed() - heard > REPEAT_WITHIN {
+            return Err(Failure::Retry(format!("records of batch {} can't be read again", entry.batch)));
         }
+        Ok(Phase::Repeat(batch, heard))
     }
 
-    fn report_lag(&mut self, ranges: &[Range]) {
-        self.lag_asked = Instant::now();
+    /// The inserts of a begun batch.
+    fn encode(&self, batch: Batch) -> Phase {
+        let Entry { generation, lane, batch: number, ref ranges, .. } = self.entry;
+        let id = BatchId { generation, lane, batch: number };
+        let (sequences, oddities) = (batch.content.sequences(), batch.content.oddities().clone());
+        let mut blocks = VecDeque::from(batch.content.finish(id));
+        blocks.extend(progress_block(id, self.lane, ranges));
+        Phase::Send(Sending { blocks, sequences, oddities })
+    }
+
+    /// Inserts the next block; behind the last one the batch is done.
+    fn send(&mut self, mut sending: Sending) -> Result<Phase, Failure> {
+        if let Some(block) = sending.blocks.front() {
+            self.servers.insert(block)?;
+            sending.blocks.pop_front();
+            return Ok(Phase::Send(sending));
+        }
+        self.entry = Entry { done: true, sequences: sending.sequences, ..self.entry.clone() };
+        self.writer.write(&self.entry)?;
+        self.metrics.batch_done(self.lane.source.topic(), &sending.oddities);
+        let ranges = behind(&self.entry.ranges);
+        let now = self.servers.elapsed();
+        if now - self.lag_asked > LAG_EVERY {
+            self.report_lag(now, &ranges);
+        }
+        let sequences = self.entry.sequences.clone();
+        Ok(Phase::Collect(Batch::new(self.lane, sequences, ranges, self.rules.raw_deltas), None))
+    }
+
+    fn report_lag(&mut self, now: Duration, ranges: &[Range]) {
+        self.lag_asked = now;
         for range in ranges {
             let Ok(log) = self.source.watermarks(range.partition) else { continue };
             let read = self.source.position(range.partition).unwrap_or(range.next).max(range.next);
             let labels = OfPartition { topic: self.lane.source.topic(), partition: range.partition };
-            self.shared.metrics.lag.get_or_create(&labels).set((log.high - read).max(0));
+            self.metrics.lag.get_or_create(&labels).set((log.high - read).max(0));
         }
     }
 }
 
-/// The newest batch that ClickHouse has whole.
-fn stored_batch(shared: &Shared, lane: &Lane, runtime: &Handle) -> Result<u64, Failure> {
-    let query = "SELECT max(batch) FROM store_progress WHERE lane = {lane:UInt16}";
-    let batch = shared.inserter.client().query(query).param("lane", lane.number).fetch_one::<u64>();
-    runtime.block_on(batch).map_err(|error| Failure::Retry(format!("store_progress: {error}")))
+/// Empty ranges behind these.
+fn behind(ranges: &[Range]) -> Vec<Range> {
+    ranges.iter().map(|range| Range { first: range.next, ..*range }).collect()
 }
 
-/// A journal that is ahead of ClickHouse means other tables: going on would leave a hole nobody knows of.
-fn known_to(stored: u64, entry: Entry, accept_gap: bool) -> Result<Entry, Failure> {
-    let done = if entry.done { entry.batch } else { entry.batch.saturating_sub(1) };
-    if stored >= done || accept_gap {
-        return Ok(entry);
-    }
-    Err(Failure::Refused(format!(
-        "store_journal says that {done} batches of {} are stored, ClickHouse has {stored}: is this another database? \
-         --accept-gap goes on without what is missing",
-        entry.topic
-    )))
-}
-
-/// The lane has no journal: it begins where the log begins. Batches go on counting behind those that ClickHouse may
-/// know from an earlier life, and a new generation keeps their tokens apart.
-fn first_entry(lane: &Lane, batch: u64, source: &Source) -> Result<Entry, Failure> {
-    if batch > 0 {
-        tracing::warn!(
-            lane = lane.number,
-            batch,
-            "ClickHouse has batches of this lane but its journal is empty: everything in the log is stored (again)"
-        );
-    }
-    let mut ranges = Vec::new();
-    for partition in &lane.partitions {
-        let low = source.watermarks(*partition)?.low;
-        ranges.push(Range { partition: *partition, first: low, next: low });
-    }
-    Ok(Entry {
-        lane: lane.number,
-        batch,
-        generation: now_s(),
-        format: FORMAT,
-        done: true,
-        topic: lane.source.topic().to_owned(),
-        ranges,
-        sequences: Sequences::default(),
-    })
-}
-
-fn now_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+/// Who has taken the lane from `owner`, going by the journal. Nobody is fenced for that: a store whose transaction was
+/// open for too long finds its writer fenced too, by Kafka itself.
+///
+/// # Errors
+/// Kafka doesn't answer.
+pub fn taken_from(owner: &str, servers: &impl Servers) -> Result<Option<String>, Failure> {
+    let newest = newest_entry(servers)?;
+    Ok(newest.map(|entry| entry.owner).filter(|newest| newest != owner))
 }
