@@ -6,116 +6,9 @@ mod store_support;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, TracesData, span};
-use process::Health;
 use prost::Message as _;
-use rdkafka::Message as _;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use schemas::v1;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use store_support::{Database, Topics};
-use stream_processor::store::{self, Options};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
-
-struct Running {
-    stop: CancellationToken,
-    role: JoinHandle<anyhow::Result<()>>,
-    health: Health,
-}
-
-impl Running {
-    fn start(database: &Database, topics: &Topics) -> Self {
-        Self::start_with(database, topics, false)
-    }
-
-    fn start_with(database: &Database, topics: &Topics, raw_deltas: bool) -> Self {
-        let mut options = Options::new(topics.kafka.clone(), database.options.clone());
-        options.topic_prefix = topics.prefix.clone();
-        options.batch_ms = 200;
-        options.raw_deltas = raw_deltas;
-        options.admin = ([127, 0, 0, 1], 0).into();
-        let (stop, health) = (CancellationToken::new(), Health::new());
-        let role = tokio::spawn(store::run(options, health.clone(), stop.clone()));
-        Self { stop, role, health }
-    }
-
-    async fn stop(mut self) {
-        self.stop.cancel();
-        (&mut self.role).await.unwrap().unwrap();
-    }
-}
-
-/// A test that fails must not leave the lanes' threads running: its runtime would wait for them.
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
-}
-
-fn now_s() -> u32 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as u32
-}
-
-/// `calls` of user → gateway that took 100 µs each.
-fn deltas(shard: u32, seq: u64, window_s: u32, calls: i64, weight_milli: u32) -> Vec<u8> {
-    let latency = v1::Histogram { bucket: vec![100], count: vec![calls], sum_us: 100 * calls };
-    let message = v1::FlowDeltas {
-        shard,
-        seq,
-        parts: 1,
-        strings: ["", "prod", "login", "user", "gateway", "v1", "GET /login"].map(str::to_owned).to_vec(),
-        nodes: vec![
-            v1::Node { name: 3, kind: v1::NodeKind::User.into(), ..Default::default() },
-            v1::Node { name: 4, kind: v1::NodeKind::Service.into(), ..Default::default() },
-        ],
-        edges: vec![v1::EdgeDelta {
-            environment: 1,
-            operation: 2,
-            server: 1,
-            version: 5,
-            window_s,
-            weight_milli,
-            calls,
-            errors: 1,
-            callee_latency: Some(latency.clone()),
-            ..Default::default()
-        }],
-        services: vec![v1::ServiceDelta {
-            environment: 1,
-            operation: 2,
-            node: 1,
-            version: 5,
-            window_s,
-            weight_milli,
-            requests: calls,
-            self_time: Some(latency.clone()),
-            ..Default::default()
-        }],
-        operations: vec![v1::OperationDelta {
-            environment: 1,
-            operation: 2,
-            window_s,
-            weight_milli,
-            flows: calls,
-            duration: Some(latency.clone()),
-            ..Default::default()
-        }],
-        endpoints: vec![v1::EndpointDelta {
-            environment: 1,
-            node: 1,
-            version: 5,
-            entry: 6,
-            window_s,
-            weight_milli,
-            requests: calls,
-            latency: Some(latency),
-            ..Default::default()
-        }],
-        ..Default::default()
-    };
-    message.encode_to_vec()
-}
+use store_support::{Database, Running, Topics, deltas, newest_entry, now_s};
 
 fn flow(id: u8, revision: u32) -> Vec<u8> {
     let flow = v1::FlowTrace {
@@ -217,7 +110,7 @@ async fn deltas_are_in_every_tier_once_over_restarts() {
     let store = Running::start(&database, &topics);
     topics.send("flow_deltas", 0, &deltas(0, 1, window, 3, 1000)).await;
     topics.send("flow_deltas", 1, &deltas(1, 1, window, 2, 1000)).await;
-    tokio::time::timeout(Duration::from_secs(60), store.health.wait_ready()).await.unwrap();
+    store.wait_ready().await;
     database.ask_until("SELECT sum(calls) FROM edges_1s", &["5"]).await;
     store.stop().await;
 
@@ -261,30 +154,6 @@ async fn deltas_are_in_every_tier_once_over_restarts() {
     topics.drop().await;
 }
 
-/// The newest journal entry of a lane.
-fn newest_entry(topics: &Topics, lane: u16) -> serde_json::Value {
-    let mut config = topics.kafka.client();
-    config
-        .set("group.id", "test")
-        .set("isolation.level", "read_committed")
-        .set("enable.partition.eof", "true");
-    let consumer: BaseConsumer = config.create().unwrap();
-    let mut list = TopicPartitionList::new();
-    let topic = format!("{}store_journal", topics.prefix);
-    list.add_partition_offset(&topic, i32::from(lane) % 2, Offset::Beginning).unwrap();
-    consumer.assign(&list).unwrap();
-    let mut newest = None;
-    loop {
-        match consumer.poll(Duration::from_secs(20)) {
-            Some(Ok(message)) if message.key() == Some(lane.to_string().as_bytes()) => {
-                newest = Some(serde_json::from_slice(message.payload().unwrap()).unwrap());
-            }
-            Some(Ok(_)) => {}
-            _ => return newest.expect("the lane has an entry"),
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shard_with_a_missing_commit_is_stopped_and_the_others_go_on() {
     let Some(database) = Database::new("holes") else { return };
@@ -296,14 +165,7 @@ async fn a_shard_with_a_missing_commit_is_stopped_and_the_others_go_on() {
     let running = Running::start(&database, &topics);
     let sum = "SELECT sum(calls) FROM edges_1m";
     database.ask_until(sum, &["1011"]).await;
-    let alarm = || running.health.reasons().contains("shard 0 is stopped");
-    for _ in 0..200 {
-        if alarm() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert!(alarm(), "{}", running.health.reasons());
+    running.says("shard 0 is stopped").await;
     topics.send("flow_deltas", 0, &deltas(0, 4, window, 10_000, 1_000)).await;
     topics.send("flow_deltas", 1, &deltas(1, 3, window, 100_000, 1_000)).await;
     database.ask_until(sum, &["101011"]).await;
@@ -320,7 +182,7 @@ async fn single_changes_are_kept_where_that_is_wanted() {
     for (seq, calls) in [(1, 2), (2, -1)] {
         topics.send("flow_deltas", 0, &deltas(0, seq, window, calls, 1_000)).await;
     }
-    let running = Running::start_with(&database, &topics, true);
+    let running = Running::start_with(&database, &topics, |options| options.raw_deltas = true);
     let changes = "SELECT shard, seq, part, server, calls FROM edge_deltas ORDER BY seq";
     database.ask_until(changes, &["0\t1\t0\tgateway\t2", "0\t2\t0\tgateway\t-1"]).await;
     for table in ["service_deltas", "operation_deltas", "endpoint_deltas"] {
@@ -443,8 +305,7 @@ async fn another_database_than_the_journal_tells_of_is_refused() {
     let store = Running::start(&first, &topics);
     first.ask_until("SELECT sum(calls) FROM edges_1s", &["3"]).await;
     store.stop().await;
-    let mut store = Running::start(&other, &topics);
-    let refusal = (&mut store.role).await.unwrap().unwrap_err().to_string();
+    let refusal = Running::start(&other, &topics).refusal().await;
     assert!(refusal.contains("store_journal says") && refusal.contains("--accept-gap"), "{refusal}");
     first.drop().await;
     other.drop().await;

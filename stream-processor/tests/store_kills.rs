@@ -27,6 +27,8 @@ impl Store {
             .args(["--clickhouse", &database.options.clickhouse])
             .args(["--clickhouse-database", &database.options.clickhouse_database])
             .args(["--batch-ms", "100", "--admin", "127.0.0.1:0"])
+            // It gets its lanes back at once, not after the session of the one that was killed.
+            .args(["--group-instance-id", "store-0"])
             .stdin(Stdio::null())
             .stderr(Stdio::null());
         Self(command.spawn().unwrap())

@@ -40,13 +40,17 @@ pub struct Wish {
     /// ones keep theirs.
     #[arg(long, env = "WEIR_PARTITIONS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub partitions: Option<u32>,
-    /// Lanes of the store, the partitions of store_journal; new topics get 1.
+    /// Partitions of store_journal: the most stores that can share the work. New topics get one for each lane of the
+    /// store, that is 2 more than otlp_spans has, 64 at most.
     #[arg(long, env = "WEIR_LANES", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub lanes: Option<u32>,
     /// Replicas of new topics; the brokers' own default where it is not given.
     #[arg(long, env = "WEIR_REPLICATION", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16))]
     pub replication: Option<u16>,
 }
+
+/// More stores than this don't help, and every partition costs the brokers something.
+const MOST_LANES: u32 = 64;
 
 /// A topic as it is, or as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,7 +149,9 @@ impl Counts {
     /// What was asked for, else what is there, else the numbers for one machine.
     fn choose(wish: &Wish, found: impl Fn(&str) -> Option<u32>) -> Self {
         let shards = wish.partitions.or_else(|| found(schemas::topics::OTLP_SPANS)).unwrap_or(2);
-        let lanes = wish.lanes.or_else(|| found(schemas::topics::STORE_JOURNAL)).unwrap_or(1);
+        let journal = wish.lanes.or_else(|| found(schemas::topics::STORE_JOURNAL));
+        // Deltas and flows are a lane each, spans have one a partition.
+        let lanes = journal.unwrap_or((shards + 2).min(MOST_LANES));
         Self { shards, lanes }
     }
 }
@@ -172,8 +178,8 @@ mod tests {
     fn counts_are_asked_for_or_found_or_those_of_one_machine() {
         let found = |name: &str| (name == schemas::topics::OTLP_SPANS).then_some(64);
         let nothing = Wish::default();
-        assert_eq!(Counts::choose(&nothing, found), Counts { shards: 64, lanes: 1 });
-        assert_eq!(Counts::choose(&nothing, |_| None), Counts { shards: 2, lanes: 1 });
+        assert_eq!(Counts::choose(&nothing, found), Counts { shards: 64, lanes: 64 });
+        assert_eq!(Counts::choose(&nothing, |_| None), Counts { shards: 2, lanes: 4 });
         let wish = Wish { partitions: Some(4), lanes: Some(2), replication: None };
         assert_eq!(Counts::choose(&wish, found), Counts { shards: 4, lanes: 2 });
     }

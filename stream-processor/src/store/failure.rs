@@ -8,11 +8,14 @@ pub enum Failure {
     /// Kafka didn't answer, or the outcome of a transaction is unknown: drop the clients, read the journal again.
     #[error("{0}")]
     Retry(String),
-    /// This process can write the lane's journal no more: somebody else has taken the lane, or Kafka has ended a
+    /// This process can write the lane's journal no more: somebody else has started the lane, or Kafka has ended a
     /// transaction that was open for too long. Only a member that the group confirms may start it again: without that,
     /// two would fence each other for ever.
     #[error("{0}")]
     Fenced(String),
+    /// The same, and the journal says that it was somebody else.
+    #[error("{0}")]
+    Taken(String),
     /// Starting again would not help; the sentence says what would.
     #[error("{0}")]
     Refused(String),

@@ -1,6 +1,7 @@
 //! What the store counts.
 
 use super::content::Oddities;
+use super::lane::Lane;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -93,6 +94,13 @@ impl Metrics {
         registry.register("gap_records", "Records given up by --accept-gap", metrics.gap_records.clone());
         registry.register("lane_starts", "Starts of a lane from its journal", metrics.lane_starts.clone());
         metrics
+    }
+
+    /// Another store has the lane now and knows its lag.
+    pub fn forget(&self, lane: &Lane) {
+        for partition in &lane.partitions {
+            self.lag.remove(&OfPartition { topic: lane.source.topic(), partition: *partition });
+        }
     }
 
     /// Counts a batch that is done, and what was odd about it.

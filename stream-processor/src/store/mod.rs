@@ -14,6 +14,7 @@ mod flows;
 mod insert;
 mod journal;
 mod lane;
+mod membership;
 mod metrics;
 mod migrate;
 mod names;
@@ -32,12 +33,13 @@ mod worker;
 pub use migrate::migrate;
 pub use options::Options;
 
+use anyhow::Context;
 use insert::{Inserter, PART};
 use metrics::Metrics;
 use process::Health;
-use real::Real;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use worker::Rules;
@@ -85,30 +87,15 @@ async fn store(
         journal_partitions: found.journal,
         inserter,
         metrics,
-        health: health.clone(),
+        health,
     });
-    let mut threads = JoinSet::new();
-    for lane in lanes {
-        health.ready(&lane.part(), false, "reading its journal");
-        let (shared, stop) = (Arc::clone(&shared), stop.clone());
-        let runtime = tokio::runtime::Handle::current();
-        threads.spawn_blocking(move || {
-            let (shared, lane, runtime, stop) = (&*shared, &lane, &runtime, &stop);
-            let servers = Real { shared, lane, runtime, stop, started: Instant::now() };
-            let ran = running::run(&servers, lane, &shared.rules, &shared.metrics);
-            ran.map_err(|why| anyhow::anyhow!("{}: {why}", lane.part()))
-        });
-    }
-    health.ready(KAFKA, true, "");
-    let mut outcome = Ok(());
-    while let Some(ended) = threads.join_next().await {
-        let ended = ended.map_err(anyhow::Error::from).and_then(|result| result);
-        if ended.is_err() {
-            stop.cancel();
-        }
-        outcome = outcome.and(ended);
-    }
-    outcome
+    // The threads end with this future too, should somebody drop it.
+    let stop = stop.child_token();
+    let _ends = stop.clone().drop_guard();
+    let runtime = Handle::current();
+    tokio::task::spawn_blocking(move || membership::run(shared, lanes, runtime, &stop))
+        .await
+        .context("the thread that keeps the group membership crashed")?
 }
 
 /// What all lanes of a process use and none of them changes.

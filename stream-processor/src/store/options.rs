@@ -15,6 +15,18 @@ pub struct Options {
     /// How to reach ClickHouse.
     #[command(flatten)]
     pub clickhouse: ClickHouseOptions,
+    /// Stable name of this replica (its ordinal, say): after a restart it gets its lanes back at once.
+    #[arg(long, env = "WEIR_GROUP_INSTANCE_ID", value_name = "NAME")]
+    pub group_instance_id: Option<String>,
+    /// Seconds after which a silent process loses its lanes.
+    #[arg(
+        long,
+        env = "WEIR_SESSION_TIMEOUT_S",
+        value_name = "SECONDS",
+        default_value_t = 6,
+        value_parser = clap::value_parser!(u32).range(1..=1800)
+    )]
+    pub session_timeout_s: u32,
     /// Rows that end a batch.
     #[arg(long, env = "WEIR_BATCH_ROWS", value_name = "ROWS", default_value_t = 100_000)]
     pub batch_rows: usize,
@@ -51,6 +63,8 @@ impl Options {
         Self {
             kafka,
             clickhouse,
+            group_instance_id: None,
+            session_timeout_s: 6,
             batch_rows: 100_000,
             batch_bytes: 32 << 20,
             batch_ms: 1000,
@@ -78,12 +92,30 @@ impl Options {
         }
     }
 
+    /// The consumer that is a member of the group. It never fetches, so its offsets mean nothing.
+    pub(super) fn member(&self) -> ClientConfig {
+        let session_ms = u64::from(self.session_timeout_s) * 1000;
+        let mut client = self.kafka.client();
+        client
+            .set("group.id", self.topic("weir-store"))
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", session_ms.to_string())
+            .set("heartbeat.interval.ms", (session_ms / 3).to_string())
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "latest");
+        if let Some(name) = &self.group_instance_id {
+            client.set("group.instance.id", name);
+        }
+        client
+    }
+
     /// A consumer that is handed its partitions and offsets, and that may not choose others by itself.
     pub(super) fn reader(&self) -> ClientConfig {
         let mut client = self.kafka.client();
         client
             // librdkafka wants a group even where nobody joins one.
-            .set("group.id", "weir-store")
+            .set("group.id", self.topic("weir-store"))
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "error")

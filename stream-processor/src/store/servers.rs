@@ -5,6 +5,7 @@ use super::block::Block;
 use super::content::Record;
 use super::failure::Failure;
 use super::journal::{Entry, Range};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Both servers as one lane sees them, and the clocks.
@@ -39,11 +40,11 @@ pub trait Servers {
     /// It can't be made.
     fn source(&self) -> Result<Self::Source, Failure>;
 
-    /// The newest batch of the lane that ClickHouse has whole, 0 if there is none.
+    /// What ClickHouse has of the lane.
     ///
     /// # Errors
-    /// ClickHouse doesn't answer.
-    fn stored_batch(&self) -> Result<u64, Failure>;
+    /// It doesn't answer.
+    fn stored(&self) -> Result<Stored, Failure>;
 
     /// Sends a block until ClickHouse has it.
     ///
@@ -102,6 +103,15 @@ pub trait Source {
 
     /// The offset behind everything that was handed over or skipped: transaction markers take offsets too.
     fn position(&self, partition: i32) -> Option<i64>;
+}
+
+/// What `store_progress` says of a lane.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// The newest batch that is there whole, 0 if there is none.
+    pub batch: u64,
+    /// The first offset behind it, by source partition.
+    pub next: BTreeMap<i32, i64>,
 }
 
 /// What a partition's log holds.

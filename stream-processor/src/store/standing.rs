@@ -5,7 +5,7 @@ use super::journal::{Entry, FORMAT, Range, newest_entry};
 use super::lane::Lane;
 use super::metrics::{Metrics, OfTopic};
 use super::sequence::Sequences;
-use super::servers::{Servers, Source};
+use super::servers::{Servers, Source, Stored};
 use super::worker::Rules;
 
 /// The entry behind which the lane goes on. To be called after fencing.
@@ -18,9 +18,9 @@ pub fn standing<S: Servers>(
     (lane, rules, metrics): (&Lane, &Rules, &Metrics),
 ) -> Result<Entry, Failure> {
     let newest = newest_entry(servers)?;
-    let stored = servers.stored_batch()?;
-    let Some(entry) = newest else { return first_entry(servers, source, lane, rules, stored) };
-    let entry = known_to(stored, entry, rules.accept_gap)?;
+    let stored = servers.stored()?;
+    let Some(entry) = newest else { return first_entry(servers, source, lane, rules, &stored) };
+    let entry = known_to(stored.batch, entry, rules.accept_gap)?;
     if !entry.done && entry.format != FORMAT {
         return Err(Failure::Refused(format!(
             "batch {} was begun by a Weir with block format {}, this one makes {FORMAT}: \
@@ -31,31 +31,34 @@ pub fn standing<S: Servers>(
     in_the_log(entry, source, rules, metrics, lane.source.topic())
 }
 
-/// The lane has no journal: it begins where the log begins. Batches go on counting behind those that ClickHouse may
-/// know from an earlier life, and a new generation keeps their tokens apart.
+/// The lane has no journal: it begins where the log begins. If ClickHouse knows the lane, that would store everything
+/// again; with `--accept-gap` it goes on behind what ClickHouse has. A new generation keeps tokens apart.
 fn first_entry<S: Servers>(
     servers: &S,
     source: &S::Source,
     lane: &Lane,
     rules: &Rules,
-    batch: u64,
+    stored: &Stored,
 ) -> Result<Entry, Failure> {
-    if batch > 0 {
-        tracing::warn!(
-            lane = lane.number,
-            batch,
-            "ClickHouse has batches of this lane but its journal is empty: everything in the log is stored (again)"
-        );
+    if stored.batch > 0 && !rules.accept_gap {
+        return Err(Failure::Refused(format!(
+            "ClickHouse has {} batches of {}, but store_journal has no entry: was the topic made anew or given more \
+             partitions? --accept-gap goes on behind what ClickHouse has",
+            stored.batch,
+            lane.part()
+        )));
     }
     let mut ranges = Vec::new();
     for partition in &lane.partitions {
-        let low = source.watermarks(*partition)?.low;
-        ranges.push(Range { partition: *partition, first: low, next: low });
+        let log = source.watermarks(*partition)?;
+        let behind = stored.next.get(partition).copied().filter(|next| (log.low..=log.high).contains(next));
+        let next = behind.unwrap_or(log.low);
+        ranges.push(Range { partition: *partition, first: next, next });
     }
     Ok(Entry {
         lane: lane.number,
         owner: rules.owner.clone(),
-        batch,
+        batch: stored.batch,
         generation: servers.now_s(),
         format: FORMAT,
         done: true,

@@ -261,12 +261,13 @@ fn behind(ranges: &[Range]) -> Vec<Range> {
     ranges.iter().map(|range| Range { first: range.next, ..*range }).collect()
 }
 
-/// Who has taken the lane from `owner`, going by the journal. Nobody is fenced for that: a store whose transaction was
-/// open for too long finds its writer fenced too, by Kafka itself.
-///
-/// # Errors
-/// Kafka doesn't answer.
-pub fn taken_from(owner: &str, servers: &impl Servers) -> Result<Option<String>, Failure> {
-    let newest = newest_entry(servers)?;
-    Ok(newest.map(|entry| entry.owner).filter(|newest| newest != owner))
+/// A fenced lane looks into the journal whether somebody else has taken it, without fencing anybody: a store whose
+/// transaction was open for too long is fenced by Kafka itself.
+pub fn taken_from(owner: &str, servers: &impl Servers, why: String) -> Failure {
+    match newest_entry(servers) {
+        Ok(Some(entry)) if entry.owner != owner => {
+            Failure::Taken(format!("store {} has taken the lane", entry.owner))
+        }
+        _ => Failure::Fenced(why),
+    }
 }

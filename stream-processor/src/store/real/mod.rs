@@ -8,7 +8,7 @@ use super::Shared;
 use super::block::Block;
 use super::failure::Failure;
 use super::lane::Lane;
-use super::servers::{Servers, Watermarks};
+use super::servers::{Servers, Stored, Watermarks};
 use source::KafkaSource;
 use std::ops::Range;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -63,11 +63,16 @@ impl Servers for Real<'_> {
         KafkaSource::open(&self.shared.options, self.lane.source.topic())
     }
 
-    fn stored_batch(&self) -> Result<u64, Failure> {
-        let query = "SELECT max(batch) FROM store_progress WHERE lane = {lane:UInt16}";
-        let asked =
-            self.shared.inserter.client().query(query).param("lane", self.lane.number).fetch_one::<u64>();
-        self.runtime.block_on(asked).map_err(|error| Failure::Retry(format!("store_progress: {error}")))
+    fn stored(&self) -> Result<Stored, Failure> {
+        let query = "SELECT toInt32(partition), max(batch), argMax(next_offset, batch) FROM store_progress \
+                     WHERE lane = {lane:UInt16} GROUP BY partition";
+        let asked = self.shared.inserter.client().query(query).param("lane", self.lane.number);
+        let rows: Vec<(i32, u64, i64)> = self
+            .runtime
+            .block_on(asked.fetch_all())
+            .map_err(|error| Failure::Retry(format!("store_progress: {error}")))?;
+        let batch = rows.iter().map(|(_, batch, _)| *batch).max().unwrap_or(0);
+        Ok(Stored { batch, next: rows.into_iter().map(|(partition, _, next)| (partition, next)).collect() })
     }
 
     fn insert(&self, block: &Block) -> Result<(), Failure> {
@@ -75,7 +80,10 @@ impl Servers for Real<'_> {
     }
 
     fn report(&self, works: bool, why: &str) {
-        self.shared.health.ready(&self.lane.part(), works, why);
+        // Whoever ends a lane says what becomes of it.
+        if !self.stop.is_cancelled() {
+            self.shared.health.ready(&self.lane.part(), works, why);
+        }
     }
 
     fn is_stopped(&self) -> bool {
