@@ -32,6 +32,14 @@ pub const ALL: &[Migration] = &[
     migration!(10, "raw_deltas", "0010_raw_deltas.sql"),
 ];
 
+/// The migration without which no store writes.
+pub const STORE_PROGRESS: u32 = 8;
+
+/// Number of the last migration.
+pub fn newest() -> u32 {
+    ALL.last().map_or(0, |migration| migration.number)
+}
+
 /// The analyst's user, for servers that let Weir manage users; `{database}` stands for Weir's database.
 pub const ANALYST: &str = include_str!("../clickhouse/analyst.sql");
 
@@ -114,6 +122,12 @@ mod tests {
         let targets: Vec<&str> = targets.collect();
         assert_eq!(targets.len(), 12);
         assert!(targets.iter().all(|target| tables.contains(target)), "{targets:?}");
+    }
+
+    #[test]
+    fn the_store_writes_nothing_before_its_progress_has_a_table() {
+        let found = ALL.iter().find(|migration| migration.sql.contains("EXISTS store_progress "));
+        assert_eq!(found.map(|migration| migration.number), Some(STORE_PROGRESS));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 mod store_support;
 
-use store_support::Database;
+use store_support::{Database, Running, Topics, deltas, newest_entry, now_s};
 use stream_processor::store::migrate;
 
 #[tokio::test]
@@ -32,13 +32,96 @@ async fn a_database_of_a_newer_weir_is_refused() {
 }
 
 #[tokio::test]
-async fn a_view_target_that_would_count_twice_is_refused() {
+async fn every_table_and_view_target_that_would_count_twice_is_refused() {
     let Some(database) = Database::new("pins") else { return };
     migrate(&database.options).await.unwrap();
-    database.execute("ALTER TABLE edges_1h MODIFY SETTING non_replicated_deduplication_window = 0").await;
-    let error = migrate(&database.options).await.unwrap_err().to_string();
-    assert!(error.contains("edges_1h") && error.contains("non_replicated_deduplication_window"), "{error}");
+    for table in schemas::migrations::tables() {
+        for (setting, least) in schemas::migrations::PINNED {
+            let set = async |value| {
+                database.execute(&format!("ALTER TABLE {table} MODIFY SETTING {setting} = {value}")).await
+            };
+            set(least - 1).await;
+            let error = migrate(&database.options).await.unwrap_err().to_string();
+            assert!(error.contains(&format!(".{table} would")) && error.contains(setting), "{error}");
+            set(least).await;
+        }
+    }
+    migrate(&database.options).await.unwrap();
     database.drop().await;
+}
+
+/// As if migration 6 were new: it adds a view target, `endpoints_1h`.
+async fn forget_migration_6(database: &Database) {
+    database.execute("DROP VIEW endpoints_1h_mv").await;
+    database.execute("DROP TABLE endpoints_1h").await;
+    database
+        .execute("ALTER TABLE schema_migrations DELETE WHERE number = 6 SETTINGS mutations_sync = 2")
+        .await;
+}
+
+const HAS_TARGET: &str =
+    "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = 'endpoints_1h'";
+
+/// A store has stored 3 calls, and the last entry of its lane was changed since.
+async fn stored(database: &Database, topics: &Topics, change: impl FnOnce(&mut serde_json::Value)) -> u64 {
+    let store = Running::start(database, topics);
+    topics.send("flow_deltas", 0, &deltas(0, 1, now_s() - 30, 3, 1000)).await;
+    database.ask_until("SELECT sum(requests) FROM endpoints_1h", &["3"]).await;
+    store.stop().await;
+    let mut entry = newest_entry(topics, 0);
+    change(&mut entry);
+    topics.send_keyed("store_journal", 0, "0", entry.to_string().as_bytes()).await;
+    entry["generation"].as_u64().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_begun_under_an_older_schema_is_done_before_the_tables_change() {
+    let (Some(database), Some(topics)) = (Database::new("older"), Topics::new("older").await) else { return };
+    let undone = |entry: &mut serde_json::Value| {
+        entry["done"] = false.into();
+        entry["sequences"] = serde_json::json!({});
+        entry["schema"] = 5.into();
+    };
+    let generation = stored(&database, &topics, undone).await;
+    forget_migration_6(&database).await;
+    migrate(&database.options).await.unwrap();
+    assert_eq!(database.ask(HAS_TARGET).await, ["0"], "only the store changes tables that are in use");
+
+    topics.send("flow_deltas", 0, &deltas(0, 2, now_s() - 30, 10, 1000)).await;
+    let store = Running::start(&database, &topics);
+    database.ask_until("SELECT sum(requests) FROM endpoints_1h", &["10"]).await;
+    database.ask_until("SELECT sum(requests) FROM endpoints_10m", &["13"]).await;
+    database.ask_until("SELECT sum(calls) FROM edges_1h", &["13"]).await;
+    store.stop().await;
+    let entry = newest_entry(&topics, 0);
+    assert_eq!(entry["generation"], generation + 1);
+    assert_eq!(entry["schema"], schemas::migrations::newest());
+    database.drop().await;
+    topics.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_stay_as_they_are_while_another_program_has_to_finish_a_batch() {
+    let (Some(database), Some(topics)) = (Database::new("format"), Topics::new("format").await) else {
+        return;
+    };
+    stored(&database, &topics, |entry| (entry["done"], entry["format"]) = (false.into(), 0.into())).await;
+    forget_migration_6(&database).await;
+    let refusal = Running::start(&database, &topics).refusal().await;
+    assert!(refusal.contains("let that version finish it first"), "{refusal}");
+    assert_eq!(database.ask(HAS_TARGET).await, ["0"]);
+    database.drop().await;
+    topics.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_does_not_go_on_with_a_lane_that_a_newer_one_has_taken() {
+    let (Some(database), Some(topics)) = (Database::new("taken"), Topics::new("taken").await) else { return };
+    stored(&database, &topics, |entry| entry["schema"] = 999.into()).await;
+    let refusal = Running::start(&database, &topics).refusal().await;
+    assert!(refusal.contains("a newer Weir has taken the lane"), "{refusal}");
+    database.drop().await;
+    topics.drop().await;
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use super::journal::Range;
 use super::lane::Lane;
 use super::sequence::Sequences;
 
-const STORE_PROGRESS: Table = Table {
+pub(super) const STORE_PROGRESS: Table = Table {
     name: "store_progress",
     columns: "lane, batch, topic, partition, next_offset",
     // Not partitioned.

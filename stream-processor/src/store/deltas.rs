@@ -36,14 +36,14 @@ macro_rules! columns {
 }
 
 /// Where sums go: edges, services, operations, endpoints.
-const SUMS: [Table; 4] = [
+pub(super) const SUMS: [Table; 4] = [
     Table { name: "edges_1s", columns: columns!(edges, "lane", "batch"), partition_s: SIX_HOURS_S },
     Table { name: "services_1s", columns: columns!(services, "lane", "batch"), partition_s: SIX_HOURS_S },
     Table { name: "operations_1s", columns: columns!(operations, "lane", "batch"), partition_s: SIX_HOURS_S },
     Table { name: "endpoints_1m", columns: columns!(endpoints), partition_s: DAY_S },
 ];
 /// Where single changes go, with the commit that carried them.
-const RAW: [Table; 4] = [
+pub(super) const RAW: [Table; 4] = [
     Table {
         name: "edge_deltas",
         columns: columns!(edges, "shard", "seq", "part", "clock"),

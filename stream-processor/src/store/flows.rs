@@ -10,14 +10,14 @@ use schemas::v1;
 
 const DAY_S: i64 = 86_400;
 
-const TRACES: Table = Table {
+pub(super) const TRACES: Table = Table {
     name: "traces",
     columns: "trace_id, revision, environment, operation, status, start, duration_us, tail_us, spans, errors, \
               client_errors, retries, timeouts, rejected, services, root_service, root_namespace, root_name, ui_event, \
               session_id, user_hash, weight, complete, truncated, shard, seq",
     partition_s: DAY_S,
 };
-const FLOW_GRAPHS: Table = Table {
+pub(super) const FLOW_GRAPHS: Table = Table {
     name: "flow_graphs",
     columns: "trace_id, revision, environment, operation, start, nodes, edges",
     partition_s: DAY_S,

@@ -10,37 +10,74 @@ const VERSIONS: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
     number UInt32, name String, applied_at DateTime('UTC') DEFAULT now()
 ) ENGINE = ReplacingMergeTree ORDER BY number";
 
-/// Brings the database to the newest schema, creating it if there is none, and checks what exactly-once inserts
-/// rest on. Does nothing where that has been done; several processes may do it at once.
+/// Creates the tables in a new database, and checks what exactly-once inserts rest on. Does nothing where that has been
+/// done; several processes may do it at once. A database that a store has written to is moved on by the store alone,
+/// which finishes batches first.
 ///
 /// # Errors
 /// ClickHouse can't be reached or refuses; the database was made by a newer Weir; a table lacks pinned settings.
 pub async fn migrate(options: &ClickHouseOptions) -> anyhow::Result<()> {
-    let database = options.clickhouse_database.as_str();
-    ensure!(
-        !database.is_empty() && database.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'),
-        "the database name {database:?} may only hold letters, digits and underscores"
-    );
-    let client = options.client();
-    let create = format!("CREATE DATABASE IF NOT EXISTS {database}");
-    client
-        .clone()
-        .with_database("default")
-        .query_raw(&create)
-        .execute()
-        .await
-        .context("can't create the database")?;
-    client.query_raw(VERSIONS).execute().await.context("can't create schema_migrations")?;
-    let applied = applied(&client).await?;
-    for migration in pending(&applied)? {
-        apply(&client, migration)
+    let schema = Schema::look(options).await?;
+    if schema.needs_finished_batches() { Ok(()) } else { schema.apply().await }
+}
+
+/// A database, and what it lacks.
+pub struct Schema {
+    client: Client,
+    database: String,
+    pending: Vec<&'static Migration>,
+    /// A store may have written to it.
+    is_used: bool,
+}
+
+impl Schema {
+    /// Looks at the database, creating it if there is none.
+    ///
+    /// # Errors
+    /// ClickHouse can't be reached or refuses; the database was made by a newer Weir.
+    pub async fn look(options: &ClickHouseOptions) -> anyhow::Result<Self> {
+        let database = options.clickhouse_database.clone();
+        ensure!(
+            !database.is_empty() && database.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'),
+            "the database name {database:?} may only hold letters, digits and underscores"
+        );
+        let client = options.client();
+        let create = format!("CREATE DATABASE IF NOT EXISTS {database}");
+        client
+            .clone()
+            .with_database("default")
+            .query_raw(&create)
+            .execute()
             .await
-            .with_context(|| format!("migration {} {}", migration.number, migration.name))?;
-        tracing::info!(number = migration.number, name = migration.name, database, "migration applied");
+            .context("can't create the database")?;
+        client.query_raw(VERSIONS).execute().await.context("can't create schema_migrations")?;
+        let applied = applied(&client).await?;
+        let is_used = applied.contains(&migrations::STORE_PROGRESS);
+        Ok(Self { client, database, pending: pending(&applied)?, is_used })
     }
-    check_pinned(&client, database).await?;
-    create_analyst(&client, database).await;
-    Ok(())
+
+    /// Whether a batch that was begun must be done before [`Self::apply`]: sent again afterwards it would reach view
+    /// targets that had no part in it, or tables it doesn't fit.
+    pub fn needs_finished_batches(&self) -> bool {
+        self.is_used && !self.pending.is_empty()
+    }
+
+    /// Brings the database to the newest schema and checks it.
+    ///
+    /// # Errors
+    /// ClickHouse can't be reached or refuses; a table lacks pinned settings.
+    pub async fn apply(self) -> anyhow::Result<()> {
+        let Self { client, database, pending, .. } = self;
+        for migration in pending {
+            apply(&client, migration)
+                .await
+                .with_context(|| format!("migration {} {}", migration.number, migration.name))?;
+            tracing::info!(number = migration.number, name = migration.name, database, "migration applied");
+        }
+        check_pinned(&client, &database).await?;
+        create_analyst(&client, &database).await;
+        Ok(())
+    }
 }
 
 async fn applied(client: &Client) -> anyhow::Result<Vec<u32>> {
@@ -50,7 +87,7 @@ async fn applied(client: &Client) -> anyhow::Result<Vec<u32>> {
 
 /// The migrations that are not in `applied`; refuses a database with numbers this program doesn't know.
 fn pending(applied: &[u32]) -> anyhow::Result<Vec<&'static Migration>> {
-    let newest = migrations::ALL.last().map_or(0, |migration| migration.number);
+    let newest = migrations::newest();
     if let Some(unknown) = applied.iter().find(|number| **number > newest) {
         bail!(
             "the database has migration {unknown}, this program knows {newest}: run the newer Weir that made it"

@@ -34,9 +34,13 @@ pub use migrate::migrate;
 pub use options::Options;
 
 use anyhow::Context;
+use failure::Failure;
 use insert::{Inserter, PART};
+use lane::Lane;
 use metrics::Metrics;
+use migrate::Schema;
 use process::Health;
+use real::Real;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
@@ -78,17 +82,10 @@ async fn store(
     health: Health,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let Some(inserter) = prepare_tables(&options, &metrics, &health, &stop).await? else { return Ok(()) };
     let Some(found) = topics::wait_until_there(&options, &health, &stop).await? else { return Ok(()) };
     let lanes = lane::lanes(found.deltas, found.flows, found.spans);
-    let shared = Arc::new(Shared {
-        rules: options.rules(&owner()),
-        options,
-        journal_partitions: found.journal,
-        inserter,
-        metrics,
-        health,
-    });
+    let prepared = prepare(&options, found.journal, &lanes, (&metrics, &health), &stop).await?;
+    let Some(shared) = prepared else { return Ok(()) };
     // The threads end with this future too, should somebody drop it.
     let stop = stop.child_token();
     let _ends = stop.clone().drop_guard();
@@ -114,26 +111,54 @@ fn owner() -> String {
     format!("{}-{}", std::process::id(), since.as_micros())
 }
 
-/// Waits for ClickHouse and migrates it; `None` when stopped before. Only what waiting can mend is waited for.
-async fn prepare_tables(
-    options: &Options,
-    metrics: &Metrics,
-    health: &Health,
+/// Brings the tables to the newest schema. Where a store has written, every lane is taken before anything changes.
+async fn bring_up(
+    schema: Schema,
+    shared: &Arc<Shared>,
+    lanes: &[Lane],
     stop: &CancellationToken,
-) -> anyhow::Result<Option<Inserter>> {
+) -> anyhow::Result<()> {
+    if schema.needs_finished_batches() {
+        for lane in lanes {
+            let (shared, lane) = (Arc::clone(shared), lane.clone());
+            let (runtime, stop) = (Handle::current(), stop.clone());
+            let taken = tokio::task::spawn_blocking(move || {
+                let servers = Real::new(&shared, &lane, &runtime, &stop);
+                running::take_for_schema(&servers, &lane, &shared.rules, &shared.metrics)
+            });
+            taken.await?.context("the tables are not changed before every batch is done")?;
+        }
+    }
+    schema.apply().await
+}
+
+/// Waits for ClickHouse and prepares it; `None` when stopped before. Only what waiting can mend is waited for.
+async fn prepare(
+    options: &Options,
+    journal_partitions: i32,
+    lanes: &[Lane],
+    (metrics, health): (&Metrics, &Health),
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<Arc<Shared>>> {
+    let rules = options.rules(&owner());
     while !stop.is_cancelled() {
         let prepared = async {
-            migrate(&options.clickhouse).await?;
-            Inserter::open(&options.clickhouse, health.clone(), metrics.clone()).await
+            let schema = Schema::look(&options.clickhouse).await?;
+            let inserter = Inserter::open(&options.clickhouse, health.clone(), metrics.clone()).await?;
+            let (options, rules) = (options.clone(), rules.clone());
+            let (metrics, health) = (metrics.clone(), health.clone());
+            let shared = Arc::new(Shared { options, rules, journal_partitions, inserter, metrics, health });
+            bring_up(schema, &shared, lanes, stop).await?;
+            anyhow::Ok(shared)
         };
         match prepared.await {
-            Ok(inserter) => {
+            Ok(shared) => {
                 health.ready(PART, true, "");
-                return Ok(Some(inserter));
+                return Ok(Some(shared));
             }
             Err(error) if is_passing(&error) => {
                 health.ready(PART, false, &format!("{error:#}"));
-                tracing::warn!("ClickHouse: {error:#}");
+                tracing::warn!("tables: {error:#}");
             }
             Err(error) => return Err(error),
         }
@@ -147,7 +172,8 @@ async fn prepare_tables(
 
 fn is_passing(error: &anyhow::Error) -> bool {
     use clickhouse::error::Error;
-    error
-        .chain()
-        .any(|cause| matches!(cause.downcast_ref::<Error>(), Some(Error::Network(_) | Error::TimedOut)))
+    error.chain().any(|cause| {
+        matches!(cause.downcast_ref::<Error>(), Some(Error::Network(_) | Error::TimedOut))
+            || cause.downcast_ref::<Failure>().is_some_and(|failure| !matches!(failure, Failure::Refused(_)))
+    })
 }

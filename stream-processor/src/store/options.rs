@@ -84,6 +84,7 @@ impl Options {
     pub(super) fn rules(&self, owner: &str) -> Rules {
         Rules {
             owner: owner.to_owned(),
+            schema: schemas::migrations::newest(),
             raw_deltas: self.raw_deltas,
             accept_gap: self.accept_gap,
             batch_rows: self.batch_rows,

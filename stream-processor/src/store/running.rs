@@ -37,10 +37,9 @@ impl Running {
         let (tell, ended) = channel();
         let (its_shared, its_stop, runtime) = (Arc::clone(shared), stop.clone(), runtime.clone());
         let thread = thread::Builder::new().name(format!("lane-{}", lane.number)).spawn(move || {
-            let (shared, lane, runtime, stop) = (&*its_shared, &lane, &runtime, &its_stop);
-            let servers = Real { shared, lane, runtime, stop, started: Instant::now() };
+            let servers = Real::new(&its_shared, &lane, &runtime, &its_stop);
             // Nobody listens when the process ends; a panic drops the sender, which is heard.
-            let _ = tell.send(run(&servers, lane, &shared.rules, &shared.metrics));
+            let _ = tell.send(run(&servers, &lane, &its_shared.rules, &its_shared.metrics));
         });
         if let Err(error) = thread {
             // The closure and its sender are gone: the lane is reported as crashed.
@@ -79,6 +78,27 @@ fn run(servers: &impl Servers, lane: &Lane, rules: &Rules, metrics: &Metrics) ->
         let Failure::Retry(why) = failure else { return Err(failure) };
         tracing::warn!(lane = lane.number, "the lane starts again from its journal: {why}");
         thread::sleep(PAUSE_AFTER_FAILURE);
+    }
+    Ok(())
+}
+
+/// Takes a lane for this program's schema, finishing the batch that was begun under another one: to be done for every
+/// lane before tables change. Stores of the older schema don't go on after that.
+///
+/// # Errors
+/// A server doesn't answer, the lane is taken, or another program has to finish the batch.
+pub fn take_for_schema(
+    servers: &impl Servers,
+    lane: &Lane,
+    rules: &Rules,
+    metrics: &Metrics,
+) -> Result<(), Failure> {
+    let mut worker = Worker::start(servers, lane, rules, metrics)?;
+    while worker.has_begun() {
+        if servers.is_stopped() {
+            return Err(Failure::Stopped);
+        }
+        worker.step()?;
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ const NS: u64 = 1_000_000_000;
 /// Spans that start this much after their record was written come from a wrong clock.
 const AHEAD_S: i64 = 600;
 
-const OTEL_TRACES: Table = Table {
+pub(super) const OTEL_TRACES: Table = Table {
     name: "otel_traces",
     columns: "Timestamp, TraceId, SpanId, ParentSpanId, TraceState, SpanName, SpanKind, ServiceName, \
               ResourceAttributes, ScopeName, ScopeVersion, SpanAttributes, Duration, StatusCode, StatusMessage, \

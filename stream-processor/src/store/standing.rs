@@ -21,6 +21,12 @@ pub fn standing<S: Servers>(
     let stored = servers.stored()?;
     let Some(entry) = newest else { return first_entry(servers, source, lane, rules, &stored) };
     let entry = known_to(stored.batch, entry, rules.accept_gap)?;
+    if entry.schema > rules.schema {
+        return Err(Failure::Refused(format!(
+            "a newer Weir has taken the lane for tables with migration {}, this program knows {}: run the newer one",
+            entry.schema, rules.schema
+        )));
+    }
     if !entry.done && entry.format != FORMAT {
         return Err(Failure::Refused(format!(
             "batch {} was begun by a Weir with block format {}, this one makes {FORMAT}: \
@@ -60,6 +66,7 @@ fn first_entry<S: Servers>(
         owner: rules.owner.clone(),
         batch: stored.batch,
         generation: servers.now_s(),
+        schema: rules.schema,
         format: FORMAT,
         done: true,
         topic: lane.source.topic().to_owned(),

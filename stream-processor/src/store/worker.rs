@@ -25,6 +25,8 @@ const REPEAT_WITHIN: Duration = Duration::from_secs(120);
 pub struct Rules {
     /// Names this run of this process in the journal, and no other.
     pub owner: String,
+    /// The last migration that this program knows.
+    pub schema: u32,
     /// Every single change is kept too.
     pub raw_deltas: bool,
     /// Goes on behind what is missing.
@@ -88,6 +90,7 @@ impl<'a, S: Servers> Worker<'a, S> {
         let mut source = servers.source()?;
         let writer = servers.writer()?;
         let found = standing(servers, &source, (lane, rules, metrics))?;
+        let found = if found.done { found.moved_to(rules.schema) } else { found };
         let entry = Entry { owner: rules.owner.clone(), ..found };
         writer.write(&entry)?;
         let now = servers.elapsed();
@@ -119,6 +122,11 @@ impl<'a, S: Servers> Worker<'a, S> {
             self.step()?;
         }
         Ok(())
+    }
+
+    /// Whether a batch is begun and not done.
+    pub fn has_begun(&self) -> bool {
+        !self.entry.done
     }
 
     /// Reads a record, or inserts a block, and does what is due then.
@@ -233,7 +241,8 @@ impl<'a, S: Servers> Worker<'a, S> {
             sending.blocks.pop_front();
             return Ok(Phase::Send(sending));
         }
-        self.entry = Entry { done: true, sequences: sending.sequences, ..self.entry.clone() };
+        let done = Entry { done: true, sequences: sending.sequences, ..self.entry.clone() };
+        self.entry = done.moved_to(self.rules.schema);
         self.writer.write(&self.entry)?;
         self.metrics.batch_done(self.lane.source.topic(), &sending.oddities);
         let ranges = behind(&self.entry.ranges);

@@ -184,7 +184,7 @@ impl Running {
     /// Waits until it refuses to work, and returns its sentence.
     pub async fn refusal(mut self) -> String {
         let ended = tokio::time::timeout(Duration::from_secs(60), &mut self.role).await;
-        ended.expect("it goes on").unwrap().unwrap_err().to_string()
+        format!("{:#}", ended.expect("it goes on").unwrap().unwrap_err())
     }
 
     pub async fn stop(mut self) {

@@ -18,19 +18,19 @@ use writer::KafkaWriter;
 
 /// The servers as one lane sees them.
 pub struct Real<'a> {
-    /// What all lanes use.
-    pub shared: &'a Shared,
-    /// The lane.
-    pub lane: &'a Lane,
-    /// Runs what the lane waits for.
-    pub runtime: &'a Handle,
-    /// Ends the lane.
-    pub stop: &'a CancellationToken,
-    /// When the lane started.
-    pub started: Instant,
+    shared: &'a Shared,
+    lane: &'a Lane,
+    runtime: &'a Handle,
+    stop: &'a CancellationToken,
+    started: Instant,
 }
 
-impl Real<'_> {
+impl<'a> Real<'a> {
+    /// For a lane that waits for ClickHouse on this runtime, until the stop.
+    pub fn new(shared: &'a Shared, lane: &'a Lane, runtime: &'a Handle, stop: &'a CancellationToken) -> Self {
+        Self { shared, lane, runtime, stop, started: Instant::now() }
+    }
+
     fn journal(&self) -> (String, i32) {
         (
             self.shared.options.topic(schemas::topics::STORE_JOURNAL),
