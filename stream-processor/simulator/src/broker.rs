@@ -127,9 +127,7 @@ impl Reader<'_> {
         };
         shared.may_die(self.process, step)?;
         if let Some(place) = self.ledger {
-            let stable = shared.cluster.last_stable(place);
-            let next = shared.cluster.committed(place, self.next).next();
-            let next = next.filter(|(offset, ..)| *offset < stable);
+            let next = shared.cluster.next_committed(place, self.next);
             return Ok(next.map(|(offset, _, value)| (offset, 0, value.unwrap_or_default().to_vec())));
         }
         let found = shared.cluster.spans[self.shard as usize].get(self.next as usize).cloned();

@@ -1,6 +1,7 @@
 //! A Kafka as far as shards can tell it from a real one: logs with offsets, transactions whose markers take offsets
 //! too, epochs that fence, a last stable offset, and commits whose requests or replies get lost or come late.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use stream_processor::processor::shard::{Output, Record};
 
@@ -29,6 +30,33 @@ pub enum Planted {
     StateNotDeleted,
     /// Records that were passed over are not journaled.
     SkipNotJournaled,
+    /// A block's token doesn't reach the target of a materialised view.
+    TokenMissingOnView,
+    /// A begun batch is journaled with other ranges than it was made of.
+    OtherRanges,
+    /// A store that takes a lane doesn't fence the one before.
+    StoreNotFencing,
+    /// A fenced store takes its lane again without asking the group.
+    StoresFenceEachOther,
+    /// The row that promises a batch comes before its rows.
+    ProgressFirst,
+    /// A batch is journaled as done when it begins.
+    DoneFirst,
+}
+
+impl Planted {
+    /// Whether it is a mistake of the store: then shards make none, and the other way round.
+    pub fn is_of_store(self) -> bool {
+        matches!(
+            self,
+            Self::TokenMissingOnView
+                | Self::OtherRanges
+                | Self::StoreNotFencing
+                | Self::StoresFenceEachOther
+                | Self::ProgressFirst
+                | Self::DoneFirst
+        )
+    }
 }
 
 /// A topic and one of its partitions.
@@ -45,8 +73,10 @@ type TransactionId = usize;
 pub struct Cluster {
     /// `otlp_spans`, by partition: when each record was appended, and its value.
     pub spans: Vec<Vec<(i64, Vec<u8>)>>,
-    logs: BTreeMap<Place, Vec<Slot>>,
+    logs: BTreeMap<Place, Log>,
     transactions: Vec<Transaction>,
+    /// Those that are neither committed nor aborted.
+    open: Vec<TransactionId>,
     /// By shard.
     producers: BTreeMap<u32, Producer>,
     now_us: i64,
@@ -54,6 +84,13 @@ pub struct Cluster {
     delayed: Vec<(i64, TransactionId, u32)>,
     /// A planted mistake.
     pub planted: Option<Planted>,
+}
+
+#[derive(Default)]
+struct Log {
+    slots: Vec<Slot>,
+    /// So much of it is stable: saves looking from the beginning each time.
+    stable: Cell<usize>,
 }
 
 enum Slot {
@@ -119,6 +156,7 @@ impl Cluster {
             places: Vec::new(),
         });
         let id = self.transactions.len() - 1;
+        self.open.push(id);
         if let Some(producer) = self.producers.get_mut(&shard) {
             producer.open = Some(id);
         }
@@ -132,16 +170,8 @@ impl Cluster {
 
     /// Appends a record of an open transaction.
     pub fn append(&mut self, id: TransactionId, record: &Record) -> Result<(), Fenced> {
-        let transaction = &mut self.transactions[id];
-        let (shard, epoch) = (transaction.shard, transaction.epoch);
-        if transaction.state != State::Open {
-            return Err(Fenced);
-        }
+        let shard = self.transactions[id].shard;
         let place = (record.output, if record.output == Output::DeadLetters { 0 } else { shard });
-        if !transaction.places.contains(&place) {
-            transaction.places.push(place);
-        }
-        self.check(shard, epoch)?;
         let key = record.key.clone().unwrap_or_default().into_bytes();
         let mut value = record.value.clone();
         if self.planted == Some(Planted::StateNotDeleted) && record.output == Output::State && value.is_none()
@@ -151,7 +181,27 @@ impl Cluster {
         if record.output == Output::Journal {
             value = value.map(|value| self.spoil(&value));
         }
-        self.logs.entry(place).or_default().push(Slot::Record { key, value, transaction: id });
+        self.put(id, place, key, value)
+    }
+
+    /// The same, anywhere.
+    pub fn put(
+        &mut self,
+        id: TransactionId,
+        place: Place,
+        key: Vec<u8>,
+        value: Option<Vec<u8>>,
+    ) -> Result<(), Fenced> {
+        let transaction = &mut self.transactions[id];
+        let (shard, epoch) = (transaction.shard, transaction.epoch);
+        if transaction.state != State::Open {
+            return Err(Fenced);
+        }
+        if !transaction.places.contains(&place) {
+            transaction.places.push(place);
+        }
+        self.check(shard, epoch)?;
+        self.logs.entry(place).or_default().slots.push(Slot::Record { key, value, transaction: id });
         Ok(())
     }
 
@@ -194,9 +244,10 @@ impl Cluster {
     fn end(&mut self, id: TransactionId, state: State) {
         let transaction = &mut self.transactions[id];
         (transaction.state, transaction.ended_us) = (state, self.now_us);
+        self.open.retain(|open| *open != id);
         let (shard, places) = (transaction.shard, transaction.places.clone());
         for place in places {
-            self.logs.entry(place).or_default().push(Slot::Marker);
+            self.logs.entry(place).or_default().slots.push(Slot::Marker);
         }
         if let Some(producer) = self.producers.get_mut(&shard)
             && producer.open == Some(id)
@@ -214,17 +265,14 @@ impl Cluster {
             // Fenced meanwhile, or ended: then it comes too late.
             let _ = self.commit(id);
         }
-        let is_over = |transaction: &Transaction| {
-            transaction.state == State::Open && transaction.began_us + TRANSACTION_TIMEOUT_US < now_us
-        };
-        let over: Vec<_> =
-            (0..self.transactions.len()).filter(|id| is_over(&self.transactions[*id])).collect();
+        let is_over = |id: &TransactionId| self.transactions[*id].began_us + TRANSACTION_TIMEOUT_US < now_us;
+        let over: Vec<_> = self.open.iter().copied().filter(is_over).collect();
         over.into_iter().for_each(|id| self.end(id, State::Aborted));
     }
 
     /// The offset after the last.
     pub fn high(&self, place: Place) -> i64 {
-        self.logs.get(&place).map_or(0, |log| log.len() as i64)
+        self.logs.get(&place).map_or(0, |log| log.slots.len() as i64)
     }
 
     /// The first offset of a transaction that is open as far as readers are told, else the end.
@@ -235,14 +283,22 @@ impl Cluster {
             Slot::Record { transaction, .. } => self.transactions[*transaction].ended_us > told_us,
             Slot::Marker => false,
         };
-        log.iter().position(is_open).unwrap_or(log.len()) as i64
+        let stable = log.stable.get();
+        let further = log.slots[stable..].iter().position(is_open).unwrap_or(log.slots.len() - stable);
+        log.stable.set(stable + further);
+        (stable + further) as i64
+    }
+
+    /// The first committed record from an offset on, as far as readers are told.
+    pub fn next_committed(&self, place: Place, from: i64) -> Option<Seen<'_>> {
+        let stable = self.last_stable(place);
+        self.committed(place, from).next().filter(|(offset, ..)| *offset < stable)
     }
 
     /// Committed records from an offset on.
-    pub fn committed(&self, place: Place, from: i64) -> impl Iterator<Item = Seen<'_>> {
-        let log = self.logs.get(&place).map_or(&[][..], Vec::as_slice);
-        let slots = log.iter().enumerate().skip(from.max(0) as usize);
-        slots.filter_map(|(offset, slot)| match slot {
+    pub fn committed(&self, place: Place, from: i64) -> impl DoubleEndedIterator<Item = Seen<'_>> {
+        let slots = self.logs.get(&place).map_or(&[][..], |log| &log.slots);
+        slots.iter().enumerate().skip(from.max(0) as usize).filter_map(|(offset, slot)| match slot {
             Slot::Record { key, value, transaction }
                 if self.transactions[*transaction].state == State::Committed =>
             {

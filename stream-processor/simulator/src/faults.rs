@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// A step of commit or recovery in which a process dies or a reply is lost.
+/// A step of commit or recovery, or of a store, in which a process dies or a reply is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Step {
@@ -24,11 +24,36 @@ pub enum Step {
     ReplyLost,
     AfterCommit,
     Live,
+    StoreInitBeforeFencing,
+    StoreInitAfterFencing,
+    StoreJournalEnd,
+    StoreJournalRead,
+    StoreProgressRead,
+    StoreLogEnd,
+    StoreLogRead,
+    StoreLogReadAgain,
+    StoreBeforeEntry,
+    StoreWithinEntry,
+    StoreBeforeCommit,
+    StoreCommitLost,
+    StoreCommitDelayed,
+    StoreReplyLost,
+    StoreAfterTaken,
+    StoreAfterBegun,
+    StoreAfterDone,
+    StoreBeforeInsert,
+    StoreInsertCutBeforeView,
+    StoreInsertReplyLost,
+    StoreAfterInsert,
+    StoreBeforeProgress,
+    StoreHangs,
+    StoreFencedByKafka,
+    ClickHouseAway,
 }
 
 impl Step {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 42] = [
         Self::InitBeforeFencing,
         Self::InitAfterFencing,
         Self::JournalEnd,
@@ -46,6 +71,31 @@ impl Step {
         Self::ReplyLost,
         Self::AfterCommit,
         Self::Live,
+        Self::StoreInitBeforeFencing,
+        Self::StoreInitAfterFencing,
+        Self::StoreJournalEnd,
+        Self::StoreJournalRead,
+        Self::StoreProgressRead,
+        Self::StoreLogEnd,
+        Self::StoreLogRead,
+        Self::StoreLogReadAgain,
+        Self::StoreBeforeEntry,
+        Self::StoreWithinEntry,
+        Self::StoreBeforeCommit,
+        Self::StoreCommitLost,
+        Self::StoreCommitDelayed,
+        Self::StoreReplyLost,
+        Self::StoreAfterTaken,
+        Self::StoreAfterBegun,
+        Self::StoreAfterDone,
+        Self::StoreBeforeInsert,
+        Self::StoreInsertCutBeforeView,
+        Self::StoreInsertReplyLost,
+        Self::StoreAfterInsert,
+        Self::StoreBeforeProgress,
+        Self::StoreHangs,
+        Self::StoreFencedByKafka,
+        Self::ClickHouseAway,
     ];
 }
 

@@ -1,15 +1,22 @@
-//! TEST ONLY. Runs the real driver, commit and recovery of stream-processor on a simulated Kafka, under one seeded
-//! scheduler and virtual time: no thread, no socket, no clock. The same seed gives the same run, byte for byte.
+//! TEST ONLY. Runs the real driver, commit and recovery of stream-processor, and the real lanes of its store, on a
+//! simulated Kafka and a simulated ClickHouse, under one seeded scheduler and virtual time: no thread, no socket, no
+//! clock. The same seed gives the same run, byte for byte.
 //!
 //! [`run`] is one run: a [`world::World`] of a simulated [`cluster`], processes that crash, hang and take shards from
 //! each other, and an [`input`] of spans. The [`oracle`] compares what consumers of the topics saw with a run of the
-//! same input in which nothing went wrong.
+//! same input in which nothing went wrong. Beside them [`stores`] carry the topics into simulated [`tables`], which
+//! [`stored`] compares with what one batch of everything would have been.
 
 mod broker;
 mod cluster;
+mod fates;
 mod faults;
 mod input;
+mod lane;
 mod oracle;
+mod stored;
+mod stores;
+mod tables;
 mod world;
 
 pub use cluster::Planted;

@@ -18,6 +18,8 @@ pub struct Outcome {
     dead_letters: usize,
     /// Everything as it was written.
     bytes: Vec<Vec<u8>>,
+    /// A hash over the tables.
+    pub stored: u64,
 }
 
 impl Outcome {

@@ -4,7 +4,9 @@ use crate::broker::{Reader, Way};
 use crate::cluster::{Cluster, Planted};
 use crate::faults::{Coverage, Step};
 use crate::input::{Input, START_US};
+use crate::lane::Room;
 use crate::oracle::Outcome;
+use crate::stores::{STORES, Stage, Stores};
 use prometheus_client::registry::Registry;
 use rand::Rng;
 use rand::SeedableRng;
@@ -24,6 +26,8 @@ const WITHOUT_COPIES: usize = 2;
 const COPY_STEPS: usize = 4;
 /// After the last record: everything closes, is remembered for 15 minutes and forgotten.
 const TAIL_US: i64 = 1_700 * SECOND_US;
+/// … and the stores take what was committed last.
+const STORES_TAIL_US: i64 = 30 * SECOND_US;
 /// Until then processes are killed now and then, while traces are forgotten.
 const KILLED_UNTIL_US: i64 = 1_300 * SECOND_US;
 /// The storm goes on for a while after the last record.
@@ -107,8 +111,10 @@ impl Shared {
 /// One run.
 pub struct World<'i> {
     shared: RefCell<Shared>,
+    room: RefCell<Room>,
     input: &'i Input,
     is_stormy: bool,
+    planted: Option<Planted>,
 }
 
 impl<'i> World<'i> {
@@ -136,13 +142,16 @@ impl<'i> World<'i> {
             crashes: 0,
             takeovers: 0,
         };
-        Self { shared: RefCell::new(shared), input, is_stormy }
+        let room = RefCell::new(Room::new(seed, STORES, planted));
+        Self { shared: RefCell::new(shared), room, input, is_stormy, planted }
     }
 
     /// Coverage, crashes, and starts from a copy.
     pub fn told(&self) -> (Coverage, u32, u64) {
-        let shared = self.shared.borrow();
-        (shared.coverage.clone(), shared.crashes, shared.takeovers)
+        let (shared, room) = (self.shared.borrow(), self.room.borrow());
+        let mut coverage = shared.coverage.clone();
+        coverage.add(&room.fates.coverage);
+        (coverage, shared.crashes + room.fates.crashes, shared.takeovers)
     }
 
     /// Runs to the end.
@@ -166,7 +175,11 @@ impl<'i> World<'i> {
         });
         let owners = vec![0; shards as usize];
         let group = Group { shared: &self.shared, seats: seats.collect(), owners, revocations: Vec::new() };
-        self.drive(group)?;
+        let has_stores = self.is_stormy && self.planted.is_none_or(Planted::is_of_store);
+        let stage = Stage::new(shards);
+        let ways_of_stores = stage.ways(&self.shared, &self.room);
+        let mut stores = has_stores.then(|| Stores::new(&stage, &self.room, &ways_of_stores));
+        self.drive(group, &mut stores)?;
         for told in &told {
             let (takeovers, wrong) = told.shard.copies();
             self.shared.borrow_mut().takeovers += takeovers;
@@ -174,7 +187,11 @@ impl<'i> World<'i> {
                 return Err(format!("{wrong} copies were not what their shard was"));
             }
         }
-        Outcome::of(&self.shared.borrow().cluster, self.input)
+        let mut outcome = Outcome::of(&self.shared.borrow().cluster, self.input)?;
+        if has_stores {
+            outcome.stored = stage.judge(&self.shared.borrow().cluster, &self.room.borrow())?;
+        }
+        Ok(outcome)
     }
 
     fn rules(&self, shard: u32) -> Rules {
@@ -189,14 +206,21 @@ impl<'i> World<'i> {
         rules
     }
 
-    fn drive(&self, mut group: Group<'_>) -> Result<(), String> {
+    fn drive(&self, mut group: Group<'_>, stores: &mut Option<Stores<'_>>) -> Result<(), String> {
         let last_us = self.input.records.last().map_or(START_US, |record| record.at_us);
         let mut arrived = 0;
         (0..self.input.partitions as usize).for_each(|shard| group.assign(shard, 0));
         loop {
             let now_us = self.pass_time(last_us, &mut arrived);
-            if now_us > last_us + TAIL_US {
+            if let Some(stores) = stores {
+                stores.step(now_us, self.shared.borrow().storm)?;
+            }
+            // The stores take what the shards have committed last.
+            if now_us > last_us + TAIL_US + STORES_TAIL_US {
                 return Ok(());
+            }
+            if now_us > last_us + TAIL_US {
+                continue;
             }
             if self.shared.borrow().storm {
                 group.disturb();

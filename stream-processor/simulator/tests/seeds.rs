@@ -64,3 +64,33 @@ fn a_skip_that_is_not_journaled_is_noticed() {
 fn state_that_is_not_deleted_is_noticed() {
     is_noticed(Planted::StateNotDeleted, 1);
 }
+
+#[test]
+fn a_view_target_without_the_token_is_noticed() {
+    is_noticed(Planted::TokenMissingOnView, 1);
+}
+
+#[test]
+fn a_batch_rebuilt_from_other_ranges_is_noticed() {
+    is_noticed(Planted::OtherRanges, 1);
+}
+
+#[test]
+fn a_store_that_does_not_fence_is_noticed() {
+    is_noticed(Planted::StoreNotFencing, 1);
+}
+
+#[test]
+fn stores_that_fence_each_other_are_noticed() {
+    is_noticed(Planted::StoresFenceEachOther, 1);
+}
+
+#[test]
+fn progress_told_before_its_rows_is_noticed() {
+    is_noticed(Planted::ProgressFirst, 1);
+}
+
+#[test]
+fn a_batch_journaled_as_done_too_early_is_noticed() {
+    is_noticed(Planted::DoneFirst, 1);
+}

@@ -33,6 +33,19 @@ mod worker;
 pub use migrate::migrate;
 pub use options::Options;
 
+/// One lane without threads and without a consumer group: what a simulator needs to run it on servers of its own.
+pub mod alone {
+    pub use super::block::{BatchId, Block};
+    pub use super::content::{Content, Record};
+    pub use super::failure::Failure;
+    pub use super::journal::{Entry, Range};
+    pub use super::lane::{Lane, Source as Topic, lanes};
+    pub use super::metrics::Metrics;
+    pub use super::sequence::Sequences;
+    pub use super::servers::{Servers, Source, Stored, Watermarks, Writer};
+    pub use super::worker::{Rules, Worker, taken_from};
+}
+
 use anyhow::Context;
 use failure::Failure;
 use insert::{Inserter, PART};

@@ -118,6 +118,14 @@ impl<'a, S: Servers> Worker<'a, S> {
         while !self.servers.is_stopped() {
             self.step()?;
         }
+        self.finish()
+    }
+
+    /// Inserts what is left of a begun batch. One that is only read so far is left to whoever starts next.
+    ///
+    /// # Errors
+    /// ClickHouse doesn't take it, or the lane has to be started anew.
+    pub fn finish(&mut self) -> Result<(), Failure> {
         while matches!(self.phase, Phase::Send(_)) {
             self.step()?;
         }
