@@ -6,6 +6,7 @@ use super::super::journal::Range;
 use super::super::options::Options;
 use super::super::servers::{Source, Watermarks};
 use super::journal::position;
+use rdkafka::ClientConfig;
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -16,7 +17,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// A consumer of one lane's partitions.
 pub struct KafkaSource {
+    config: ClientConfig,
     consumer: BaseConsumer,
+    is_assigned: bool,
     topic: String,
 }
 
@@ -27,8 +30,9 @@ impl KafkaSource {
     /// Its settings are no good.
     pub fn open(options: &Options, topic: &str) -> Result<Self, Failure> {
         let topic = options.topic(topic);
-        let consumer = options.reader().create().map_err(|error| Failure::of(&topic, &error))?;
-        Ok(Self { consumer, topic })
+        let config = options.reader();
+        let consumer = config.create().map_err(|error| Failure::of(&topic, &error))?;
+        Ok(Self { config, consumer, is_assigned: false, topic })
     }
 
     /// Most errors of a consumer pass by themselves; librdkafka reconnects and asks again.
@@ -55,6 +59,11 @@ impl Source for KafkaSource {
             offsets
                 .add_partition_offset(&self.topic, range.partition, Offset::Offset(range.first))
                 .map_err(|error| Failure::of(&self.topic, &error))?;
+        }
+        // librdkafka 2.12 aborts the process when an assignment ends while it still stops the one before
+        // (rd_kafka_assignment_partition_stopped: rktp_started): a consumer gets only one.
+        if std::mem::replace(&mut self.is_assigned, true) {
+            self.consumer = self.config.create().map_err(|error| Failure::of(&self.topic, &error))?;
         }
         self.consumer.assign(&offsets).map_err(|error| Failure::of(&self.topic, &error))
     }
