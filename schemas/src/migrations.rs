@@ -30,6 +30,7 @@ pub const ALL: &[Migration] = &[
     migration!(8, "store_progress", "0008_store_progress.sql"),
     migration!(9, "views", "0009_views.sql"),
     migration!(10, "raw_deltas", "0010_raw_deltas.sql"),
+    migration!(11, "store_progress_commit", "0011_store_progress_commit.sql"),
 ];
 
 /// The migration without which no store writes.

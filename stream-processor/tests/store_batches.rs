@@ -147,9 +147,11 @@ async fn deltas_are_in_every_tier_once_over_restarts() {
     let names = "SELECT DISTINCT environment, operation, client, client_kind, server, server_kind, version, lane FROM edges_1s";
     assert_eq!(database.ask(names).await, ["prod\tlogin\tuser\tuser\tgateway\tservice\tv1\t0"]);
     store.stop().await;
-    let progress = "SELECT partition, max(next_offset), argMax(next_offset, batch) FROM store_progress
-                    WHERE topic = 'flow_deltas' GROUP BY partition ORDER BY partition";
-    assert_eq!(database.ask(progress).await, ["0\t3\t3", "1\t1\t1"]);
+    let progress = "SELECT partition, max(next_offset), argMax((next_offset, seq, part, parts, clock), batch)
+                    FROM store_progress WHERE topic = 'flow_deltas' GROUP BY partition ORDER BY partition";
+    let clock = "'1970-01-01 00:00:07.000000'";
+    let expected = [format!("0\t3\t(3,3,0,1,{clock})"), format!("1\t1\t(1,1,0,1,{clock})")];
+    assert_eq!(database.ask(progress).await, expected);
     database.drop().await;
     topics.drop().await;
 }

@@ -125,6 +125,8 @@ impl Tables {
             let (lane, batch) = (rows.number::<2>() as u16, rows.number::<8>());
             rows.text();
             let (partition, next) = (rows.number::<4>() as i32, rows.number::<8>().cast_signed());
+            // The commit that this is: seq, part, parts, clock.
+            rows.take(8 + 4 + 4 + 8);
             self.moves(lane, partition, batch, next);
         }
     }

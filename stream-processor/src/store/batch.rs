@@ -8,7 +8,7 @@ use super::sequence::Sequences;
 
 pub(super) const STORE_PROGRESS: Table = Table {
     name: "store_progress",
-    columns: "lane, batch, topic, partition, next_offset",
+    columns: "lane, batch, topic, partition, next_offset, seq, part, parts, clock",
     // Not partitioned.
     partition_s: 1,
 };
@@ -45,7 +45,7 @@ impl Batch {
 }
 
 /// Tells readers of ClickHouse how far the tables are. Sent last: whoever sees it sees the whole batch.
-pub fn progress_block(id: BatchId, lane: &Lane, ranges: &[Range]) -> Vec<Block> {
+pub fn progress_block(id: BatchId, lane: &Lane, ranges: &[Range], sequences: &Sequences) -> Vec<Block> {
     let mut writer = BlockWriter::new(STORE_PROGRESS);
     for range in ranges {
         let row = writer.row(0);
@@ -54,6 +54,11 @@ pub fn progress_block(id: BatchId, lane: &Lane, ranges: &[Range]) -> Vec<Block> 
         row.text(lane.source.topic());
         row.u32(range.partition.unsigned_abs());
         row.i64(range.next);
+        let last = sequences.last(range.partition).unwrap_or_default();
+        row.u64(last.seq);
+        row.u32(last.part);
+        row.u32(last.parts);
+        row.i64(last.clock_us);
     }
     writer.finish(id)
 }

@@ -302,8 +302,8 @@ impl Content for Deltas {
             self.oddities.undecodable += 1;
             return;
         };
-        let place = Place { seq: message.seq, part: message.part, parts: message.parts };
-        self.sequences.move_to(record.partition, place);
+        let v1::FlowDeltas { seq, part, parts, clock_us, .. } = message;
+        self.sequences.move_to(record.partition, Place { seq, part, parts, clock_us });
         self.add_message(&message);
     }
 

@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn entries_read_back_as_written_and_unknown_fields_are_ignored() {
         let mut sequences = Sequences::default();
-        sequences.move_to(1, super::super::sequence::Place { seq: 7, part: 0, parts: 1 });
+        sequences.move_to(1, super::super::sequence::Place { seq: 7, part: 0, parts: 1, clock_us: 5 });
         let written = Entry {
             lane: 2,
             owner: "7".to_owned(),

@@ -16,6 +16,10 @@ pub struct Place {
     /// … of `parts`.
     #[prost(uint32, tag = "4")]
     pub parts: u32,
+    /// The shard's log time in µs.
+    #[prost(int64, tag = "5")]
+    #[serde(default)]
+    pub clock_us: i64,
 }
 
 /// The last record of every shard, by partition.
@@ -37,6 +41,11 @@ impl Sequences {
         let Some(&last) = self.0.get(&partition) else { return Ok(()) };
         let expected = if last.part + 1 < last.parts { (last.seq, last.part + 1) } else { (last.seq + 1, 0) };
         if (next.seq, next.part) == expected { Ok(()) } else { Err(Hole { last, next }) }
+    }
+
+    /// The last record of a partition.
+    pub fn last(&self, partition: i32) -> Option<Place> {
+        self.0.get(&partition).copied()
     }
 
     /// Moves on to the next record of a partition.
@@ -66,7 +75,7 @@ mod tests {
         places
             .iter()
             .map(|(seq, part, parts)| {
-                let place = Place { seq: *seq, part: *part, parts: *parts };
+                let place = Place { seq: *seq, part: *part, parts: *parts, clock_us: 0 };
                 let is_hole = sequences.check(0, place).is_err();
                 sequences.move_to(0, place);
                 is_hole

@@ -238,7 +238,7 @@ impl<'a, S: Servers> Worker<'a, S> {
         let id = BatchId { generation, lane, batch: number };
         let (sequences, oddities) = (batch.content.sequences(), batch.content.oddities().clone());
         let mut blocks = VecDeque::from(batch.content.finish(id));
-        blocks.extend(progress_block(id, self.lane, ranges));
+        blocks.extend(progress_block(id, self.lane, ranges, &sequences));
         Phase::Send(Sending { blocks, sequences, oddities })
     }
 

@@ -211,6 +211,7 @@ pub fn deltas(shard: u32, seq: u64, window_s: u32, calls: i64, weight_milli: u32
         shard,
         seq,
         parts: 1,
+        clock_us: 7_000_000,
         strings: ["", "prod", "login", "user", "gateway", "v1", "GET /login"].map(str::to_owned).to_vec(),
         nodes: vec![
             v1::Node { name: 3, kind: v1::NodeKind::User.into(), ..Default::default() },
