@@ -16,6 +16,7 @@ use crate::range::Asked;
 use crate::series::Additive;
 use crate::stored::{OperationRow, Segment, answerable, histogram, segments};
 use crate::{counts::OperationCounts, filter::PROBE};
+use schemas::topics::FLOW_DELTAS;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -147,6 +148,7 @@ pub async fn graph(
 ) -> Result<GraphAnswer, ApiError> {
     let LiveGraph { plan, mut builder, staleness } =
         LiveGraph::of(&locked(&app.live), asked, &filter, now_us());
+    let staleness = with_stored(app, plan, staleness).await?;
     for segment in plan.stored() {
         add_stored(app, &mut builder, segment, &filter).await?;
     }
@@ -182,6 +184,16 @@ impl LiveGraph {
         live.add_to(&mut builder, filter, plan.live_from_s, plan.to_s);
         Self { plan, builder, staleness: live.staleness(now_us) }
     }
+}
+
+/// Where tables have a part in the answer: how far they are, asked before the rows, so that the rows hold at least that.
+async fn with_stored(app: &App, plan: Plan, staleness: Staleness) -> Result<Staleness, ApiError> {
+    if plan.from_s >= plan.live_from_s {
+        return Ok(staleness);
+    }
+    let progress = app.stored.progress(FLOW_DELTAS).await;
+    let progress = progress.map_err(|error| ApiError::store_unavailable(&error))?;
+    Ok(staleness.with_stored(&progress, now_us()))
 }
 
 async fn add_stored(
@@ -231,6 +243,7 @@ async fn know_stored(
 pub async fn operations(app: &App, filter: Filter, asked: Asked) -> Result<OperationsAnswer, ApiError> {
     let LiveOperations { plan, mut totals, mut environments, staleness } =
         LiveOperations::of(&locked(&app.live), asked, &filter, now_us());
+    let staleness = with_stored(app, plan, staleness).await?;
     for segment in plan.stored() {
         let rows = app
             .stored

@@ -2,6 +2,7 @@
 
 use crate::counts::{EdgeCounts, OperationCounts, ServiceCounts};
 use crate::histogram::Histogram;
+use crate::live::shards::Place;
 use crate::node::{Kind, Node};
 use prost::Message;
 use schemas::v1;
@@ -24,6 +25,13 @@ pub struct Commit {
     pub changes: Vec<Change>,
     /// Entries that refer to names or buckets that don't exist, and were left out.
     pub unreadable: u64,
+}
+
+impl Commit {
+    /// Its place among the commits of its shard.
+    pub fn place(&self) -> Place {
+        Place { seq: self.seq, part: self.part, parts: self.parts, clock_us: self.clock_us }
+    }
 }
 
 /// A signed, additive change in one window of one operation in one environment.

@@ -22,6 +22,7 @@ mod options;
 mod origin;
 mod page;
 mod peer_name;
+mod progress;
 mod protocol;
 mod range;
 mod rest;

@@ -35,6 +35,11 @@ fn rounded(value: f64, to: f64) -> f64 {
     (value * to).round() / to
 }
 
+/// µs as seconds with one decimal.
+pub fn tenths(us: i64) -> f64 {
+    (us as f64 / 1e5).round() / 10.0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

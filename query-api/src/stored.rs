@@ -6,6 +6,7 @@ use crate::filter::{Filter, PROBE};
 use crate::histogram::Histogram;
 use crate::limits::Limits;
 use crate::node::{Kind, Node};
+use crate::progress::{self, Progress};
 use clickhouse::error::Error;
 use clickhouse::query::Query;
 use clickhouse::{Client, Row};
@@ -122,6 +123,15 @@ impl Stored {
     pub async fn operations(&self, segment: Segment, filter: &Filter) -> Result<Vec<OperationRow>, Error> {
         let (query, _turn) = self.query(&operations_sql(segment.tier, Grouping::Whole, false)).await;
         bind(query, segment, filter).fetch_all().await
+    }
+
+    /// How far the store is with a topic.
+    ///
+    /// # Errors
+    /// ClickHouse can't answer.
+    pub async fn progress(&self, topic: &str) -> Result<Vec<Progress>, Error> {
+        let _turn = self.turn().await;
+        progress::of_topic(&self.client, topic).await
     }
 
     /// A query over rows of a 1 s table up to a batch, for the cut at start. It is not bounded in rows: what it

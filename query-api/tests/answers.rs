@@ -107,6 +107,50 @@ async fn older_ranges_come_from_the_store_and_join_the_live_ones() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_shard_that_is_dead_when_the_reader_starts_is_told() {
+    let Some(bench) = Bench::new("dead").await else { return };
+    let now_s = now_s();
+    bench.commit(7, &[logins(now_s - 30, 10)]).await;
+    bench.execute(&edge_row(now_s - 30, 10, 1)).await;
+    let progress = |seq: u32, age_s: u32| {
+        format!(
+            "INSERT INTO store_progress (lane, batch, topic, partition, next_offset, seq, parts, clock) \
+             VALUES (0, {seq}, 'flow_deltas', 0, 1, {seq}, 1, fromUnixTimestamp64Micro({}000000))",
+            now_s - age_s
+        )
+    };
+    bench.execute(&progress(7, 60)).await;
+    let api = bench.start().await;
+    let graph = api.get("/api/v1/graph?operation=login").await.1;
+    let staleness = &graph["staleness"];
+    assert_eq!(
+        (calls_to(&graph, "auth"), &staleness["fresh"], &staleness["shards"]["0"]["state"]),
+        (10, &false.into(), &"late".into()),
+        "{staleness:#}"
+    );
+    assert_eq!(staleness["shards"]["0"]["seq"], 7);
+
+    bench.commit(8, &[logins(now_s, 5)]).await;
+    let alive = |graph: &Value| graph["staleness"]["fresh"] == true && calls_to(graph, "auth") == 15;
+    api.until("/api/v1/graph?operation=login", alive).await;
+    // The store does nothing meanwhile: history lacks a commit, and says so.
+    let hour = api.get("/api/v1/graph?operation=login&window=1h").await.1;
+    let staleness = &hour["staleness"];
+    let stored = &staleness["stored"]["shards"]["0"];
+    assert_eq!(
+        (&stored["seq"], &stored["commitsBehind"], &staleness["fresh"]),
+        (&7.into(), &1.into(), &false.into()),
+        "{staleness:#}"
+    );
+    assert!(staleness["message"].as_str().unwrap().contains("the tables are"), "{staleness:#}");
+    bench.execute(&progress(8, 0)).await;
+    let hour = api.get("/api/v1/operations?window=1h").await.1;
+    assert_eq!(hour["staleness"]["fresh"], true, "{hour:#}");
+    api.stop().await;
+    bench.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_missing_commit_is_told_and_never_hidden() {
     let Some(bench) = Bench::new("hole").await else { return };
     bench.commit(1, &[logins(now_s(), 1)]).await;

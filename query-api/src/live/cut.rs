@@ -4,12 +4,13 @@ use crate::change::{Change, What};
 use crate::limits::Limits;
 use crate::live::Live;
 use crate::live::group::touching;
+use crate::live::shards::Place;
+use crate::progress::{self, Progress};
 use crate::stored::{EdgeRow, OperationRow, ServiceRow};
 use crate::stored::{Grouping, Stored, Tier, UpTo, edges_sql, histogram, operations_sql, services_sql};
-use clickhouse::Row;
 use clickhouse::error::Error;
 use clickhouse::query::RowCursor;
-use serde::Deserialize;
+use schemas::topics::FLOW_DELTAS;
 use std::collections::BTreeMap;
 
 /// Rows between two looks at the memory.
@@ -23,28 +24,13 @@ pub struct Cut {
     pub next_offsets: BTreeMap<i32, i64>,
 }
 
-#[derive(Debug, Row, Deserialize)]
-struct Progress {
-    lane: u16,
-    partition: u32,
-    last_batch: u64,
-    offset: i64,
-}
-
 /// Takes progress first and rows up to it second, from the same server, as the store promises. `None` if the store
 /// has written nothing yet.
 ///
 /// # Errors
 /// ClickHouse can't answer.
 pub async fn read(stored: &Stored, limits: &Limits, shards: u32, now_us: i64) -> Result<Option<Cut>, Error> {
-    let progress: Vec<Progress> = stored
-        .client()
-        .query(
-            "SELECT lane, partition, max(batch) AS last_batch, argMax(next_offset, batch) AS offset \
-             FROM store_progress WHERE topic = 'flow_deltas' GROUP BY lane, partition",
-        )
-        .fetch_all()
-        .await?;
+    let progress = progress::of_topic(stored.client(), FLOW_DELTAS).await?;
     if progress.is_empty() {
         return Ok(None);
     }
@@ -53,11 +39,15 @@ pub async fn read(stored: &Stored, limits: &Limits, shards: u32, now_us: i64) ->
         touching(u32::try_from(now_us / 1_000_000).unwrap_or_default().saturating_sub(limits.live_s));
     let mut live = Live::new(limits.clone());
     live.begin("clickhouse", from_s, shards);
+    for row in progress.iter().filter(|row| row.parts > 0) {
+        let Progress { seq, part, parts, clock_us, .. } = *row;
+        live.shards_mut().begin_after(row.partition, Place { seq, part, parts, clock_us });
+    }
     for up_to in lanes(&progress) {
         Loading { stored, live: &mut live, from_s, up_to, now_us }.lane().await?;
     }
     let next_offsets =
-        progress.iter().filter_map(|row| Some((i32::try_from(row.partition).ok()?, row.offset)));
+        progress.iter().filter_map(|row| Some((i32::try_from(row.partition).ok()?, row.next_offset)));
     Ok(Some(Cut { next_offsets: next_offsets.collect(), live }))
 }
 
@@ -157,7 +147,16 @@ mod tests {
 
     #[test]
     fn a_lane_is_as_far_as_its_newest_partition() {
-        let row = |lane, partition, last_batch| Progress { lane, partition, last_batch, offset: 0 };
+        let row = |lane, partition, last_batch| Progress {
+            lane,
+            partition,
+            last_batch,
+            next_offset: 0,
+            seq: 0,
+            part: 0,
+            parts: 0,
+            clock_us: 0,
+        };
         let lanes = lanes(&[row(0, 0, 5), row(0, 2, 9), row(1, 1, 3)]);
         assert_eq!(lanes, [UpTo { lane: 0, batch: 9 }, UpTo { lane: 1, batch: 3 }]);
     }

@@ -133,15 +133,22 @@ impl Feed {
         let found =
             consumer.offsets_for_times(wanted, ASK).context("asking for the offsets of 15 minutes ago")?;
         let mut starts = TopicPartitionList::new();
+        let mut silent = Vec::new();
         for element in found.elements() {
             element.error()?;
             let offset = match element.offset() {
                 Offset::Offset(offset) => offset,
-                _ => ends[&element.partition()],
+                _ => {
+                    let end = ends[&element.partition()];
+                    silent.extend((end > 0).then_some(u32::try_from(element.partition())?));
+                    end
+                }
             };
             starts.add_partition_offset(&self.topic, element.partition(), Offset::Offset(offset))?;
         }
-        locked(&self.live).begin("kafka", from_s, u32::try_from(partitions)?);
+        let mut live = locked(&self.live);
+        live.begin("kafka", from_s, u32::try_from(partitions)?);
+        silent.into_iter().for_each(|shard| live.shards_mut().silent(shard));
         Ok(starts)
     }
 

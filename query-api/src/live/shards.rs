@@ -1,6 +1,8 @@
 //! How far each shard has been read, and whether anything of it is missing.
 
 use crate::change::Commit;
+use crate::number::tenths;
+use crate::progress::{Progress, StoredStaleness};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -24,6 +26,19 @@ pub enum Verdict {
     Repeated,
 }
 
+/// A record's place among its shard's commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The commit.
+    pub seq: u64,
+    /// This record is part `part`, from 0, …
+    pub part: u32,
+    /// … of `parts`.
+    pub parts: u32,
+    /// The shard's log time.
+    pub clock_us: i64,
+}
+
 /// The shards by number.
 #[derive(Debug, Default)]
 pub struct Shards {
@@ -43,6 +58,10 @@ struct Shard {
     /// Whether it has ever been at its end.
     was_at_end: bool,
     trouble: Option<Trouble>,
+    /// The state at start holds the first parts of a commit whose last one has not come.
+    torn: bool,
+    /// It has committed, but so long ago that nothing more is known of it.
+    silent: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -67,6 +86,22 @@ pub struct Staleness {
     pub behind_seconds: Option<f64>,
     /// The shards by number.
     pub shards: BTreeMap<u32, ShardStaleness>,
+    /// How far the tables are, where the answer comes from them too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stored: Option<StoredStaleness>,
+}
+
+impl Staleness {
+    /// Adds how far the tables are: an answer is as fresh as the worse of its two sources.
+    pub fn with_stored(mut self, progress: &[Progress], now_us: i64) -> Self {
+        let stored = StoredStaleness::new(progress, &self.shards, now_us);
+        if self.fresh && !stored.fresh {
+            self.fresh = false;
+            self.message.clone_from(&stored.message);
+        }
+        self.stored = Some(stored);
+        self
+    }
 }
 
 /// How current one shard is.
@@ -109,6 +144,23 @@ impl Shards {
         }
     }
 
+    /// The state at start holds everything of a shard up to this record, so the one behind it must come next.
+    pub fn begin_after(&mut self, number: u32, last: Place) {
+        let shard = self.by_number.entry(number).or_default();
+        shard.advance(last);
+        shard.torn = last.part + 1 < last.parts;
+    }
+
+    /// The shard has committed once, but not lately enough to be in the state at start.
+    pub fn silent(&mut self, number: u32) {
+        self.by_number.entry(number).or_default().silent = true;
+    }
+
+    /// Whether the state at start holds a part of a commit only.
+    pub fn torn(&self) -> bool {
+        self.by_number.values().any(|shard| shard.torn)
+    }
+
     /// Judges a record by its place in the shard's sequence. A hole is an alarm that stays until everything it
     /// could have changed is older than the live state (`forget_trouble_before`).
     pub fn accept(&mut self, commit: &Commit, now_us: i64) -> Verdict {
@@ -125,7 +177,7 @@ impl Shards {
             shard.raise(commit, verdict, now_us);
         }
         if verdict != Verdict::Repeated {
-            shard.advance(commit);
+            shard.advance(commit.place());
         }
         verdict
     }
@@ -179,19 +231,22 @@ impl Shards {
             (true, None) => "Kafka doesn't answer".to_owned(),
             (false, _) => sentence(&shards, loaded_from, behind_seconds),
         };
-        Staleness { fresh, message, complete_from, loaded_from, behind_seconds, shards }
+        Staleness { fresh, message, complete_from, loaded_from, behind_seconds, shards, stored: None }
     }
 }
 
 impl Shard {
-    fn advance(&mut self, commit: &Commit) {
-        self.clock_us = commit.clock_us;
+    fn advance(&mut self, to: Place) {
+        self.clock_us = to.clock_us;
         self.at_end = false;
-        if commit.part + 1 < commit.parts {
-            self.expected = Some((commit.seq, commit.part + 1));
+        if to.part + 1 < to.parts {
+            // Seen from a cut in the middle of a commit, the one before it is complete.
+            self.seq = to.seq.saturating_sub(1);
+            self.expected = Some((to.seq, to.part + 1));
         } else {
-            self.seq = commit.seq;
-            self.expected = Some((commit.seq + 1, 0));
+            self.torn = false;
+            self.seq = to.seq;
+            self.expected = Some((to.seq + 1, 0));
         }
     }
 
@@ -209,7 +264,7 @@ impl Shard {
     fn staleness(&self, now_us: i64) -> ShardStaleness {
         let behind_us = self.expected.map(|_| (now_us - self.clock_us).max(0));
         let (state, message) = self.state(behind_us);
-        let behind_seconds = behind_us.map(|us| (us as f64 / 1e5).round() / 10.0);
+        let behind_seconds = behind_us.map(tenths);
         ShardStaleness { seq: self.seq, clock: self.clock_us, behind_seconds, state, message }
     }
 
@@ -225,6 +280,9 @@ impl Shard {
                 (ShardState::CatchingUp, format!("catching up, {} s behind", us / 1_000_000))
             }
             Some(_) => (ShardState::Live, String::new()),
+            None if self.at_end && self.silent => {
+                (ShardState::Late, "no commit for longer than live state goes back".to_owned())
+            }
             None if self.at_end => (ShardState::Waiting, "no commit yet".to_owned()),
             None => (ShardState::CatchingUp, "not read yet".to_owned()),
         }
@@ -347,6 +405,30 @@ mod tests {
         let (mut shards, _) = after(&[(7, 0, 1)]);
         shards.accept(&record(8, 0, 1), NOW_US);
         assert!(shards.all_read());
+    }
+
+    #[test]
+    fn a_shard_that_was_silent_at_the_start_is_late_until_it_speaks() {
+        let mut shards = Shards::default();
+        shards.silent(0);
+        shards.at_end(0);
+        assert_eq!(state(&shards), ShardState::Late);
+        shards.accept(&record(8, 0, 1), NOW_US);
+        shards.at_end(0);
+        assert_eq!(state(&shards), ShardState::Live);
+    }
+
+    #[test]
+    fn a_shard_begins_behind_what_the_state_at_start_holds() {
+        let mut shards = Shards::default();
+        shards.begin_after(0, record(7, 0, 1).place());
+        assert_eq!(shards.accept(&record(9, 0, 1), NOW_US), Verdict::AfterHole);
+        let mut shards = Shards::default();
+        shards.begin_after(0, record(7, 0, 2).place());
+        shards.at_end(0);
+        assert_eq!((shards.torn(), shards.sequences()), (true, Sequences::from([(0, 6)])));
+        assert_eq!(shards.accept(&record(7, 1, 2), NOW_US), Verdict::Next);
+        assert_eq!((shards.torn(), shards.sequences()), (false, Sequences::from([(0, 7)])));
     }
 
     #[test]

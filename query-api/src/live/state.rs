@@ -33,6 +33,8 @@ pub struct Live {
     complete_from_s: u32,
     loaded_from: &'static str,
     shards: Shards,
+    /// Parts of commits whose last part has not come yet: at most what one commit may be, 8 MiB, a shard.
+    parts: BTreeMap<u32, Vec<Change>>,
     tally: Tally,
 }
 
@@ -83,6 +85,7 @@ impl Live {
             complete_from_s: u32::MAX,
             loaded_from: "none",
             shards: Shards::default(),
+            parts: BTreeMap::new(),
             tally: Tally::default(),
         }
     }
@@ -102,7 +105,8 @@ impl Live {
         self.tally.add(&before);
     }
 
-    /// Adds one record of `flow_deltas`, unless it was added before.
+    /// Takes one record of `flow_deltas`, unless it was taken before. A commit is added as a whole, with its last part:
+    /// corrections move counts from one part to another, and no answer may hold one half of them.
     pub fn commit(&mut self, commit: Commit, now_us: i64) -> Verdict {
         self.tally.unreadable += commit.unreadable;
         let verdict = self.shards.accept(&commit, now_us);
@@ -112,7 +116,17 @@ impl Live {
             Verdict::Next => {}
         }
         if verdict != Verdict::Repeated {
-            commit.changes.into_iter().for_each(|change| self.add(change, now_us));
+            let mut parts = self.parts.remove(&commit.shard).unwrap_or_default();
+            if commit.part == 0 {
+                // Not empty only where the end of the commit before is missing.
+                parts.drain(..).for_each(|change| self.add(change, now_us));
+            }
+            parts.extend(commit.changes);
+            if commit.part + 1 < commit.parts {
+                self.parts.insert(commit.shard, parts);
+            } else {
+                parts.into_iter().for_each(|change| self.add(change, now_us));
+            }
         }
         verdict
     }
@@ -150,7 +164,7 @@ impl Live {
     /// The last `window_s` seconds as of `now_us`, the running second included.
     pub fn latest(&self, filter: &Filter, window_s: u32, now_us: i64) -> LatestRange {
         let to_s = seconds(now_us) + 1;
-        let from_s = to_s.saturating_sub(window_s).max(self.complete_from_s.min(to_s));
+        let from_s = to_s.saturating_sub(window_s).max(self.complete_from_s().min(to_s));
         let first_s = self.matching(filter).filter_map(|(_, group)| group.oldest_s()).min().unwrap_or(from_s);
         let since_first_us = now_us - i64::from(first_s.max(from_s)) * 1_000_000;
         LatestRange { from_s, to_s, seconds: (since_first_us as f64 / 1e6).clamp(1.0, f64::from(window_s)) }
@@ -219,7 +233,7 @@ impl Live {
 
     /// How current answers are.
     pub fn staleness(&self, now_us: i64) -> Staleness {
-        let complete_from = i64::from(self.complete_from_s.min(seconds(now_us))) * 1_000_000;
+        let complete_from = i64::from(self.complete_from_s().min(seconds(now_us))) * 1_000_000;
         self.shards.staleness(now_us, complete_from, self.loaded_from)
     }
 
@@ -238,9 +252,10 @@ impl Live {
         &self.shards
     }
 
-    /// First second from which on nothing is missing.
+    /// First second from which on nothing is missing. None yet where the cut at start went through a commit: until its
+    /// last part has come, there would be one half of it in the answers.
     pub fn complete_from_s(&self) -> u32 {
-        self.complete_from_s
+        if self.shards.torn() { u32::MAX } else { self.complete_from_s }
     }
 
     /// What was left out.
@@ -309,6 +324,7 @@ mod tests {
     use crate::counts::EdgeCounts;
     use crate::filter::PROBE;
     use crate::graph::{Graph, StatusRules};
+    use crate::live::shards::Place;
     use crate::node::Kind;
 
     const NOW_S: u32 = 1_700_000_000;
@@ -454,6 +470,34 @@ mod tests {
         let verdicts = [1, 2, 2].map(|seq| live.commit(commit(seq), NOW_US));
         assert_eq!(verdicts, [Verdict::Next, Verdict::Next, Verdict::Repeated]);
         assert_eq!((calls(&live, "login", 0, u32::MAX), live.tally().repeated_commits), (2, 1));
+    }
+
+    #[test]
+    fn a_commit_is_added_as_a_whole() {
+        let mut live = live([]);
+        let part = |seq, part, calls| {
+            let changes = vec![edge("login", NOW_S, calls)];
+            Commit { seq, part, parts: 2, changes, ..Commit::default() }
+        };
+        live.commit(part(1, 0, -3), NOW_US);
+        assert_eq!(calls(&live, "login", 0, u32::MAX), 0);
+        live.commit(part(1, 1, 5), NOW_US);
+        assert_eq!(calls(&live, "login", 0, u32::MAX), 2);
+        live.commit(part(2, 0, 7), NOW_US);
+        live.commit(part(3, 0, 100), NOW_US);
+        assert_eq!(calls(&live, "login", 0, u32::MAX), 9, "the end of commit 2 is missing, which is told");
+        assert_eq!(live.tally().holes, 1);
+    }
+
+    #[test]
+    fn a_cut_through_a_commit_is_no_answer_until_the_rest_has_come() {
+        let mut live = live([edge("login", NOW_S, 3)]);
+        live.shards_mut().begin_after(0, Place { seq: 7, part: 0, parts: 2, clock_us: NOW_US });
+        assert_eq!((live.complete_from_s(), live.sequences()), (u32::MAX, Sequences::from([(0, 6)])));
+        assert_eq!(live.latest(&filter("login"), 60, NOW_US).from_s, NOW_S + 1);
+        let rest = Commit { seq: 7, part: 1, parts: 2, ..Commit::default() };
+        assert_eq!(live.commit(rest, NOW_US), Verdict::Next);
+        assert_eq!((live.complete_from_s(), live.sequences()), (NOW_S - 900, Sequences::from([(0, 7)])));
     }
 
     #[test]

@@ -15,7 +15,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// The migrations that hold tables; functions belong to the whole server, and another test may be making them.
-const TABLES: [&str; 6] = ["otel_traces", "edges", "services", "operations", "flows", "store_progress"];
+const TABLES: [&str; 7] =
+    ["otel_traces", "edges", "services", "operations", "flows", "store_progress", "store_progress_commit"];
 
 /// Servers, topics and a database.
 pub struct Bench {
