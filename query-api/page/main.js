@@ -89,7 +89,18 @@ function showFreshness() {
   const words = connection ?? staleness?.message ?? "Connecting";
   find("freshness").dataset.state = light(connection, staleness);
   find("freshness-words").textContent = words.charAt(0).toUpperCase() + words.slice(1);
+  const behind = connection ? [] : troubledShards(staleness);
+  find("behind").hidden = behind.length === 0;
+  find("behind").textContent = behind.length === 1
+    ? `Numbers may be incomplete: ${behind[0]}`
+    : `Numbers may be incomplete, ${behind.length} shards are behind: ${behind.slice(0, 3).join("; ")}${behind.length > 3 ? " …" : ""}`;
 }
+
+// In words, shard by shard: what is missing from the numbers, or may be.
+const troubledShards = (staleness) =>
+  Object.entries(staleness?.shards ?? {})
+    .filter(([, { state }]) => state !== "live" && state !== "waiting")
+    .map(([number, { message }]) => `shard ${number}: ${message}`);
 
 function light(connection, staleness) {
   if (!staleness) return "waiting";

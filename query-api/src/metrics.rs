@@ -1,10 +1,21 @@
 //! What this role counts.
 
 use crate::live::Live;
+use crate::live::shards::Staleness;
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+
+/// Label of a shard.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OfShard {
+    /// Its number.
+    pub shard: u32,
+}
 
 /// Counters and gauges named `weir_query_api_…`.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +30,9 @@ pub struct ApiMetrics {
     pub holes: Counter,
     pub repeated_commits: Counter,
     pub shards_in_trouble: Gauge,
+    pub shard_seq: Family<OfShard, Gauge>,
+    pub shard_behind_seconds: Family<OfShard, Gauge<f64, AtomicU64>>,
+    pub shard_fresh: Family<OfShard, Gauge>,
     pub live_bytes: Gauge,
     pub live_seconds: Gauge,
     pub flow_events: Counter,
@@ -66,6 +80,14 @@ impl ApiMetrics {
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
         }
+        let (seq, behind, fresh) = (&metrics.shard_seq, &metrics.shard_behind_seconds, &metrics.shard_fresh);
+        registry.register("shard_seq", "Last commit of a shard that is in the answers", seq.clone());
+        registry.register("shard_behind_seconds", "Now minus the shard's log time then", behind.clone());
+        registry.register(
+            "shard_fresh",
+            "0 where answers lack something of the shard, or may",
+            fresh.clone(),
+        );
         metrics
     }
 
@@ -83,8 +105,20 @@ impl ApiMetrics {
         for (counter, total) in counted {
             counter.inner().store(total, Relaxed);
         }
+        self.show_shards(&live.staleness(now_us));
         self.shards_in_trouble.set(i64::try_from(live.shards().holes()).unwrap_or(i64::MAX));
         self.live_bytes.set(i64::try_from(live.bytes()).unwrap_or(i64::MAX));
         self.live_seconds.set((now_us / 1_000_000 - i64::from(live.complete_from_s())).max(0));
+    }
+
+    fn show_shards(&self, staleness: &Staleness) {
+        for (number, shard) in &staleness.shards {
+            let label = OfShard { shard: *number };
+            self.shard_seq.get_or_create(&label).set(i64::try_from(shard.seq).unwrap_or(i64::MAX));
+            if let Some(seconds) = shard.behind_seconds {
+                self.shard_behind_seconds.get_or_create(&label).set(seconds);
+            }
+            self.shard_fresh.get_or_create(&label).set(i64::from(shard.state.is_fresh()));
+        }
     }
 }

@@ -5,6 +5,7 @@ use crate::graph::StatusRules;
 use crate::hub::Hub;
 use crate::limits::Limits;
 use crate::live::Live;
+use crate::live::ends::Ends;
 use crate::live::feed::{Feed, SharedLive, now_us};
 use crate::metrics::ApiMetrics;
 use crate::origin::Origins;
@@ -18,7 +19,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use process::{Health, Metrics};
 use reader::Semconv;
-use schemas::topics::{FLOW_DELTAS, FLOW_EVENTS};
+use schemas::topics::{FLOW_DELTAS, FLOW_EVENTS, OTLP_SPANS};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -34,6 +35,7 @@ const CHECK_CLICKHOUSE_EVERY: Duration = Duration::from_secs(10);
 pub struct App {
     pub(crate) live: SharedLive,
     pub(crate) hub: Arc<Hub>,
+    pub(crate) ends: Ends,
     pub(crate) stored: Stored,
     pub(crate) limits: Limits,
     pub(crate) rules: StatusRules,
@@ -66,6 +68,7 @@ pub async fn run(options: Options, health: Health, stop: CancellationToken) -> a
             app.hub.clone(),
             stop.clone(),
         )?,
+        live::ends::follow(options.kafka.clone(), options.topic(OTLP_SPANS), app.ends.clone(), stop.clone())?,
         tick(&app)?,
     ];
     let checks = tokio::spawn(check_clickhouse(app.stored.clone(), health.clone(), stop.clone()));
@@ -81,7 +84,7 @@ pub async fn run(options: Options, health: Health, stop: CancellationToken) -> a
     tokio::task::spawn_blocking(|| join(threads)).await?
 }
 
-fn join(threads: [std::thread::JoinHandle<()>; 3]) -> anyhow::Result<()> {
+fn join(threads: [std::thread::JoinHandle<()>; 4]) -> anyhow::Result<()> {
     for thread in threads {
         let name = thread.thread().name().unwrap_or_default().to_owned();
         thread.join().map_err(|_| anyhow::anyhow!("the thread {name} has panicked"))?;
@@ -93,6 +96,7 @@ fn app(options: &Options, metrics: ApiMetrics, stop: CancellationToken) -> App {
     let limits = options.limits();
     App {
         live: Arc::new(Mutex::new(Live::new(limits.clone()))),
+        ends: Ends::default(),
         hub: Arc::new(Hub::new(limits.clone(), options.rules(), metrics.clone())),
         stored: Stored::new(options.clickhouse.client(), &limits),
         rules: options.rules(),

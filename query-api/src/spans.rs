@@ -1,9 +1,14 @@
 //! The raw spans of one trace, from `otel_traces`.
 
+use crate::App;
 use crate::error::ApiError;
+use crate::live::ends::SpansStaleness;
+use crate::live::feed::now_us;
+use crate::progress;
 use crate::stored::Stored;
 use clickhouse::Row;
 use reader::StoredSpan;
+use schemas::topics::OTLP_SPANS;
 use serde::{Deserialize, Serialize};
 
 /// Names and values.
@@ -48,6 +53,26 @@ struct TimeRow {
     found: u64,
     start: u32,
     end: u32,
+}
+
+/// An answer from the raw spans of one trace.
+#[derive(Debug, Serialize)]
+pub struct OfSpans<T> {
+    /// The answer.
+    #[serde(flatten)]
+    pub answer: T,
+    /// How far raw spans are stored: some of the trace's may still be on their way.
+    pub staleness: SpansStaleness,
+}
+
+/// How far raw spans are stored: to be asked for before them, so that they hold at least that.
+///
+/// # Errors
+/// ClickHouse can't answer.
+pub async fn staleness(app: &App) -> Result<SpansStaleness, ApiError> {
+    let progress = progress::of_topic(app.stored.client(), OTLP_SPANS).await;
+    let progress = progress.map_err(|error| ApiError::store_unavailable(&error))?;
+    Ok(app.ends.staleness(&progress, now_us()))
 }
 
 /// The trace's spans by time, each once however often it was delivered: the limit counts spans, not deliveries. The

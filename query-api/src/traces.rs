@@ -3,7 +3,7 @@
 use crate::App;
 use crate::error::ApiError;
 use crate::skew;
-use crate::spans::{self, SpanRow, SpanService, us};
+use crate::spans::{self, OfSpans, SpanRow, SpanService, us};
 use axum::Json;
 use axum::extract::{Path, State};
 use clickhouse::Row;
@@ -96,9 +96,13 @@ const FLOW: &str = "SELECT toString(operation) AS operation, toString(environmen
 ///
 /// # Errors
 /// The id is none, there is no such trace, or ClickHouse can't answer.
-pub async fn trace(State(app): State<App>, Path(id): Path<String>) -> Result<Json<TraceAnswer>, ApiError> {
+pub async fn trace(
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Json<OfSpans<TraceAnswer>>, ApiError> {
     let trace_id = spans::trace_id(&id)?;
     let _turn = app.stored.turn().await;
+    let staleness = spans::staleness(&app).await?;
     let rows = spans::of_trace(&app.stored, &trace_id, app.limits.trace_spans).await?;
     if rows.is_empty() {
         return Err(ApiError::not_found(format!("no spans of trace {trace_id} are stored")));
@@ -106,7 +110,8 @@ pub async fn trace(State(app): State<App>, Path(id): Path<String>) -> Result<Jso
     let flow = app.stored.client().query(FLOW).param("trace_id", &trace_id);
     let flow: Option<FlowRow> =
         flow.fetch_optional().await.map_err(|error| ApiError::store_unavailable(&error))?;
-    Ok(Json(answer(&app.semconv, trace_id, rows, flow, app.limits.trace_spans as usize)))
+    let answer = answer(&app.semconv, trace_id, rows, flow, app.limits.trace_spans as usize);
+    Ok(Json(OfSpans { answer, staleness }))
 }
 
 fn answer(

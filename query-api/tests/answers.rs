@@ -4,7 +4,7 @@
 
 mod support;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::{Bench, Calls, calls_to, logins, now_s};
 
 /// A row of `edges_1s`: calls of `web` to `auth`.
@@ -129,6 +129,9 @@ async fn a_shard_that_is_dead_when_the_reader_starts_is_told() {
         "{staleness:#}"
     );
     assert_eq!(staleness["shards"]["0"]["seq"], 7);
+    for line in [r#"weir_query_api_shard_seq{shard="0"} 7"#, r#"weir_query_api_shard_fresh{shard="0"} 0"#] {
+        api.until_metrics(line).await;
+    }
 
     bench.commit(8, &[logins(now_s, 5)]).await;
     let alive = |graph: &Value| graph["staleness"]["fresh"] == true && calls_to(graph, "auth") == 15;
@@ -203,6 +206,20 @@ async fn a_trace_has_its_spans_once() {
         (&"/".into(), &"retry".into())
     );
     assert_eq!(answer["startTime"].as_u64().unwrap() % 1_000_000, 0);
+
+    // The store has what is in the log; then it lacks a record.
+    let paths = [format!("/api/v1/traces/{trace}"), format!("/api/v1/flows/{trace}")];
+    let fresh = |answer: &Value| answer["staleness"]["fresh"] == true;
+    for path in &paths {
+        let staleness = api.until(path, fresh).await["staleness"].clone();
+        assert_eq!(staleness["shards"]["0"], json!({"recordsBehind": 0, "behindSeconds": 0.0}));
+    }
+    bench.send("otlp_spans", b"not stored").await;
+    for path in &paths {
+        let staleness =
+            api.until(path, |answer| answer["staleness"]["shards"]["0"]["recordsBehind"] == 1).await;
+        assert!(staleness["staleness"]["shards"]["0"]["behindSeconds"].as_f64().unwrap() > 0.0);
+    }
 
     let (status, missing) = api.get("/api/v1/traces/abc").await;
     assert_eq!((status, &missing["error"]["code"]), (404, &"not_found".into()));

@@ -50,6 +50,17 @@ try {
   page.setDefaultTimeout(PATIENCE_MS);
   page.on('pageerror', (error) => problems.push(`the page threw ${error.message}`));
   page.on('console', (message) => message.type() === 'error' && problems.push(`the console says ${message.text()}`));
+  // Passes everything on; on demand with a shard that is behind.
+  let late = false;
+  await page.routeWebSocket(/\/api\/v1\/live/, (socket) => {
+    socket.connectToServer().onMessage((text) => {
+      const frame = JSON.parse(text);
+      if (late && frame.data.staleness) {
+        frame.data.staleness.shards['0'] = { seq: 7, clock: 0, behindSeconds: 40, state: 'late', message: 'no commit for 40 s' };
+      }
+      socket.send(JSON.stringify(frame));
+    });
+  });
   await page.goto(api);
   await page.locator('#freshness[data-state]').waitFor();
 
@@ -75,6 +86,11 @@ try {
     await row.filter({ hasText: '50 %' }).waitFor();
   }
   console.log('ok  failing calls arrive without a reload: 50 % errors');
+
+  if (!await page.locator('#behind').isHidden()) throw new Error('a shard is said to be behind');
+  late = true;
+  await page.locator('#behind', { hasText: 'incomplete: shard 0: no commit for 40 s' }).waitFor();
+  console.log('ok  a shard that is behind is told in words');
   if (process.argv[2]) await page.screenshot({ path: process.argv[2] });
 } catch (error) {
   problems.push(error.message);

@@ -8,7 +8,7 @@ mod summary;
 use crate::App;
 use crate::error::ApiError;
 use crate::graph::{Graph, StatusRules};
-use crate::spans::{self, SpanRow};
+use crate::spans::{self, OfSpans, SpanRow};
 use axum::Json;
 use axum::extract::{Path, State};
 use kept::Kept;
@@ -67,17 +67,21 @@ pub enum Source {
 ///
 /// # Errors
 /// The id is none, there is no such flow, or ClickHouse can't answer.
-pub async fn flow(State(app): State<App>, Path(id): Path<String>) -> Result<Json<FlowAnswer>, ApiError> {
+pub async fn flow(
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Json<OfSpans<FlowAnswer>>, ApiError> {
     let flow_id = spans::trace_id(&id)?;
     // Held until the answer is made: the spans of a flow are what takes the memory.
     let _turn = app.stored.turn().await;
+    let staleness = spans::staleness(&app).await?;
     let kept = kept::read(&app.stored, &flow_id).await?;
     let rows = spans::of_trace(&app.stored, &flow_id, app.limits.trace_spans).await?;
     let found = Found { rows, limit: app.limits.trace_spans as usize, kept };
     let answering = move || answer(&app.semconv, &rules(&app.rules), flow_id, found);
     // Thousands of spans are work that would hold up the runtime.
     match tokio::task::spawn_blocking(answering).await {
-        Ok(answer) => answer.map(Json),
+        Ok(answer) => answer.map(|answer| Json(OfSpans { answer, staleness })),
         Err(ended) => match ended.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(_) => Err(ApiError::stopping()),

@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 const POLL: Duration = Duration::from_millis(100);
-const ASK: Duration = Duration::from_secs(5);
+/// How long an answer of Kafka may take.
+pub const ASK: Duration = Duration::from_secs(5);
 const CHORES_EVERY: Duration = Duration::from_secs(1);
 const BROKER_CHECK_EVERY: Duration = Duration::from_secs(10);
 const AGAIN_AFTER: Duration = Duration::from_secs(1);

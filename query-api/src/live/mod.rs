@@ -1,6 +1,7 @@
 //! Live state: the last 15 minutes of every flow graph, in memory.
 
 pub mod cut;
+pub mod ends;
 pub mod events;
 pub mod feed;
 mod group;

@@ -136,6 +136,13 @@ pub enum ShardState {
     Hole,
 }
 
+impl ShardState {
+    /// Whether nothing of the shard is missing or late.
+    pub fn is_fresh(self) -> bool {
+        matches!(self, Self::Live | Self::Waiting)
+    }
+}
+
 impl Shards {
     /// Makes the shards known that exist, so that a silent one shows.
     pub fn expect(&mut self, count: u32) {
@@ -225,7 +232,7 @@ impl Shards {
         let fresh = loaded_from != "none"
             && !self.cut_off
             && !shards.is_empty()
-            && shards.values().all(|shard| matches!(shard.state, ShardState::Live | ShardState::Waiting));
+            && shards.values().all(|shard| shard.state.is_fresh());
         let message = match (self.cut_off, behind_seconds) {
             (true, Some(seconds)) => format!("Kafka doesn't answer, {seconds:.0} s behind"),
             (true, None) => "Kafka doesn't answer".to_owned(),
@@ -297,11 +304,15 @@ fn sentence(
     if loaded_from == "none" || shards.is_empty() {
         return "starting: the last 15 minutes are being loaded".to_owned();
     }
+    let others = match shards.values().filter(|shard| !shard.state.is_fresh()).count() {
+        0 | 1 => String::new(),
+        troubled => format!(" (and {} more)", troubled - 1),
+    };
     // The worst states are the last ones of the enum.
     let worst = shards.iter().max_by_key(|(_, shard)| shard.state as u8);
     match (worst, behind_seconds) {
-        (Some((number, shard)), _) if shard.state as u8 > ShardState::Waiting as u8 => {
-            format!("shard {number}: {}", shard.message)
+        (Some((number, shard)), _) if !shard.state.is_fresh() => {
+            format!("shard {number}{others}: {}", shard.message)
         }
         (_, Some(seconds)) => format!("live, {seconds:.1} s behind"),
         (_, None) => "waiting for the first spans".to_owned(),
@@ -388,6 +399,19 @@ mod tests {
         shards.accept(&record(8, 0, 1), NOW_US);
         let behind = shards.staleness(NOW_US + 20_000_000, 0, "kafka");
         assert_eq!((behind.shards[&0].state, behind.fresh), (ShardState::CatchingUp, false));
+    }
+
+    #[test]
+    fn a_sentence_says_how_many_shards_are_in_trouble() {
+        let (mut shards, _) = after(&[(7, 0, 1)]);
+        for shard in 1..4 {
+            let record =
+                Commit { shard, clock_us: NOW_US - 20_000_000 * i64::from(shard % 3), ..record(1, 0, 1) };
+            shards.accept(&record, NOW_US);
+            shards.at_end(shard);
+        }
+        let message = shards.staleness(NOW_US, 0, "kafka").message;
+        assert_eq!(message, "shard 2 (and 1 more): no commit for 40 s");
     }
 
     #[test]

@@ -18,6 +18,8 @@ use tokio_util::sync::CancellationToken;
 const TABLES: [&str; 7] =
     ["otel_traces", "edges", "services", "operations", "flows", "store_progress", "store_progress_commit"];
 
+const TOPICS: [&str; 3] = ["flow_deltas", "flow_events", "otlp_spans"];
+
 /// Servers, topics and a database.
 pub struct Bench {
     pub kafka: KafkaOptions,
@@ -61,7 +63,7 @@ impl Bench {
 
     async fn create_topics(&self) {
         let admin: AdminClient<DefaultClientContext> = self.kafka.client().create().unwrap();
-        for topic in ["flow_deltas", "flow_events"] {
+        for topic in TOPICS {
             let name = format!("{}{topic}", self.prefix);
             let topic = NewTopic::new(&name, 1, TopicReplication::Fixed(1));
             for created in admin.create_topics([&topic], &AdminOptions::new()).await.unwrap() {
@@ -119,7 +121,7 @@ impl Bench {
         let sql = format!("DROP DATABASE {}", self.clickhouse.clickhouse_database);
         self.clickhouse.client().with_database("default").query_raw(&sql).execute().await.unwrap();
         let admin: AdminClient<DefaultClientContext> = self.kafka.client().create().unwrap();
-        let topics = ["flow_deltas", "flow_events"].map(|topic| format!("{}{topic}", self.prefix));
+        let topics = TOPICS.map(|topic| format!("{}{topic}", self.prefix));
         let _ = admin.delete_topics(&topics.each_ref().map(String::as_str), &AdminOptions::new()).await;
     }
 }

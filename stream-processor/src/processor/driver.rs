@@ -326,7 +326,8 @@ impl<'a, B: Broker> Driver<'a, B> {
         progress.committed(self.work.next_offset);
         let age_us = self.broker.now_us() - self.work.clock_us();
         shard.knows_duplicates_for(self.work.intake.duplicate_reach_us());
-        shard.stands(self.work.intake.open_spans(), self.work.intake.open_traces(), age_us);
+        let intake = &self.work.intake;
+        shard.stands(self.work.seq(), intake.open_spans(), intake.open_traces(), age_us);
         Ok(())
     }
 }

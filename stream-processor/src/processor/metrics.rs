@@ -46,6 +46,7 @@ pub struct ProcessorMetrics {
     commit_seconds: Seconds,
     open_spans: Family<Partition, Gauge>,
     open_traces: Family<Partition, Gauge>,
+    commit_seq: Family<Partition, Gauge>,
     lag: Family<Partition, Gauge>,
     clock_age: Family<Partition, Gauge>,
     duplicate_reach: Family<Partition, Gauge>,
@@ -75,6 +76,7 @@ impl ProcessorMetrics {
             commit_seconds: Family::new_with_constructor(seconds),
             open_spans: Family::default(),
             open_traces: Family::default(),
+            commit_seq: Family::default(),
             lag: Family::default(),
             clock_age: Family::default(),
             duplicate_reach: Family::default(),
@@ -107,6 +109,7 @@ impl ProcessorMetrics {
         registry.register("commit_seconds", "Time a commit took", self.commit_seconds.clone());
         registry.register("open_spans", "Spans in traces that have not closed", self.open_spans.clone());
         registry.register("open_traces", "Traces that have not closed", self.open_traces.clone());
+        registry.register("commit_seq", "Number of the shard's last commit", self.commit_seq.clone());
         registry.register("lag_records", "Offsets in the log that are not applied yet", self.lag.clone());
         registry.register(
             "clock_age_seconds",
@@ -171,6 +174,7 @@ impl ProcessorMetrics {
             commit_seconds: self.commit_seconds.get_or_create_owned(&label),
             open_spans: self.open_spans.get_or_create_owned(&label),
             open_traces: self.open_traces.get_or_create_owned(&label),
+            commit_seq: self.commit_seq.get_or_create_owned(&label),
             lag: self.lag.get_or_create_owned(&label),
             clock_age: self.clock_age.get_or_create_owned(&label),
             duplicate_reach: self.duplicate_reach.get_or_create_owned(&label),
@@ -200,8 +204,14 @@ impl ProcessorMetrics {
     /// Takes down the gauges of a shard that is not here any more; its counters stay.
     pub fn forget(&self, partition: i32) {
         let label = Partition { partition };
-        for gauges in [&self.open_spans, &self.open_traces, &self.lag, &self.clock_age, &self.duplicate_reach]
-        {
+        for gauges in [
+            &self.open_spans,
+            &self.open_traces,
+            &self.commit_seq,
+            &self.lag,
+            &self.clock_age,
+            &self.duplicate_reach,
+        ] {
             gauges.remove(&label);
         }
     }
@@ -249,6 +259,7 @@ pub struct ShardMetrics {
     commit_seconds: Histogram,
     open_spans: Gauge,
     open_traces: Gauge,
+    commit_seq: Gauge,
     lag: Gauge,
     clock_age: Gauge,
     duplicate_reach: Gauge,
@@ -270,8 +281,9 @@ impl ShardMetrics {
         self.commit_seconds.observe(took.as_secs_f64());
     }
 
-    /// Where the shard stands.
-    pub fn stands(&self, open_spans: usize, open_traces: usize, clock_age_us: i64) {
+    /// Where the shard stands after its commit `seq`.
+    pub fn stands(&self, seq: u64, open_spans: usize, open_traces: usize, clock_age_us: i64) {
+        self.commit_seq.set(i64::try_from(seq).unwrap_or(i64::MAX));
         self.open_spans.set(open_spans as i64);
         self.open_traces.set(open_traces as i64);
         self.clock_age.set(clock_age_us / 1_000_000);
@@ -334,7 +346,7 @@ mod tests {
         let metrics = ProcessorMetrics::register(&mut registry);
         let shard = metrics.shard(3);
         shard.committed(2, 40, Duration::from_millis(7));
-        shard.stands(11, 3, 2_500_000);
+        shard.stands(9, 11, 3, 2_500_000);
         shard.behind(5);
         let origin = Origin { topic: "otlp_spans", partition: 3, offset: 1, appended_us: 0 };
         let applied = Applied {
@@ -355,6 +367,7 @@ mod tests {
             "commits_total{partition=\"3\"} 1",
             "open_spans{partition=\"3\"} 11",
             "open_traces{partition=\"3\"} 3",
+            "commit_seq{partition=\"3\"} 9",
             "lag_records{partition=\"3\"} 5",
             "clock_age_seconds{partition=\"3\"} 2",
             "dead_letters_total{reason=\"malformed\"} 1",

@@ -1,7 +1,8 @@
 //! What the store counts.
 
 use super::content::Oddities;
-use super::lane::Lane;
+use super::lane::{Lane, Source};
+use super::sequence::Sequences;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -23,6 +24,13 @@ pub struct OfPartition {
     pub topic: &'static str,
     /// Its number.
     pub partition: i32,
+}
+
+/// Label of a shard.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OfShard {
+    /// Its number.
+    pub shard: i32,
 }
 
 /// Label of a table.
@@ -60,6 +68,12 @@ pub struct Metrics {
     pub spans_dropped: Family<OfReason, Counter>,
     /// Breaks in a shard's sequence of commits: an alarm.
     pub seq_holes: Counter,
+    /// Each shard's last commit that is in the tables …
+    pub shard_seq: Family<OfShard, Gauge>,
+    /// … and its log time, in seconds since the epoch: what the tables are complete up to.
+    pub shard_clock: Family<OfShard, Gauge>,
+    /// Shards of which nothing more is stored because a commit is missing.
+    pub shard_stopped: Family<OfShard, Gauge>,
     /// Records that were gone before they were stored, given up by --accept-gap.
     pub gap_records: Family<OfTopic, Counter>,
     /// Starts of a lane from its journal, the first included.
@@ -80,6 +94,9 @@ impl Metrics {
             undecodable: Family::default(),
             spans_dropped: Family::default(),
             seq_holes: Counter::default(),
+            shard_seq: Family::default(),
+            shard_clock: Family::default(),
+            shard_stopped: Family::default(),
             gap_records: Family::default(),
             lane_starts: Family::default(),
         };
@@ -91,6 +108,17 @@ impl Metrics {
         registry.register("undecodable", "Messages that could not be decoded", metrics.undecodable.clone());
         registry.register("spans_dropped", "Spans not stored raw, by reason", metrics.spans_dropped.clone());
         registry.register("seq_holes", "Breaks in a shard's sequence of commits", metrics.seq_holes.clone());
+        registry.register("shard_seq", "Last commit of a shard in the tables", metrics.shard_seq.clone());
+        registry.register(
+            "shard_clock_seconds",
+            "Log time of that commit, seconds since the epoch",
+            metrics.shard_clock.clone(),
+        );
+        registry.register(
+            "shard_stopped",
+            "1 where nothing more is stored because a commit is missing",
+            metrics.shard_stopped.clone(),
+        );
         registry.register("gap_records", "Records given up by --accept-gap", metrics.gap_records.clone());
         registry.register("lane_starts", "Starts of a lane from its journal", metrics.lane_starts.clone());
         metrics
@@ -101,6 +129,20 @@ impl Metrics {
         for partition in &lane.partitions {
             self.lag.remove(&OfPartition { topic: lane.source.topic(), partition: *partition });
         }
+        for shard in lane.partitions.iter().filter(|_| lane.source == Source::Deltas) {
+            for gauges in [&self.shard_seq, &self.shard_clock, &self.shard_stopped] {
+                gauges.remove(&OfShard { shard: *shard });
+            }
+        }
+    }
+
+    /// Shows how far the tables are with each shard.
+    pub fn stored(&self, sequences: &Sequences) {
+        for (shard, place) in sequences.places() {
+            let label = OfShard { shard };
+            self.shard_seq.get_or_create(&label).set(i64::try_from(place.seq).unwrap_or(i64::MAX));
+            self.shard_clock.get_or_create(&label).set(place.clock_us / 1_000_000);
+        }
     }
 
     /// Counts a batch that is done, and what was odd about it.
@@ -109,6 +151,26 @@ impl Metrics {
         self.undecodable.get_or_create(&OfTopic { topic }).inc_by(oddities.undecodable);
         for (reason, count) in &oddities.dropped {
             self.spans_dropped.get_or_create(&OfReason { reason }).inc_by(*count);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sequence::Place;
+    use super::*;
+
+    #[test]
+    fn every_shard_shows_how_far_the_tables_are() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        let mut sequences = Sequences::default();
+        sequences.move_to(3, Place { seq: 7, part: 0, parts: 1, clock_us: 1_700_000_000_900_000 });
+        metrics.stored(&sequences);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        for line in ["shard_seq{shard=\"3\"} 7", "shard_clock_seconds{shard=\"3\"} 1700000000"] {
+            assert!(text.contains(line), "{line} is missing in\n{text}");
         }
     }
 }

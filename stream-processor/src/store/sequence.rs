@@ -48,6 +48,11 @@ impl Sequences {
         self.0.get(&partition).copied()
     }
 
+    /// The last record of every partition that had one.
+    pub fn places(&self) -> impl Iterator<Item = (i32, Place)> {
+        self.0.iter().map(|(partition, place)| (*partition, *place))
+    }
+
     /// Moves on to the next record of a partition.
     pub fn move_to(&mut self, partition: i32, next: Place) {
         self.0.insert(partition, next);

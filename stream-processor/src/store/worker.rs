@@ -5,8 +5,8 @@ use super::block::{BatchId, Block};
 use super::content::Oddities;
 use super::failure::Failure;
 use super::journal::{Entry, FORMAT, Range, newest_entry};
-use super::lane::Lane;
-use super::metrics::{Metrics, OfPartition, OfTopic};
+use super::lane::{self, Lane};
+use super::metrics::{Metrics, OfPartition, OfShard, OfTopic};
 use super::sequence::{Hole, Sequences};
 use super::servers::{Servers, Source, Writer};
 use super::standing::standing;
@@ -86,6 +86,9 @@ impl<'a, S: Servers> Worker<'a, S> {
         metrics: &'a Metrics,
     ) -> Result<Self, Failure> {
         let topic = lane.source.topic();
+        for shard in lane.partitions.iter().filter(|_| lane.source == lane::Source::Deltas) {
+            metrics.shard_stopped.get_or_create(&OfShard { shard: *shard }).set(0);
+        }
         metrics.lane_starts.get_or_create(&OfTopic { topic }).inc();
         let mut source = servers.source()?;
         let writer = servers.writer()?;
@@ -195,6 +198,7 @@ impl<'a, S: Servers> Worker<'a, S> {
         );
         tracing::error!(partition, "{why}");
         self.stopped.insert(partition);
+        self.metrics.shard_stopped.get_or_create(&OfShard { shard: partition }).set(1);
         self.servers.report(false, &why);
         self.source.leave(partition)
     }
@@ -252,6 +256,7 @@ impl<'a, S: Servers> Worker<'a, S> {
         let done = Entry { done: true, sequences: sending.sequences, ..self.entry.clone() };
         self.entry = done.moved_to(self.rules.schema);
         self.writer.write(&self.entry)?;
+        self.metrics.stored(&self.entry.sequences);
         self.metrics.batch_done(self.lane.source.topic(), &sending.oddities);
         let ranges = behind(&self.entry.ranges);
         let now = self.servers.elapsed();
