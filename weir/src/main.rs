@@ -2,6 +2,7 @@
 
 mod chaos;
 mod demo;
+mod doctor;
 mod graph;
 mod river;
 mod roles;
@@ -37,6 +38,8 @@ enum Command {
     Send(send::Options),
     /// Creates Weir's Kafka topics, or checks that they can work
     Topics(topics::Options),
+    /// Says what is wrong with an installation, what it means, and the command that mends it
+    Doctor(Box<doctor::Options>),
     #[command(flatten)]
     Role(roles::Command),
     /// Becomes ClickHouse; `weir up` starts it
@@ -49,20 +52,24 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    process::exit_code(dispatch(process::parse::<Weir>().command))
+    let outcome = dispatch(process::parse::<Weir>().command);
+    outcome.unwrap_or_else(|error| process::exit_code(Err(error)))
 }
 
-fn dispatch(command: Command) -> anyhow::Result<()> {
+fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Up(options) => run("up", SUPERVISED, up::run(*options)),
-        Command::Demo(options) => run("demo", SUPERVISED, demo::run(*options)),
-        Command::Chaos(options) => run("chaos", CHAOS, chaos::run(options)),
-        Command::Graph(options) => graph::run(options),
-        Command::Send(options) => run("send", "warn", send::run(options)),
-        Command::Role(role) => run(role.name(), "info", roles::run(role)),
-        Command::Topics(options) => topics::run(&options),
-        Command::RunClickhouse { library, args } => servers::clickhouse::run(&library, args),
+        Command::Up(options) => run("up", SUPERVISED, up::run(*options))?,
+        Command::Demo(options) => run("demo", SUPERVISED, demo::run(*options))?,
+        Command::Chaos(options) => run("chaos", CHAOS, chaos::run(options))?,
+        Command::Graph(options) => graph::run(options)?,
+        Command::Send(options) => run("send", "warn", send::run(options))?,
+        // Its exit code is part of its answer.
+        Command::Doctor(options) => return run("doctor", CHAOS, doctor::run(*options)),
+        Command::Role(role) => run(role.name(), "info", roles::run(role))?,
+        Command::Topics(options) => topics::run(&options)?,
+        Command::RunClickhouse { library, args } => servers::clickhouse::run(&library, args)?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Log filter where the supervisor watches Kafka: it says once what every client would repeat each second.
@@ -72,7 +79,7 @@ const SUPERVISED: &str = "warn,rdkafka::client=off,librdkafka=off";
 const CHAOS: &str = "error,rdkafka::client=off,librdkafka=off";
 
 /// Runs an asynchronous command with logs for people who look at a terminal.
-fn run(name: &str, filter: &str, command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn run<T>(name: &str, filter: &str, command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     process::init_logging_with(name, filter);
     tokio::runtime::Runtime::new()?.block_on(command)
 }

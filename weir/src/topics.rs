@@ -8,6 +8,7 @@ use broker::Broker;
 use fitness::Faults;
 use process::KafkaOptions;
 use schemas::topics::{Cleanup, Partitions, Timestamp, Topic};
+use std::time::Duration;
 
 /// Flags of `weir topics`.
 #[derive(clap::Args, Clone, Debug)]
@@ -119,6 +120,14 @@ pub fn ensure(kafka: &KafkaOptions, wish: &Wish, check_only: bool) -> anyhow::Re
     }));
     outcomes.sort_by(|left, right| left.name.cmp(&right.name));
     Ok(outcomes)
+}
+
+/// How many brokers answer.
+///
+/// # Errors
+/// None does.
+pub fn brokers(kafka: &KafkaOptions, within: Duration) -> anyhow::Result<usize> {
+    Broker::connect(kafka)?.count(within)
 }
 
 /// Runs the command.

@@ -19,6 +19,7 @@
 
 pub mod broker;
 mod deltas;
+pub mod doctor;
 mod driver;
 mod encode;
 mod failure;

@@ -149,7 +149,7 @@ impl<B: Broker> Recovery<'_, B> {
     }
 
     /// A shard that has written anything has written a journal in the same transaction.
-    fn refuse_lost_journal(&self) -> Result<(), Failure> {
+    pub(super) fn refuse_lost_journal(&self) -> Result<(), Failure> {
         let lost = || {
             Failure::Refused(format!(
                 "shard {} has worked before, but its journal is gone. --first-boot-from earliest counts everything \

@@ -72,7 +72,7 @@ struct Found {
 
 /// Why the topics can't be used now.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-enum Unusable {
+pub enum Unusable {
     /// Ask again.
     #[error("Kafka doesn't answer: {0}")]
     Unreachable(String),
@@ -117,6 +117,17 @@ pub async fn wait_until_usable(
     Ok(None)
 }
 
+/// Looks once: the number of partitions, or the sentence that a start would say.
+///
+/// # Errors
+/// The topics can't work, or Kafka doesn't answer.
+pub async fn usable_now(options: &Options, topics: &Topics) -> Result<u32, Unusable> {
+    let admin = options.kafka.client().create::<AdminClient<DefaultClientContext>>();
+    let admin = admin.map_err(|error| Unusable::Wrong(error.to_string()))?;
+    let declared = topics.declared();
+    judge(&declared, &describe(&admin, &declared).await?)
+}
+
 async fn describe(
     admin: &AdminClient<DefaultClientContext>,
     declared: &BTreeMap<String, declared::Topic>,
@@ -130,6 +141,10 @@ async fn describe(
             let described = Found { partitions: topic.partitions().len(), settings: BTreeMap::new() };
             found.insert(topic.name().to_owned(), described);
         }
+    }
+    if found.is_empty() {
+        // librdkafka refuses to ask for the settings of nothing.
+        return Ok(found);
     }
     let asked: Vec<String> = found.keys().cloned().collect();
     let resources: Vec<_> = asked.iter().map(|name| ResourceSpecifier::Topic(name)).collect();

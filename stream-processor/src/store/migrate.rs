@@ -80,13 +80,13 @@ impl Schema {
     }
 }
 
-async fn applied(client: &Client) -> anyhow::Result<Vec<u32>> {
+pub(super) async fn applied(client: &Client) -> anyhow::Result<Vec<u32>> {
     let query = "SELECT DISTINCT number FROM schema_migrations ORDER BY number";
     client.query_raw(query).fetch_all().await.context("can't read schema_migrations")
 }
 
 /// The migrations that are not in `applied`; refuses a database with numbers this program doesn't know.
-fn pending(applied: &[u32]) -> anyhow::Result<Vec<&'static Migration>> {
+pub(super) fn pending(applied: &[u32]) -> anyhow::Result<Vec<&'static Migration>> {
     let newest = migrations::newest();
     if let Some(unknown) = applied.iter().find(|number| **number > newest) {
         bail!(
@@ -116,7 +116,7 @@ struct Table {
 }
 
 /// Every base table and view target must remember the tokens of past inserts.
-async fn check_pinned(client: &Client, database: &str) -> anyhow::Result<()> {
+pub(super) async fn check_pinned(client: &Client, database: &str) -> anyhow::Result<()> {
     let query = "SELECT name, engine_full FROM system.tables WHERE database = {database:String}";
     let tables: Vec<Table> = client.query(query).param("database", database).fetch_all().await?;
     for name in migrations::tables() {

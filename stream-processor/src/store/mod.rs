@@ -9,6 +9,7 @@ mod batch;
 mod block;
 mod content;
 mod deltas;
+pub mod doctor;
 mod failure;
 mod flows;
 mod insert;

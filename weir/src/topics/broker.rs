@@ -28,6 +28,11 @@ impl Broker {
         Ok(Self { client, runtime })
     }
 
+    /// How many brokers there are.
+    pub fn count(&self, within: Duration) -> anyhow::Result<usize> {
+        Ok(self.client.inner().fetch_metadata(None, within)?.brokers().len())
+    }
+
     /// The topics among `names` that exist.
     pub fn shapes<'a>(
         &self,
