@@ -233,9 +233,9 @@ impl Finder<'_, '_> {
         self.found.entry[i as usize] = true;
         let Some(callee) = self.node_of(i) else { return };
         let is_topic = self.record(i).takes();
-        let known = caller.kind != NodeKind::Unknown;
+        let is_whole = has_no_other_side(&caller);
         let mut call = self.call(NONE, i, caller, callee);
-        call.paired = known;
+        call.paired = is_whole;
         if is_topic {
             call.messages = self.record(i).messages;
             call.wait_us = self.messages.waited(self.view, i);
@@ -319,10 +319,10 @@ impl Finder<'_, '_> {
             }
         }
         let Some(caller) = self.node_of(i) else { return };
-        let known = peer.is_some();
         let callee = peer.unwrap_or_else(|| self.unknown("unknown"));
+        let is_whole = has_no_other_side(&callee);
         let mut call = self.call(i, NONE, caller, callee);
-        call.paired = known;
+        call.paired = is_whole;
         call.verdict.timeout |= self.proxy_flags[i as usize].0;
         call.verdict.rejected |= self.proxy_flags[i as usize].1;
         self.strip_incoming(i);
@@ -378,6 +378,15 @@ impl Finder<'_, '_> {
             call.paired = false;
             self.found.calls.push(call);
         }
+    }
+}
+
+/// Users, clients, databases and topics emit no spans: of a call with one of them nothing is missing. An external host
+/// may be a service whose spans were lost, or one of another name.
+fn has_no_other_side(node: &Node) -> bool {
+    match node.kind {
+        NodeKind::User | NodeKind::Client | NodeKind::Database | NodeKind::Topic => true,
+        NodeKind::Unknown | NodeKind::Service | NodeKind::External => false,
     }
 }
 

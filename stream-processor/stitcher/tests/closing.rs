@@ -87,10 +87,10 @@ fn an_edge_goes_out_at_once_when_the_operation_is_known_else_waits_for_the_name(
 fn a_late_span_corrects_and_revises_but_makes_no_second_flow() {
     let mut log = Log::new(Settings::default());
     let first = log.at(0.0, "1 - S gw 0..10 operation=login\n 2 1 C gw 1..9 peer=auth").silence_until(20.0);
-    assert_eq!(edges_of(&first), ["gw>external:auth 1", "user>gw 1"]);
+    assert_eq!(edges_of(&first), ["gw>external:auth 1 ?1", "user>gw 1"]);
     assert_eq!((first.traces.len(), first.traces[0].revision), (1, 1));
     let late = log.at(60.0, "3 2 S auth 2..8 code=500").shard.commit();
-    assert_eq!(edges_of(&late), ["gw>auth 1 e1", "gw>external:auth -1"]);
+    assert_eq!(edges_of(&late), ["gw>auth 1 e1", "gw>external:auth -1 ?-1"]);
     assert_eq!((late.traces.len(), late.traces[0].revision, late.traces[0].spans), (1, 2, 3));
     assert_eq!(late.counters["late_span"], 1);
     assert!(late.journaled.closes.is_empty(), "a trace closes once");

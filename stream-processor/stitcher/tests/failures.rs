@@ -19,8 +19,8 @@ fn a_call_is_at_most_one_of_error_and_client_error() {
 #[test]
 fn time_outs() {
     check(&[
-        ("504", "1 - C a 0..10 code=504 host=x", &["a>external:x 1 e1 t1"]),
-        ("408", "1 - C a 0..10 code=408 host=x", &["a>external:x 1 c1 t1"]),
+        ("504", "1 - C a 0..10 code=504 host=x", &["a>external:x 1 e1 t1 ?1"]),
+        ("408", "1 - C a 0..10 code=408 host=x", &["a>external:x 1 c1 t1 ?1"]),
         ("gRPC deadline", "1 - C a 0..10 grpc=4\n 2 1 S b 1..30", &["a>b 1 e1 t1"]),
         ("an exception", "1 - C a 0..10 fail=timeout\n 2 1 S b 1..30 code=200", &["a>b 1 e1 t1"]),
     ]);
@@ -32,22 +32,22 @@ fn a_retry_follows_a_failure_at_once() {
         (
             "the same request again",
             "1 - S a 0..100\n 2 1 C a 0..10 host=x code=503 key=1\n 3 1 C a 11..20 host=x code=200 key=1",
-            &["a>external:x 2 e1 r1", "user>a 1"],
+            &["a>external:x 2 e1 r1 ?2", "user>a 1"],
         ),
         (
             "another request",
             "1 - S a 0..100\n 2 1 C a 0..10 host=x code=503 key=1\n 3 1 C a 11..20 host=x code=200 key=2",
-            &["a>external:x 2 e1", "user>a 1"],
+            &["a>external:x 2 e1 ?2", "user>a 1"],
         ),
         (
             "another peer",
             "1 - S a 0..100\n 2 1 C a 0..10 host=x code=503\n 3 1 C a 11..20 host=y code=200",
-            &["a>external:x 1 e1", "a>external:y 1", "user>a 1"],
+            &["a>external:x 1 e1 ?1", "a>external:y 1 ?1", "user>a 1"],
         ),
         (
             "at the same time",
             "1 - S a 0..100\n 2 1 C a 0..10 host=x code=503\n 3 1 C a 5..20 host=x code=200",
-            &["a>external:x 2 e1", "user>a 1"],
+            &["a>external:x 2 e1 ?2", "user>a 1"],
         ),
         (
             "not immediately: the call between succeeded",
@@ -55,12 +55,12 @@ fn a_retry_follows_a_failure_at_once() {
              2 1 C a 0..10 host=x code=503
              3 1 C a 11..20 host=x code=200
              4 1 C a 21..30 host=x code=200",
-            &["a>external:x 3 e1 r1", "user>a 1"],
+            &["a>external:x 3 e1 r1 ?3", "user>a 1"],
         ),
         (
             "the caller's own fault is not retryable",
             "1 - S a 0..100\n 2 1 C a 0..10 host=x code=404\n 3 1 C a 11..20 host=x code=200",
-            &["a>external:x 2 c1", "user>a 1"],
+            &["a>external:x 2 c1 ?2", "user>a 1"],
         ),
         (
             "two attempts that reached the server",
@@ -71,16 +71,16 @@ fn a_retry_follows_a_failure_at_once() {
              5 4 S b 12..19 code=200",
             &["a>b 2 e1 r1", "user>a 1"],
         ),
-        ("a resend by its own word", "1 - C a 0..10 host=x resend=2", &["a>external:x 1 r1"]),
+        ("a resend by its own word", "1 - C a 0..10 host=x resend=2", &["a>external:x 1 r1 ?1"]),
         (
             "a redirect followed is no retry",
             "1 - S a 0..100\n 2 1 C a 0..10 host=x code=302\n 3 1 C a 11..20 host=x code=200 resend=1",
-            &["a>external:x 2", "user>a 1"],
+            &["a>external:x 2 ?2", "user>a 1"],
         ),
         (
             "credentials asked for",
             "1 - S a 0..100\n 2 1 C a 0..10 host=x code=401\n 3 1 C a 11..20 host=x code=200 resend=1",
-            &["a>external:x 2 c1", "user>a 1"],
+            &["a>external:x 2 c1 ?2", "user>a 1"],
         ),
     ]);
 }
@@ -140,7 +140,7 @@ fn a_rejected_call_was_never_sent() {
         (
             "a client that was not let through",
             "1 - C a 0..1 host=pay fail=rejection err",
-            &["a>external:pay 1 e1 x1"],
+            &["a>external:pay 1 e1 x1 ?1"],
         ),
     ]);
 }

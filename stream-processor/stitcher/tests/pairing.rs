@@ -30,12 +30,12 @@ fn a_call_is_a_span_whose_parent_is_in_another_service() {
             "1 - S gw 0..100
              2 1 U - 10..90
              3 2 C auth 20..80 peer=ldap",
-            &["auth>external:ldap 1", "gw>auth 1", "user>gw 1"],
+            &["auth>external:ldap 1 ?1", "gw>auth 1", "user>gw 1"],
         ),
         (
             "a nameless client belongs to its nearest named ancestor",
             "1 - S gw 0..100\n 2 1 C - 10..90 peer=auth",
-            &["gw>external:auth 1", "user>gw 1"],
+            &["gw>external:auth 1 ?1", "user>gw 1"],
         ),
         ("a nameless client without one counts nothing", "1 - C - 0..10 peer=auth", &[]),
         ("a service may call itself", "1 - C app 0..100\n 2 1 S app 10..90", &["app>app 1"]),
@@ -71,7 +71,7 @@ fn one_id_for_both_halves_of_a_call() {
              2 1 C web 10..90
              2 1 S app 20..80
              3 2 C app 30..70 peer=db",
-            &["app>external:db 1", "user>web 1", "web>app 1"],
+            &["app>external:db 1 ?1", "user>web 1", "web>app 1"],
         ),
         ("the server's half without a parent id", "1 - C web 0..100\n 1 - S app 10..90", &["web>app 1"]),
     ]);
@@ -86,12 +86,12 @@ fn an_envelope_counts_nothing_and_lends_its_name() {
              2 1 C app 10..90 host=S3
              3 2 I app 11..89
              4 3 C app 12..88 host=s3.amazonaws.com",
-            &["app>external:S3 1", "user>app 1"],
+            &["app>external:S3 1 ?1", "user>app 1"],
         ),
         (
             "a nameless envelope has nothing to lend",
             "1 - S app 0..100\n 2 1 C app 10..90\n 4 2 C app 12..88 host=pay.example.com",
-            &["app>external:pay.example.com 1", "user>app 1"],
+            &["app>external:pay.example.com 1 ?1", "user>app 1"],
         ),
         (
             "around an answered call",
@@ -101,7 +101,7 @@ fn an_envelope_counts_nothing_and_lends_its_name() {
         (
             "two servers' addresses are two calls",
             "1 - S app 0..100\n 2 1 C app 10..90 host=a addr=a\n 3 2 C app 12..88 host=b addr=b",
-            &["app>external:a 1", "app>external:b 1", "user>app 1"],
+            &["app>external:a 1 ?1", "app>external:b 1 ?1", "user>app 1"],
         ),
     ]);
 }
@@ -136,7 +136,7 @@ fn proxies_repeat_what_the_application_says() {
             "1 - S shop 0..100
              2 1 C shop 10..90 code=503 host=pay
              3 2 C shop.mesh 11..89 proxy=shop code=503 fail=rejection",
-            &["shop>external:pay 1 e1 x1", "user>shop 1"],
+            &["shop>external:pay 1 e1 x1 ?1", "user>shop 1"],
         ),
         (
             "the sidecar's flags on an answered call",

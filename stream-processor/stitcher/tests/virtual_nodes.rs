@@ -6,20 +6,20 @@ use support::{check, settle, table};
 #[test]
 fn a_client_without_an_answer_calls_who_it_names() {
     check(&[
-        ("named service", "1 - C app 0..10 peer=ldap", &["app>external:ldap 1"]),
+        ("named service", "1 - C app 0..10 peer=ldap", &["app>external:ldap 1 ?1"]),
         ("database", "1 - C app 0..10 db=postgresql:db/orders", &["app>database:postgresql:db/orders 1"]),
         (
             "host",
             "1 - C app 0..10 host=pay.example.com:443 code=502",
-            &["app>external:pay.example.com:443 1 e1"],
+            &["app>external:pay.example.com:443 1 e1 ?1"],
         ),
         (
             "bare addresses share a node",
             "1 - C app 0..10 ip=10.0.0.1\n 2 - C app 0..10 ip=10.0.0.2",
-            &["app>external:ip 2"],
+            &["app>external:ip 2 ?2"],
         ),
         ("nobody", "1 - C app 0..10", &["app>unknown 1 ?1"]),
-        ("itself", "1 - C app 0..10 peer=app", &["app>external:app 1"]),
+        ("itself", "1 - C app 0..10 peer=app", &["app>external:app 1 ?1"]),
     ]);
 }
 
@@ -27,7 +27,7 @@ fn a_client_without_an_answer_calls_who_it_names() {
 fn a_server_without_a_caller_was_called_by_whom_it_names() {
     check(&[
         ("nobody known", "1 - S app 0..10", &["user>app 1"]),
-        ("a peer by name", "1 - S app 0..10 peer=partner", &["external:partner>app 1"]),
+        ("a peer by name", "1 - S app 0..10 peer=partner", &["external:partner>app 1 ?1"]),
         ("an address is no name", "1 - S app 0..10 host=10.0.0.7:4711", &["user>app 1"]),
         ("a browser by its user agent", "1 - S app 0..10 calling=browser", &["client:browser>app 1"]),
         ("a timer", "1 - S app 0..10 timer", &[]),
@@ -48,12 +48,24 @@ fn a_server_without_a_caller_was_called_by_whom_it_names() {
 }
 
 #[test]
+fn a_call_is_seen_whole_unless_its_other_side_could_have_spans() {
+    check(&[
+        ("both sides", "1 - C app 0..10\n 2 1 S auth 1..9", &["app>auth 1"]),
+        ("a database has none", "1 - C app 0..10 db=redis:cache", &["app>database:redis:cache 1"]),
+        ("a user has none", "1 - S app 0..10", &["user>app 1"]),
+        ("an external host may be a service", "1 - C app 0..10 host=auth", &["app>external:auth 1 ?1"]),
+        ("so may a caller", "1 - S app 0..10 peer=partner", &["external:partner>app 1 ?1"]),
+        ("and somebody unknown", "1 9 S app 0..10", &["unknown>app 1 ?1"]),
+    ]);
+}
+
+#[test]
 fn a_client_entry_span_gives_status_and_length_to_its_outgoing_call_only() {
     check(&[
         (
             "it names another",
             "1 - S foo 0..100\n 2 1 U - 1..99\n 3 2 C bar 2..50 peer=baz err\n 4 2 C bar 51..90 peer=baz",
-            &["bar>external:baz 2 e1 r1", "foo>bar 2", "user>foo 1"],
+            &["bar>external:baz 2 e1 r1 ?2", "foo>bar 2", "user>foo 1"],
         ),
         (
             "it names nobody: it is its service's only span",
