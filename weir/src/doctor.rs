@@ -60,7 +60,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let mut found = kafka(&options).await?;
     let mut store = store::Options::new(options.kafka.clone(), options.clickhouse.clone());
     store.topic_prefix.clone_from(&options.topic_prefix);
-    found.extend(store::doctor::examine(&store).await);
+    found.extend(store::doctor::examine(&store).await?);
     for address in &options.ready {
         found.push(ready(address).await);
     }

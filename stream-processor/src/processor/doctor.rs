@@ -9,12 +9,11 @@ use super::rebuild::Rebuild;
 use super::recovery::{Log, Recovery, Rules, read_back, refuse_gap};
 use super::topics::{Topics, Unusable, usable_now};
 use super::{Options, Room};
+use crate::group;
 use process::Finding;
 use prometheus_client::registry::Registry;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use schemas::v1::ShardCommit;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +22,6 @@ use tokio_util::sync::CancellationToken;
 const AT_ONCE: usize = 8;
 /// Idle shards commit every 5 s.
 const LATE_AFTER_US: i64 = 15_000_000;
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Looks at the topics, at the consumer group and at every shard. With `rebuild` each shard is rebuilt too, as a start
 /// would, which takes as long; that tells something only while no processor works on it.
@@ -51,28 +49,12 @@ pub async fn examine(options: &Options, rebuild: bool) -> anyhow::Result<Vec<Fin
     }
     let mut shards = looks.join_all().await;
     shards.sort_by_key(|(partition, _)| *partition);
-    let group = tokio::task::spawn_blocking(move || group(&room)).await?;
+    let group = tokio::task::spawn_blocking(move || {
+        group::examine(&room.options.reader(), "processor", &room.options.group)
+    });
+    let group = group.await?;
     let topics = Finding::ok("topics", format!("as they must be, {partitions} partitions"));
     Ok([topics, group].into_iter().chain(shards.into_iter().map(|(_, found)| found)).collect())
-}
-
-fn group(room: &Room) -> Finding {
-    let (part, name) = ("processors", &room.options.group);
-    let asked = room
-        .options
-        .reader()
-        .create::<BaseConsumer>()
-        .and_then(|consumer| consumer.fetch_group_list(Some(name), ANSWER_WITHIN));
-    match asked {
-        Err(error) => {
-            Finding::degraded(part, format!("Kafka doesn't tell who is in the group {name}: {error}"))
-        }
-        Ok(found) => match found.groups().iter().map(|group| group.members().len()).sum::<usize>() {
-            0 => Finding::degraded(part, format!("no processor is in the group {name}")),
-            1 => Finding::ok(part, format!("1 is in the group {name}")),
-            members => Finding::ok(part, format!("{members} are in the group {name}")),
-        },
-    }
 }
 
 fn shard(room: &Room, partition: i32, rebuild: bool) -> Finding {

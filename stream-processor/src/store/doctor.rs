@@ -1,17 +1,118 @@
 //! What a start of the store would find, and how its lanes stand, without starting: nobody is fenced and nothing is
 //! written.
 
-use super::Options;
+use super::failure::Failure;
+use super::insert::Inserter;
+use super::journal::Entry;
+use super::lane::{self, Lane};
+use super::metrics::Metrics;
 use super::migrate::{applied, check_pinned, pending};
+use super::real::Real;
+use super::servers::{Servers, Source};
+use super::standing::standing;
+use super::{Options, Shared, owner, topics};
+use crate::group;
 use clickhouse::{Client, Row};
-use process::Finding;
+use process::{Finding, Health, Level};
+use prometheus_client::registry::Registry;
 use serde::Deserialize;
+use std::sync::Arc;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 /// ClickHouse 26.7 loses what a full disk refuses.
 const LEAST_FREE_BYTES: u64 = 1 << 30;
+/// Lanes that are looked at at once; each takes a few consumers.
+const AT_ONCE: usize = 8;
+/// Tables that are further behind are late.
+const LATE_AFTER_S: u64 = 60;
 
-/// Looks at ClickHouse, at its tables and disks, and at every lane.
-pub async fn examine(options: &Options) -> Vec<Finding> {
+/// Looks at ClickHouse, at its tables and disks, at the consumer group, and, where tables are, at every lane.
+///
+/// # Errors
+/// A thread has crashed.
+pub async fn examine(options: &Options) -> anyhow::Result<Vec<Finding>> {
+    let mut found = clickhouse(options).await;
+    let has_tables = found.iter().any(|finding| finding.part == TABLES && finding.level == Level::Ok);
+    let asked = options.clone();
+    let topics = tokio::task::spawn_blocking(move || topics::look(&asked)).await?;
+    match topics {
+        Err(why) => found.push(Finding::refused("topics of the store", why)),
+        Ok(topics) if has_tables => {
+            let of = lane::lanes(topics.deltas, topics.flows, topics.spans);
+            found.extend(lanes(options, topics.journal, of).await?);
+        }
+        Ok(_) => {}
+    }
+    Ok(found)
+}
+
+async fn lanes(options: &Options, journal_partitions: i32, lanes: Vec<Lane>) -> anyhow::Result<Vec<Finding>> {
+    let (metrics, health) = (Metrics::register(&mut Registry::default()), Health::new());
+    let inserter = Inserter::open(&options.clickhouse, health.clone(), metrics.clone()).await?;
+    let (options, rules) = (options.clone(), options.rules(&owner()));
+    let shared = Arc::new(Shared { options, rules, journal_partitions, inserter, metrics, health });
+    let turns = Arc::new(Semaphore::new(AT_ONCE));
+    let mut looks = JoinSet::new();
+    for lane in lanes {
+        let (shared, turn) = (shared.clone(), turns.clone().acquire_owned().await?);
+        let runtime = Handle::current();
+        looks.spawn_blocking(move || {
+            let found = look(&shared, &lane, &runtime);
+            drop(turn);
+            (lane.number, found)
+        });
+    }
+    let mut found = looks.join_all().await;
+    found.sort_by_key(|(number, _)| *number);
+    let group = tokio::task::spawn_blocking(move || {
+        group::examine(&shared.options.reader(), "store", &shared.options.topic("weir-store"))
+    });
+    let group = group.await?;
+    Ok([group].into_iter().chain(found.into_iter().map(|(_, found)| found)).collect())
+}
+
+/// Everything that a lane's start refuses, and how far the lane is.
+fn look(shared: &Shared, lane: &Lane, runtime: &Handle) -> Finding {
+    let stop = CancellationToken::new();
+    let servers = Real::new(shared, lane, runtime, &stop);
+    let looked = servers.source().and_then(|source| {
+        let entry = standing(&servers, &source, (lane, &shared.rules, &shared.metrics))?;
+        let mut waiting = 0;
+        for range in &entry.ranges {
+            waiting += (source.watermarks(range.partition)?.high - range.next).max(0);
+        }
+        Ok((entry, waiting))
+    });
+    match looked {
+        Err(Failure::Refused(why)) => Finding::refused(lane.part(), why),
+        Err(why) => Finding::degraded(lane.part(), format!("can't be looked at: {why}")),
+        Ok((entry, waiting)) => stands(lane, &entry, waiting, servers.now_s()),
+    }
+}
+
+fn stands(lane: &Lane, entry: &Entry, waiting: i64, now_s: u64) -> Finding {
+    let oldest_us = entry.sequences.places().map(|(_, place)| place.clock_us).min();
+    let age_s = oldest_us.map(|us| now_s.saturating_sub(us.unsigned_abs() / 1_000_000));
+    let batch = match entry.done {
+        true => format!("batch {}", entry.batch),
+        false => format!("batch {} is begun", entry.batch),
+    };
+    // The last offset of a transaction is no record.
+    match age_s {
+        Some(age_s) if age_s > LATE_AFTER_S && waiting > lane.partitions.len() as i64 => {
+            let what = format!("{batch}, the tables are {age_s} s behind, {waiting} offsets wait");
+            Finding::degraded(lane.part(), what)
+        }
+        _ => Finding::ok(lane.part(), format!("{batch}, {waiting} offsets wait")),
+    }
+}
+
+const TABLES: &str = "tables";
+
+async fn clickhouse(options: &Options) -> Vec<Finding> {
     let server = &options.clickhouse.clickhouse;
     let client = options.clickhouse.client();
     let outside = client.clone().with_database("default");
@@ -28,7 +129,7 @@ pub async fn examine(options: &Options) -> Vec<Finding> {
 }
 
 async fn tables(client: &Client, outside: &Client, database: &str) -> Finding {
-    let part = "tables";
+    let part = TABLES;
     let looked = async {
         let known = "SELECT count() FROM system.tables WHERE database = {database:String} AND name = 'schema_migrations'";
         if outside.query(known).param("database", database).fetch_one::<u64>().await? == 0 {
@@ -85,7 +186,38 @@ fn disk(disk: &Disk) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use process::Level;
+    use crate::store::sequence::{Place, Sequences};
+
+    #[test]
+    fn tables_that_are_far_behind_are_told() {
+        let lane = &lane::lanes(2, 2, 1)[0];
+        let mut sequences = Sequences::default();
+        sequences.move_to(0, Place { seq: 7, part: 0, parts: 1, clock_us: 1_000_000_000 });
+        sequences.move_to(1, Place { seq: 9, part: 0, parts: 1, clock_us: 1_090_000_000 });
+        let entry = Entry {
+            lane: 0,
+            owner: String::new(),
+            batch: 3,
+            generation: 1,
+            schema: 11,
+            format: 2,
+            done: true,
+            topic: "flow_deltas".to_owned(),
+            ranges: Vec::new(),
+            sequences,
+        };
+        assert_eq!(stands(lane, &entry, 12, 1_050), Finding::ok(lane.part(), "batch 3, 12 offsets wait"));
+        let late = stands(lane, &entry, 12, 1_100);
+        assert_eq!(
+            (late.level, late.what.as_str()),
+            (Level::Degraded, "batch 3, the tables are 100 s behind, 12 offsets wait")
+        );
+        assert_eq!(
+            stands(lane, &entry, 2, 1_100).level,
+            Level::Ok,
+            "nothing waits: no shard has committed more"
+        );
+    }
 
     #[test]
     fn a_disk_needs_room() {

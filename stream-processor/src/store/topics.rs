@@ -62,7 +62,11 @@ pub async fn wait_until_there(
     Ok(None)
 }
 
-fn look(options: &Options) -> Result<Found, String> {
+/// Looks once.
+///
+/// # Errors
+/// The sentence that says which topic is missing, or why Kafka doesn't tell.
+pub fn look(options: &Options) -> Result<Found, String> {
     let consumer: BaseConsumer = options.reader().create().map_err(|error| error.to_string())?;
     // All topics are asked for: asking for one by name makes some brokers create it.
     let metadata = consumer.fetch_metadata(None, ANSWER_WITHIN).map_err(|error| error.to_string())?;

@@ -112,6 +112,11 @@ pub const REFUSALS: &[Trouble] = &[
         "run that newer version",
     ),
     (
+        "an entry of store_journal can't be read",
+        "somebody else wrote to store_journal",
+        "restore store_journal; or delete it, then weir topics and weir store --accept-gap, once",
+    ),
+    (
         "but the log has only",
         "records were deleted before they were stored, or the topic was made anew",
         "weir store --accept-gap, once: what is missing is counted; and a longer retention.ms of the topic",
@@ -157,6 +162,16 @@ pub const DEGRADED: &[Trouble] = &[
         "migrations are not applied yet",
         "the store that runs is older than this program, or none runs",
         "weir store, of this version",
+    ),
+    (
+        "no store is in the group",
+        "nothing gets into ClickHouse; it waits in Kafka for as long as that keeps it",
+        "weir store",
+    ),
+    (
+        "the tables are",
+        "the store or ClickHouse doesn't keep up, or a shard is stopped; history lacks what waits",
+        "weir store where none runs; its /ready says why (--ready HOST:PORT)",
     ),
     (
         "are free for ClickHouse",

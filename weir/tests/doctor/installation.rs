@@ -160,6 +160,18 @@ impl Installation {
         Answer { code: output.status.code(), report }
     }
 
+    /// What a store says that refuses to start.
+    pub fn store(&self) -> String {
+        let mut store = Command::new(env!("CARGO_BIN_EXE_weir"));
+        store
+            .args(["store", "--kafka", &self.kafka.kafka, "--topic-prefix", &self.prefix])
+            .args(["--clickhouse", &self.clickhouse.clickhouse])
+            .args(["--clickhouse-database", &self.clickhouse.clickhouse_database, "--admin", "127.0.0.1:0"]);
+        let output = store.output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    }
+
     /// What a processor says that refuses to start.
     pub fn processor(&self, more: &[&str]) -> String {
         let output = self.weir("processor").args(["--admin", "127.0.0.1:0"]).args(more).output().unwrap();

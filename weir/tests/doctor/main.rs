@@ -6,6 +6,7 @@ mod installation;
 
 use installation::{Installation, now_us};
 use schemas::v1::ShardCommit;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use stitcher::{CORE_VERSION, Settings};
@@ -45,6 +46,7 @@ async fn every_documented_refusal_is_found_and_explained() {
     sentences.extend(found);
     sentences.extend(topics().await);
     sentences.extend(tables().await);
+    sentences.extend(lanes().await);
     for words in documented() {
         assert!(
             sentences.iter().any(|sentence| sentence.contains(words)),
@@ -138,6 +140,48 @@ async fn tables() -> BTreeSet<String> {
         assert_eq!((answer.code, answer.of("tables").0), (Some(2), "refused"), "{:#}", answer.report);
         sentences.extend(answer.refusals());
     }
+    here.drop().await;
+    sentences
+}
+
+/// One lane of raw spans for each way in which a lane can't go on.
+async fn lanes() -> BTreeSet<String> {
+    let here = Installation::new("lanes").unwrap();
+    here.create_topics(7, "").await;
+    here.migrate().await;
+    let entry = |partition: i32, changes: Value| {
+        let mut entry = json!({
+            "lane": partition + 2, "owner": "somebody", "batch": 0, "generation": 1, "schema": 1, "format": 0,
+            "done": true, "topic": "otlp_spans", "ranges": [{"partition": partition, "first": 0, "next": 0}],
+        });
+        entry.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        entry
+    };
+    let entries = [
+        entry(0, json!({})),
+        entry(2, json!({"batch": 9})),
+        entry(3, json!({"batch": 1, "done": false, "format": 77})),
+        entry(4, json!({"schema": 4000})),
+        entry(5, json!({"ranges": [{"partition": 5, "first": 0, "next": 50}]})),
+        entry(6, json!({"ranges": "all of them"})),
+    ];
+    for entry in entries {
+        let lane = i32::try_from(entry["lane"].as_i64().unwrap()).unwrap();
+        here.send("store_journal", lane % 7, &lane.to_string(), entry.to_string().as_bytes()).await;
+    }
+    let stored = "INSERT INTO store_progress (lane, batch, topic, partition, next_offset) VALUES (3, 5, 'otlp_spans', 1, 0)";
+    here.execute(stored).await;
+
+    let answer = here.doctor(&[]);
+    assert_eq!(answer.code, Some(2));
+    assert_eq!(answer.of("lane 2 of otlp_spans"), ("ok", "batch 0, 0 offsets wait"));
+    assert_eq!(answer.of("lane 0 of flow_deltas").0, "ok", "a lane that has not begun");
+    assert_eq!(answer.of("stores").0, "degraded");
+    let sentences = answer.refusals();
+    assert_eq!(sentences.len(), 6, "{sentences:#?}");
+    // The store says the same: it refuses with the first of them that it comes to.
+    let said = here.store();
+    assert!(sentences.iter().any(|sentence| said.contains(sentence)), "{said}");
     here.drop().await;
     sentences
 }
