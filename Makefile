@@ -24,7 +24,7 @@ build: ## install what is missing and build the release binary
 test: ## install what is missing and run every check and test
 	@tools/test
 
-simulate: ## crash the processor at every step on a simulated Kafka; SEEDS=2000, FROM=1
+simulate: ## crash processor and store at every step on simulated servers; SEEDS=2000, FROM=1
 	@tools/install
 	@cargo run --release --locked -q -p simulator -- --seeds $(or $(SEEDS),200) --from $(or $(FROM),1)
 

@@ -4,7 +4,8 @@ use anyhow::bail;
 use clap::Parser;
 use simulator::{Coverage, run};
 
-/// Runs the processor's driver, commit and recovery on a simulated Kafka, with crashes at every step.
+/// Runs the processor's driver, commit and recovery and the store's lanes on a simulated Kafka and a simulated
+/// ClickHouse, with crashes at every step.
 #[derive(Parser)]
 struct Command {
     /// How many seeds.

@@ -5,7 +5,7 @@ use super::failure::Failure;
 use super::metrics::{Metrics, OfTable};
 use clickhouse::Client;
 use process::{ClickHouseOptions, Health};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio_util::sync::CancellationToken;
 
 /// Health of what inserts go to.
@@ -14,6 +14,8 @@ const SEND_WITHIN: Duration = Duration::from_secs(30);
 const ANSWER_WITHIN: Duration = Duration::from_secs(180);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Whoever has waited for so long has to look first whether the lane is still theirs.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(300);
 
 /// A connection for inserts; clones share it.
 #[derive(Clone)]
@@ -46,10 +48,18 @@ impl Inserter {
     }
 
     /// Sends a block until ClickHouse has it. While it doesn't answer, the lane waits here and reads nothing.
+    ///
+    /// # Errors
+    /// The stop, or ClickHouse has not taken it for long.
     pub async fn insert(&self, block: &Block, stop: &CancellationToken) -> Result<(), Failure> {
         let table = OfTable { table: block.table.name };
         let mut pause = FIRST_PAUSE;
+        // The only clock that goes on while a machine is suspended.
+        let first_tried = SystemTime::now();
         loop {
+            if first_tried.elapsed().is_ok_and(|waited| waited > GIVE_UP_AFTER) {
+                return Err(Failure::Retry(format!("ClickHouse does not take rows of {}", table.table)));
+            }
             let begun = Instant::now();
             match self.send(block).await {
                 Ok(()) => {

@@ -3,6 +3,16 @@
 //! A batch is fixed offset ranges of one lane. Its ranges are journaled before the first insert and its end after
 //! the last one; a batch that was begun is rebuilt from the same ranges into the same blocks, and ClickHouse drops
 //! the blocks whose tokens it knows. Raw spans alone may stand twice: a span that Kafka holds twice is stored twice.
+//!
+//! ```text
+//! preparation ── topics and tables as they must be; begun batches are done before tables change (migrate)
+//! membership ─── who has which lane (one thread)
+//!   └─ running ── one thread a lane: starts it again where that helps
+//!        └─ worker ── collect ▶ begin ▶ send block by block ▶ done
+//!             ├─ standing   where the lane goes on, by its journal
+//!             ├─ servers    what it needs of Kafka, ClickHouse and time; `real` has the real ones
+//!             └─ content    records ▶ rows ▶ blocks: deltas, flows, spans
+//! ```
 
 mod attribute_text;
 mod batch;
@@ -20,6 +30,7 @@ mod metrics;
 mod migrate;
 mod names;
 mod options;
+mod preparation;
 mod real;
 mod rollup;
 mod row_binary;
@@ -48,21 +59,15 @@ pub mod alone {
 }
 
 use anyhow::Context;
-use failure::Failure;
 use insert::{Inserter, PART};
-use lane::Lane;
 use metrics::Metrics;
-use migrate::Schema;
 use process::Health;
-use real::Real;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use worker::Rules;
 
-const TRY_AGAIN_AFTER: Duration = Duration::from_secs(2);
 /// Health of the topics.
 const KAFKA: &str = "kafka";
 
@@ -98,7 +103,7 @@ async fn store(
 ) -> anyhow::Result<()> {
     let Some(found) = topics::wait_until_there(&options, &health, &stop).await? else { return Ok(()) };
     let lanes = lane::lanes(found.deltas, found.flows, found.spans);
-    let prepared = prepare(&options, found.journal, &lanes, (&metrics, &health), &stop).await?;
+    let prepared = preparation::prepare(&options, found.journal, &lanes, (&metrics, &health), &stop).await?;
     let Some(shared) = prepared else { return Ok(()) };
     // The threads end with this future too, should somebody drop it.
     let stop = stop.child_token();
@@ -123,71 +128,4 @@ struct Shared {
 fn owner() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     format!("{}-{}", std::process::id(), since.as_micros())
-}
-
-/// Brings the tables to the newest schema. Where a store has written, every lane is taken before anything changes.
-async fn bring_up(
-    schema: Schema,
-    shared: &Arc<Shared>,
-    lanes: &[Lane],
-    stop: &CancellationToken,
-) -> anyhow::Result<()> {
-    if schema.needs_finished_batches() {
-        for lane in lanes {
-            let (shared, lane) = (Arc::clone(shared), lane.clone());
-            let (runtime, stop) = (Handle::current(), stop.clone());
-            let taken = tokio::task::spawn_blocking(move || {
-                let servers = Real::new(&shared, &lane, &runtime, &stop);
-                running::take_for_schema(&servers, &lane, &shared.rules, &shared.metrics)
-            });
-            taken.await?.context("the tables are not changed before every batch is done")?;
-        }
-    }
-    schema.apply().await
-}
-
-/// Waits for ClickHouse and prepares it; `None` when stopped before. Only what waiting can mend is waited for.
-async fn prepare(
-    options: &Options,
-    journal_partitions: i32,
-    lanes: &[Lane],
-    (metrics, health): (&Metrics, &Health),
-    stop: &CancellationToken,
-) -> anyhow::Result<Option<Arc<Shared>>> {
-    let rules = options.rules(&owner());
-    while !stop.is_cancelled() {
-        let prepared = async {
-            let schema = Schema::look(&options.clickhouse).await?;
-            let inserter = Inserter::open(&options.clickhouse, health.clone(), metrics.clone()).await?;
-            let (options, rules) = (options.clone(), rules.clone());
-            let (metrics, health) = (metrics.clone(), health.clone());
-            let shared = Arc::new(Shared { options, rules, journal_partitions, inserter, metrics, health });
-            bring_up(schema, &shared, lanes, stop).await?;
-            anyhow::Ok(shared)
-        };
-        match prepared.await {
-            Ok(shared) => {
-                health.ready(PART, true, "");
-                return Ok(Some(shared));
-            }
-            Err(error) if is_passing(&error) => {
-                health.ready(PART, false, &format!("{error:#}"));
-                tracing::warn!("tables: {error:#}");
-            }
-            Err(error) => return Err(error),
-        }
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = tokio::time::sleep(TRY_AGAIN_AFTER) => {}
-        }
-    }
-    Ok(None)
-}
-
-fn is_passing(error: &anyhow::Error) -> bool {
-    use clickhouse::error::Error;
-    error.chain().any(|cause| {
-        matches!(cause.downcast_ref::<Error>(), Some(Error::Network(_) | Error::TimedOut))
-            || cause.downcast_ref::<Failure>().is_some_and(|failure| !matches!(failure, Failure::Refused(_)))
-    })
 }

@@ -20,6 +20,10 @@ const LAG_EVERY: Duration = Duration::from_secs(5);
 /// Records of a begun batch that don't come any more are gone.
 const REPEAT_WITHIN: Duration = Duration::from_secs(120);
 
+/// A batch that is not inserted by then is begun anew from the journal. Tables remember the tokens of their last 10,000
+/// inserts only: a process that was suspended for hours must not send what somebody else has sent long ago.
+const INSERT_WITHIN_S: u64 = 600;
+
 /// What a lane goes by.
 #[derive(Debug, Clone)]
 pub struct Rules {
@@ -69,6 +73,8 @@ enum Phase {
 
 /// The rest of a begun batch.
 struct Sending {
+    /// Seconds since the epoch: other clocks stand still while a machine is suspended.
+    since_s: u64,
     blocks: VecDeque<Block>,
     sequences: Sequences,
     oddities: Oddities,
@@ -243,12 +249,15 @@ impl<'a, S: Servers> Worker<'a, S> {
         let (sequences, oddities) = (batch.content.sequences(), batch.content.oddities().clone());
         let mut blocks = VecDeque::from(batch.content.finish(id));
         blocks.extend(progress_block(id, self.lane, ranges, &sequences));
-        Phase::Send(Sending { blocks, sequences, oddities })
+        Phase::Send(Sending { since_s: self.servers.now_s(), blocks, sequences, oddities })
     }
 
     /// Inserts the next block; behind the last one the batch is done.
     fn send(&mut self, mut sending: Sending) -> Result<Phase, Failure> {
         if let Some(block) = sending.blocks.front() {
+            if self.servers.now_s().saturating_sub(sending.since_s) > INSERT_WITHIN_S {
+                return Err(Failure::Retry(format!("batch {} has waited for too long", self.entry.batch)));
+            }
             self.servers.insert(block)?;
             sending.blocks.pop_front();
             return Ok(Phase::Send(sending));
