@@ -67,6 +67,9 @@ pub fn read(
 
 fn assigned(config: &ClientConfig, topic: &str, partition: i32, from: i64) -> Result<BaseConsumer, Failure> {
     let failure = |error: KafkaError| failure(topic, partition, &error);
+    let mut config = config.clone();
+    // At the end of a log the broker waits for so long before it says that there is no more: half a second by default.
+    config.set("fetch.wait.max.ms", "10");
     let consumer: BaseConsumer = config.create().map_err(failure)?;
     let mut stretch = TopicPartitionList::new();
     stretch.add_partition_offset(topic, partition, Offset::Offset(from)).map_err(failure)?;

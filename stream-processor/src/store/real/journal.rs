@@ -74,6 +74,9 @@ fn assigned(
     partition: i32,
     from: i64,
 ) -> Result<BaseConsumer, KafkaError> {
+    let mut config = config.clone();
+    // At the end of a log the broker waits for so long before it says that there is no more: half a second by default.
+    config.set("fetch.wait.max.ms", "10");
     let consumer: BaseConsumer = config.create()?;
     let mut stretch = TopicPartitionList::new();
     stretch.add_partition_offset(topic, partition, Offset::Offset(from))?;
