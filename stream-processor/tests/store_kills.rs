@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Tra
 use prost::Message as _;
 use schemas::v1;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use store_support::{Database, Topics};
 
 /// How often the store is killed; a longer trial is a matter of the environment.
@@ -20,18 +20,27 @@ fn kills() -> u32 {
 struct Store(Child);
 
 impl Store {
-    fn start(database: &Database, topics: &Topics) -> Self {
+    /// `name` is a member's that gets its lanes back at once, not after the session of the one that was killed.
+    fn start(database: &Database, topics: &Topics, name: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_stream-processor"));
         command
             .args(["--role", "store", "--kafka", &topics.kafka.kafka, "--topic-prefix", &topics.prefix])
             .args(["--clickhouse", &database.options.clickhouse])
             .args(["--clickhouse-database", &database.options.clickhouse_database])
             .args(["--batch-ms", "100", "--admin", "127.0.0.1:0"])
-            // It gets its lanes back at once, not after the session of the one that was killed.
-            .args(["--group-instance-id", "store-0"])
+            .args(["--group-instance-id", name])
             .stdin(Stdio::null())
             .stderr(Stdio::null());
         Self(command.spawn().unwrap())
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.0.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    fn is_running(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
     }
 
     /// SIGKILL: nothing is drained.
@@ -87,25 +96,22 @@ fn spans(partition: i32, number: u64) -> Vec<u8> {
     TracesData { resource_spans: vec![of_resource] }.encode_to_vec()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_is_killed_again_and_again_loses_and_doubles_nothing() {
-    let (Some(database), Some(topics)) = (Database::new("kills"), Topics::new("kills").await) else { return };
-    const EDGES: u64 = 20;
-    let mut store = Store::start(&database, &topics);
-    let mut sent = 0;
-    for kill in 0..kills() {
-        // Different moments of start-up and of a batch's life.
-        let until = std::time::Instant::now() + Duration::from_millis(900 + u64::from(kill) * 370 % 1300);
-        while std::time::Instant::now() < until {
-            sent += 1;
-            for partition in 0..2 {
-                topics.send("flow_deltas", partition, &deltas(partition as u32, sent, EDGES)).await;
-                topics.send("otlp_spans", partition, &spans(partition, sent)).await;
-            }
+/// Of a message.
+const EDGES: u64 = 20;
+
+/// Sends without a pause; `sent` counts messages a partition.
+async fn send_until(topics: &Topics, until: Instant, sent: &mut u64) {
+    while Instant::now() < until {
+        *sent += 1;
+        for partition in 0..2 {
+            topics.send("flow_deltas", partition, &deltas(partition as u32, *sent, EDGES)).await;
+            topics.send("otlp_spans", partition, &spans(partition, *sent)).await;
         }
-        store.kill();
-        store = Store::start(&database, &topics);
     }
+}
+
+/// Waits until every tier has every call once and every span is there.
+async fn expect(database: &Database, sent: u64) {
     let calls = sent * 2 * EDGES;
     let expected = format!("{calls}\t{calls}\t{}\t{calls}", calls * 1000);
     for tier in ["1h", "10m", "1m", "1s"] {
@@ -117,7 +123,45 @@ async fn a_store_that_is_killed_again_and_again_loses_and_doubles_nothing() {
     let spans = sent * 2 * 20;
     let query = "SELECT count(), uniqExact(TraceId, SpanId) FROM otel_traces";
     database.ask_until(query, &[&format!("{spans}\t{spans}")]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_killed_again_and_again_loses_and_doubles_nothing() {
+    let (Some(database), Some(topics)) = (Database::new("kills"), Topics::new("kills").await) else { return };
+    let mut store = Store::start(&database, &topics, "store-0");
+    let mut sent = 0;
+    for kill in 0..kills() {
+        // Different moments of start-up and of a batch's life.
+        let until = Instant::now() + Duration::from_millis(900 + u64::from(kill) * 370 % 1300);
+        send_until(&topics, until, &mut sent).await;
+        store.kill();
+        store = Store::start(&database, &topics, "store-0");
+    }
+    expect(&database, sent).await;
     drop(store);
+    database.drop().await;
+    topics.drop().await;
+}
+
+/// Longer than a transaction may be open (10 s) and than a silent member keeps its lanes (6 s).
+const STANDS_STILL: Duration = Duration::from_secs(12);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_stood_still_goes_on_beside_the_one_that_took_over() {
+    let (Some(database), Some(topics)) = (Database::new("still"), Topics::new("still").await) else { return };
+    let mut stores = ["store-0", "store-1"].map(|name| Store::start(&database, &topics, name));
+    let mut sent = 0;
+    let soon = || Instant::now() + Duration::from_secs(4);
+    send_until(&topics, soon(), &mut sent).await;
+    for store in &stores {
+        store.signal("-STOP");
+        send_until(&topics, Instant::now() + STANDS_STILL, &mut sent).await;
+        store.signal("-CONT");
+        send_until(&topics, soon(), &mut sent).await;
+    }
+    expect(&database, sent).await;
+    assert!(stores.iter_mut().all(Store::is_running));
+    drop(stores);
     database.drop().await;
     topics.drop().await;
 }
