@@ -69,10 +69,12 @@ pub struct OfSpans<T> {
 ///
 /// # Errors
 /// ClickHouse can't answer.
-pub async fn staleness(app: &App) -> Result<SpansStaleness, ApiError> {
+pub async fn staleness(app: &App, trace_id: &str) -> Result<SpansStaleness, ApiError> {
     let progress = progress::of_topic(app.stored.client(), OTLP_SPANS).await;
     let progress = progress.map_err(|error| ApiError::store_unavailable(&error))?;
-    Ok(app.ends.staleness(&progress, now_us()))
+    // The id has been read: it is 32 hexadecimal digits.
+    let trace_id = u128::from_str_radix(trace_id, 16).unwrap_or_default();
+    Ok(app.ends.staleness(&progress, trace_id, now_us()))
 }
 
 /// The trace's spans by time, each once however often it was delivered: the limit counts spans, not deliveries. The

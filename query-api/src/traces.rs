@@ -102,7 +102,7 @@ pub async fn trace(
 ) -> Result<Json<OfSpans<TraceAnswer>>, ApiError> {
     let trace_id = spans::trace_id(&id)?;
     let _turn = app.stored.turn().await;
-    let staleness = spans::staleness(&app).await?;
+    let staleness = spans::staleness(&app, &trace_id).await?;
     let rows = spans::of_trace(&app.stored, &trace_id, app.limits.trace_spans).await?;
     if rows.is_empty() {
         return Err(ApiError::not_found(format!("no spans of trace {trace_id} are stored")));

@@ -74,7 +74,7 @@ pub async fn flow(
     let flow_id = spans::trace_id(&id)?;
     // Held until the answer is made: the spans of a flow are what takes the memory.
     let _turn = app.stored.turn().await;
-    let staleness = spans::staleness(&app).await?;
+    let staleness = spans::staleness(&app, &flow_id).await?;
     let kept = kept::read(&app.stored, &flow_id).await?;
     let rows = spans::of_trace(&app.stored, &flow_id, app.limits.trace_spans).await?;
     let found = Found { rows, limit: app.limits.trace_spans as usize, kept };

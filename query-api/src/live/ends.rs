@@ -3,9 +3,11 @@
 use super::feed::{ASK, consumer, now_us, partitions};
 use crate::number::tenths;
 use crate::progress::Progress;
+use anyhow::bail;
 use process::KafkaOptions;
 use rdkafka::consumer::Consumer;
 use rdkafka::{Offset, TopicPartitionList};
+use schemas::topics::partition_of;
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,18 +31,18 @@ pub struct Ends(Arc<Mutex<VecDeque<Look>>>);
 #[derive(Debug, Clone)]
 struct Look {
     at_us: i64,
-    /// The first offset that was not there yet, by partition.
+    /// The first offset that was not there yet, of every partition.
     ends: BTreeMap<u32, i64>,
 }
 
-/// How far raw spans are in ClickHouse, partition by partition.
+/// How far raw spans are in ClickHouse, as one trace needs to know it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SpansStaleness {
-    /// Whether no partition is late.
+    /// Whether its shard is not late.
     pub fresh: bool,
     /// What is wrong, in words; "" if nothing is.
     pub message: String,
-    /// The partitions of `otlp_spans`, which are the shards, by number.
+    /// The shard that has all spans of the trace, by number: it is the partition of `otlp_spans`.
     pub shards: BTreeMap<u32, SpansShard>,
 }
 
@@ -56,25 +58,23 @@ pub struct SpansShard {
 }
 
 impl Ends {
-    /// What is stored of `otlp_spans`, asked for before the spans of the answer, compared with what Kafka has.
-    pub fn staleness(&self, progress: &[Progress], now_us: i64) -> SpansStaleness {
+    /// What is stored of `otlp_spans`, asked for before the spans of the trace, compared with what Kafka has.
+    pub fn staleness(&self, progress: &[Progress], trace_id: u128, now_us: i64) -> SpansStaleness {
         let looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let newest = looks.back().filter(|look| now_us - look.at_us < OLD_AFTER_US);
         let Some(newest) = newest else {
             let message = "Kafka has not said lately how many spans it has".to_owned();
             return SpansStaleness { fresh: false, message, shards: BTreeMap::new() };
         };
-        let next: BTreeMap<u32, i64> = progress.iter().map(|row| (row.partition, row.next_offset)).collect();
-        let shard = |(number, end): (&u32, &i64)| {
-            let next = next.get(number).copied().unwrap_or_default();
-            let had_no_more = |look: &&Look| look.ends.get(number).is_some_and(|end| *end <= next);
-            let stored = looks.iter().rev().find(had_no_more);
-            let behind_seconds = stored.map(|look| tenths(newest.at_us - look.at_us));
-            (*number, SpansShard { records_behind: (end - next).max(0), behind_seconds })
-        };
-        let shards: BTreeMap<u32, SpansShard> = newest.ends.iter().map(shard).collect();
-        let message = shards.iter().find_map(|(number, shard)| shard.trouble(*number)).unwrap_or_default();
-        SpansStaleness { fresh: message.is_empty(), message, shards }
+        let number = partition_of(trace_id, u32::try_from(newest.ends.len()).unwrap_or(u32::MAX));
+        let end = newest.ends.get(&number).copied().unwrap_or_default();
+        let next = progress.iter().find(|row| row.partition == number).map_or(0, |row| row.next_offset);
+        let had_no_more = |look: &&Look| look.ends.get(&number).is_some_and(|end| *end <= next);
+        let stored = looks.iter().rev().find(had_no_more);
+        let behind_seconds = stored.map(|look| tenths(newest.at_us - look.at_us));
+        let shard = SpansShard { records_behind: (end - next).max(0), behind_seconds };
+        let message = shard.trouble(number).unwrap_or_default();
+        SpansStaleness { fresh: message.is_empty(), message, shards: BTreeMap::from([(number, shard)]) }
     }
 
     fn note(&self, look: Look) {
@@ -131,9 +131,8 @@ fn session(kafka: &KafkaOptions, topic: &str, ends: &Ends, stop: &CancellationTo
         let mut found = BTreeMap::new();
         for element in consumer.offsets_for_times(asked, ASK)?.elements() {
             element.error()?;
-            if let Offset::Offset(end) = element.offset() {
-                found.insert(u32::try_from(element.partition())?, end);
-            }
+            let Offset::Offset(end) = element.offset() else { bail!("a partition has no end") };
+            found.insert(u32::try_from(element.partition())?, end);
         }
         ends.note(Look { at_us, ends: found });
         pause(stop);
@@ -170,7 +169,7 @@ mod tests {
             parts: 0,
             clock_us: 0,
         };
-        let staleness = looks.staleness(&[progress], NOW_US + 1);
+        let staleness = looks.staleness(&[progress], 7, NOW_US + 1);
         let shard = staleness.shards.get(&0).cloned();
         (staleness, shard)
     }
@@ -196,7 +195,17 @@ mod tests {
         assert!(!told(&[], 3).0.fresh);
         let looks = Ends::default();
         looks.note(Look { at_us: NOW_US, ends: BTreeMap::from([(0, 0)]) });
-        assert!(looks.staleness(&[], NOW_US).fresh, "nothing to store");
-        assert!(!looks.staleness(&[], NOW_US + OLD_AFTER_US).fresh, "Kafka is away");
+        assert!(looks.staleness(&[], 7, NOW_US).fresh, "nothing to store");
+        assert!(!looks.staleness(&[], 7, NOW_US + OLD_AFTER_US).fresh, "Kafka is away");
+    }
+
+    #[test]
+    fn only_the_shard_of_the_trace_matters() {
+        let looks = Ends::default();
+        looks.note(Look { at_us: NOW_US, ends: BTreeMap::from([(0, 0), (1, 40)]) });
+        let of = |trace_id| looks.staleness(&[], trace_id, NOW_US);
+        let there = |shard| (0..100).find(|trace_id| partition_of(*trace_id, 2) == shard).unwrap();
+        assert!(of(there(0)).fresh && of(there(0)).shards.contains_key(&0));
+        assert!(!of(there(1)).fresh && of(there(1)).shards.contains_key(&1));
     }
 }

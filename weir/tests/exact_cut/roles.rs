@@ -52,7 +52,8 @@ impl Bench {
     }
 
     pub fn store(&self) -> Role {
-        self.role("store", &["--batch-ms", "100", "--admin", "127.0.0.1:0"])
+        // Under its name it has its lanes back at once after a kill.
+        self.role("store", &["--batch-ms", "100", "--admin", "127.0.0.1:0", "--group-instance-id", "store-0"])
     }
 
     pub fn query_api(&self) -> Api {
