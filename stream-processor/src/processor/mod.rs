@@ -38,12 +38,15 @@ mod work;
 
 pub use options::{FirstBoot, Options, RecordAt};
 
-/// One shard without threads and without a consumer group: what a simulator needs to run it on a broker of its own.
+/// One shard without threads and without a consumer group: what a simulator needs to run it on a broker of its own, and
+/// a benchmark to measure it on the real one.
 pub mod shard {
+    pub use super::Room;
     pub use super::driver::{Driver, Told};
     pub use super::encode::{Output, Record};
     pub use super::failure::Failure;
     pub use super::journal::mistake;
+    pub use super::kafka::Kafka;
     pub use super::metrics::ProcessorMetrics;
     pub use super::recovery::{Recovery, Rules};
     pub use super::running::Progress;
@@ -59,12 +62,19 @@ use tokio_util::sync::CancellationToken;
 use topics::Topics;
 
 /// What every shard of a process uses and none of them changes.
-struct Room {
+pub struct Room {
     options: Options,
     topics: Topics,
     /// Of `otlp_spans`.
     partitions: u32,
     metrics: ProcessorMetrics,
+}
+
+impl Room {
+    /// Topics are named as the options say, and `otlp_spans` has so many partitions.
+    pub fn new(options: Options, partitions: u32, metrics: ProcessorMetrics) -> Self {
+        Self { topics: Topics::named(&options.topic_prefix), options, partitions, metrics }
+    }
 }
 
 const PART: &str = "processor";
@@ -102,7 +112,7 @@ async fn work(
         return Ok(());
     };
     tracing::info!(partitions, topic = topics.spans, "the topics are as they must be");
-    let room = Arc::new(Room { options, topics, partitions, metrics });
+    let room = Arc::new(Room::new(options, partitions, metrics));
     // The threads end with this future too, should somebody drop it.
     let stop = stop.child_token();
     let _ends = stop.clone().drop_guard();
