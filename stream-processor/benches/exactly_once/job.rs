@@ -76,6 +76,7 @@ pub struct Outcome {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Recovered {
     pub ms: f64,
+    pub cpu_ms: f64,
     pub fencing_ms: f64,
     pub journal_ms: f64,
     pub journal_bytes: usize,
@@ -170,7 +171,8 @@ impl Job {
         self.at_shard(0, |shard| {
             let began = Instant::now();
             let mut driver = proper(shard.start());
-            let (ms, replayed_spans) = (millis(began.elapsed()), shard.book.read_spans.get());
+            let (ms, cpu_ms) = (millis(began.elapsed()), cpu_us() / 1e3);
+            let replayed_spans = shard.book.read_spans.get();
             let last = shard.book.offset.get();
             // librdkafka (2.12.1) aborts the process when a consumer is dropped right after its second assignment.
             while shard.book.offset.get() == last {
@@ -180,6 +182,7 @@ impl Job {
                 (shard.book.journal_read.get(), shard.book.state_read.get());
             let recovered = Recovered {
                 ms,
+                cpu_ms,
                 fencing_ms: millis(shard.book.fencing.get()),
                 journal_ms: millis(journal),
                 journal_bytes,

@@ -12,7 +12,7 @@ pub fn measure(bench: &Bench<'_>) -> anyhow::Result<()> {
         args.seconds, args.starts
     );
     println!(
-        "  spans/s  open spans  read again     ms (least – most)  fencing ms  journal ms   MiB  state ms   MiB  \
+        "  spans/s  open spans  read again     ms (least – most)  CPU ms  fencing ms  journal ms   MiB  state ms   MiB  \
          peak MiB  state written B/span"
     );
     for load in &args.loads {
@@ -28,11 +28,12 @@ pub fn measure(bench: &Bench<'_>) -> anyhow::Result<()> {
         let of = |what: fn(&Recovered) -> f64| Spread::of(starts.iter().map(|(start, _)| what(start)));
         let ms = of(|start| start.ms);
         println!(
-            "  {rate:>7} {:>11.0} {:>11.0} {:>6.0} {:>15} {:>11.0} {:>11.0} {:>5.1} {:>9.0} {:>5.1} {:>9.0} {:>21.1}",
+            "  {rate:>7} {:>11.0} {:>11.0} {:>6.0} {:>15} {:>7.0} {:>11.0} {:>11.0} {:>5.1} {:>9.0} {:>5.1} {:>9.0} {:>21.1}",
             of(|start| start.open_spans as f64).median,
             of(|start| start.replayed_spans as f64).median,
             ms.median,
             format!("({:.0} – {:.0})", ms.least, ms.most),
+            of(|start| start.cpu_ms).median,
             of(|start| start.fencing_ms).median,
             of(|start| start.journal_ms).median,
             of(|start| start.journal_bytes as f64 / MIB).median,

@@ -203,23 +203,18 @@ impl Transactor for Writer<'_> {
                 self.book.write(&records);
                 transactor.commit(records)
             }
-            By::Sending(plain, producer) => plain.send(producer, &records),
-        }
-    }
-}
-
-impl Drop for Writer<'_> {
-    /// Whatever is sent belongs to the costs.
-    fn drop(&mut self) {
-        if let By::Sending(_, producer) = &self.by {
-            while producer.in_flight_count() > 0 {
-                thread::sleep(LOOK_AGAIN);
+            By::Sending(plain, producer) => {
+                plain.send(producer, &records)?;
+                while producer.in_flight_count() > 0 {
+                    thread::sleep(LOOK_AGAIN);
+                }
+                Ok(())
             }
         }
     }
 }
 
-/// Exactly-once off: the processor's producer without transactions. Nobody waits for what it sends.
+/// Exactly-once off: the processor's producer without transactions. A commit is done when it is delivered, as with them.
 #[derive(Clone)]
 pub struct Plain {
     /// How to reach Kafka.
