@@ -12,11 +12,11 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 use stitcher::Settings;
+use stream_processor::processor::Options;
 use stream_processor::processor::broker::{Broker, Input};
 use stream_processor::processor::shard::{
-    Driver, Failure, Kafka, ProcessorMetrics, Progress, Room, Rules, Told,
+    Driver, Failure, Kafka, Kept, ProcessorMetrics, Progress, Room, Rules, Told,
 };
-use stream_processor::processor::{FirstBoot, Options};
 use tokio_util::sync::CancellationToken;
 
 /// What to do with a topic of spans.
@@ -202,7 +202,8 @@ impl Job {
                 topic_prefix: prefix.to_owned(),
                 ..Options::new(KafkaOptions::plaintext(&self.kafka))
             };
-            Room::new(options, ProcessorMetrics::register(&mut Registry::default()))
+            let metrics = ProcessorMetrics::register(&mut Registry::default());
+            Room::new(options, self.partitions.unsigned_abs(), metrics)
         };
         let (spans, outputs, book) = (room(&self.spans), room(&self.outputs), Book::new(self.rate));
         let plain = (self.task == Task::Off).then(|| Plain {
@@ -218,7 +219,7 @@ impl Job {
             began: (self.task == Task::Recover).then(Instant::now),
         };
         let topic = format!("{}{}", self.spans, topics::OTLP_SPANS);
-        let rules = Rules::new(topic, self.settings(partition), FirstBoot::Earliest, false);
+        let rules = Rules::new(topic, self.settings(partition));
         let metrics = ProcessorMetrics::register(&mut Registry::default());
         let told = Told { metrics: &metrics, shard: metrics.shard(partition), progress: &progress };
         with(&Shard { way: &way, rules: &rules, told: &told, book: &book })
@@ -248,7 +249,7 @@ struct Shard<'a> {
 
 impl<'a> Shard<'a> {
     fn start(&self) -> Result<Driver<'a, Way<'a>>, Failure> {
-        Driver::start(self.way, self.rules, self.told, None).map_err(|(failure, _)| failure)
+        Driver::start(self.way, self.rules, self.told, &mut Kept::default())
     }
 
     fn is_before(&self, spans: i64) -> bool {

@@ -111,6 +111,10 @@ impl<'a> Broker for Way<'a> {
         Ok(Timed { input: self.spans.input()?, book: self.book })
     }
 
+    fn tail(&self, ledger: Ledger) -> Result<Timed<'a>, Failure> {
+        Ok(Timed { input: self.outputs.tail(ledger)?, book: self.book })
+    }
+
     fn watermarks(&self, topic: Ledger) -> Result<Watermarks, Failure> {
         match self.plain {
             None => self.outputs.watermarks(topic),
@@ -126,7 +130,7 @@ impl<'a> Broker for Way<'a> {
     ) -> Result<(), Failure> {
         let read = match topic {
             Ledger::Journal => &self.book.journal_read,
-            Ledger::State => &self.book.state_read,
+            Ledger::State | Ledger::Deltas => &self.book.state_read,
         };
         let (began, (time, mut bytes)) = (Instant::now(), read.get());
         let done = self.outputs.read(topic, offsets, &mut |entry| {

@@ -57,7 +57,8 @@ pub struct Limits {
     /// Fingerprints kept of those.
     pub fingerprints: usize,
     /// How many spans a successor reads again, those younger than [`Waits::save_us`] aside: a trace that is needed for
-    /// longer than that is written to `flow_state`.
+    /// longer than that is written to `flow_state`. More than are remembered, or every closed trace gets there just before
+    /// it is forgotten (docs/performance.md).
     pub replayed_spans: u64,
     /// Bytes of state written in one commit; what is due beyond waits for the next one.
     pub state_bytes: usize,
@@ -109,7 +110,7 @@ impl Default for Waits {
             name_us: 6 * SECOND_US,
             remember_us: 900 * SECOND_US,
             longest_us: 600 * SECOND_US,
-            save_us: 60 * SECOND_US,
+            save_us: 30 * SECOND_US,
         }
     }
 }
@@ -121,7 +122,7 @@ impl Default for Limits {
             open_spans: 1_000_000,
             remembered_spans: 1_000_000,
             fingerprints: 16_000_000,
-            replayed_spans: 1_000_000,
+            replayed_spans: 1_500_000,
             state_bytes: 4 << 20,
             name_bytes: 256,
             environments: 50,
