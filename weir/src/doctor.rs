@@ -12,7 +12,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 use stream_processor::{processor, store};
 
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+const KAFKA: &str = "Kafka";
 
 /// Flags of `weir doctor`: those of the roles that say where to look.
 #[derive(Args, Clone, Debug)]
@@ -60,7 +61,13 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let mut found = kafka(&options).await?;
     let mut store = store::Options::new(options.kafka.clone(), options.clickhouse.clone());
     store.topic_prefix.clone_from(&options.topic_prefix);
-    found.extend(store::doctor::examine(&store).await?);
+    let is_ok =
+        |found: &[Finding], part| found.iter().any(|each| each.part == part && each.level == Level::Ok);
+    let has_kafka = is_ok(&found, KAFKA);
+    found.extend(store::doctor::clickhouse(&store).await);
+    if has_kafka && is_ok(&found, store::doctor::TABLES) {
+        found.extend(store::doctor::lanes(&store).await?);
+    }
     for address in &options.ready {
         found.push(ready(address).await);
     }
@@ -83,8 +90,8 @@ async fn kafka(options: &Options) -> anyhow::Result<Vec<Finding>> {
                 format!("{} doesn't answer: {why:#}", options.kafka.kafka),
             )]);
         }
-        Ok(1) => vec![Finding::ok("Kafka", format!("1 broker at {}", options.kafka.kafka))],
-        Ok(brokers) => vec![Finding::ok("Kafka", format!("{brokers} brokers at {}", options.kafka.kafka))],
+        Ok(1) => vec![Finding::ok(KAFKA, format!("1 broker at {}", options.kafka.kafka))],
+        Ok(brokers) => vec![Finding::ok(KAFKA, format!("{brokers} brokers at {}", options.kafka.kafka))],
     };
     let mut processor = processor::Options::new(options.kafka.clone());
     processor.group.clone_from(&options.group);

@@ -13,7 +13,7 @@ use super::standing::standing;
 use super::{Options, Shared, owner, topics};
 use crate::group;
 use clickhouse::{Client, Row};
-use process::{Finding, Health, Level};
+use process::{Finding, Health};
 use prometheus_client::registry::Registry;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -29,27 +29,26 @@ const AT_ONCE: usize = 8;
 /// Tables that are further behind are late.
 const LATE_AFTER_S: u64 = 60;
 
-/// Looks at ClickHouse, at its tables and disks, at the consumer group, and, where tables are, at every lane.
+/// Looks at the topics, at the consumer group and at every lane. Kafka and the tables have to be there.
 ///
 /// # Errors
-/// A thread has crashed.
-pub async fn examine(options: &Options) -> anyhow::Result<Vec<Finding>> {
-    let mut found = clickhouse(options).await;
-    let has_tables = found.iter().any(|finding| finding.part == TABLES && finding.level == Level::Ok);
+/// A thread has crashed, or ClickHouse stopped answering.
+pub async fn lanes(options: &Options) -> anyhow::Result<Vec<Finding>> {
     let asked = options.clone();
-    let topics = tokio::task::spawn_blocking(move || topics::look(&asked)).await?;
-    match topics {
-        Err(why) => found.push(Finding::refused("topics of the store", why)),
-        Ok(topics) if has_tables => {
-            let of = lane::lanes(topics.deltas, topics.flows, topics.spans);
-            found.extend(lanes(options, topics.journal, of).await?);
+    match tokio::task::spawn_blocking(move || topics::look(&asked)).await? {
+        Err(why) => Ok(vec![Finding::refused("topics of the store", why)]),
+        Ok(topics) => {
+            let lanes = lane::lanes(topics.deltas, topics.flows, topics.spans);
+            each_lane(options, topics.journal, lanes).await
         }
-        Ok(_) => {}
     }
-    Ok(found)
 }
 
-async fn lanes(options: &Options, journal_partitions: i32, lanes: Vec<Lane>) -> anyhow::Result<Vec<Finding>> {
+async fn each_lane(
+    options: &Options,
+    journal_partitions: i32,
+    lanes: Vec<Lane>,
+) -> anyhow::Result<Vec<Finding>> {
     let (metrics, health) = (Metrics::register(&mut Registry::default()), Health::new());
     let inserter = Inserter::open(&options.clickhouse, health.clone(), metrics.clone()).await?;
     let (options, rules) = (options.clone(), options.rules(&owner()));
@@ -110,9 +109,11 @@ fn stands(lane: &Lane, entry: &Entry, waiting: i64, now_s: u64) -> Finding {
     }
 }
 
-const TABLES: &str = "tables";
+/// The part that says how the tables are.
+pub const TABLES: &str = "tables";
 
-async fn clickhouse(options: &Options) -> Vec<Finding> {
+/// Looks at ClickHouse, at its disks and at the tables.
+pub async fn clickhouse(options: &Options) -> Vec<Finding> {
     let server = &options.clickhouse.clickhouse;
     let client = options.clickhouse.client();
     let outside = client.clone().with_database("default");
@@ -187,6 +188,7 @@ fn disk(disk: &Disk) -> Finding {
 mod tests {
     use super::*;
     use crate::store::sequence::{Place, Sequences};
+    use process::Level;
 
     #[test]
     fn tables_that_are_far_behind_are_told() {

@@ -58,7 +58,7 @@ async fn every_documented_refusal_is_found_and_explained() {
 /// One shard for each way in which it can't go on.
 async fn shards() -> Option<BTreeSet<String>> {
     let here = Installation::new("shards")?;
-    here.create_topics(12, "").await;
+    here.create_topics(13, "").await;
     here.migrate().await;
     for offset in 0..10 {
         here.send("otlp_spans", 1, "", format!("record {offset}").as_bytes()).await;
@@ -78,9 +78,17 @@ async fn shards() -> Option<BTreeSet<String>> {
     here.journal(&commit(9, 3)).await;
     here.send("flow_journal", 10, "", b"\xff\xff").await;
     here.journal(&ShardCommit { drained: true, ..commit(11, 4) }).await;
+    here.journal(&ShardCommit { clock_us: now_us() - 60_000_000, ..commit(12, 4) }).await;
+    here.send("otlp_spans", 12, "", b"waiting").await;
 
     let answer = here.doctor(&[]);
     assert_eq!(answer.code, Some(2));
+    let (level, what) = answer.of("shard 12");
+    assert_eq!(level, "degraded");
+    assert!(
+        what.starts_with("its last commit, 4, is 6") && what.ends_with("s old in log time, 1 records wait"),
+        "{what}"
+    );
     assert_eq!(answer.of("shard 0").0, "ok", "{:#}", answer.report);
     assert_eq!((answer.of("shard 7").0, answer.of("shard 8").0), ("ok", "ok"), "only rebuilding shows more");
     assert_eq!(answer.of("shard 11").0, "degraded");
@@ -184,6 +192,27 @@ async fn lanes() -> BTreeSet<String> {
     assert!(sentences.iter().any(|sentence| said.contains(sentence)), "{said}");
     here.drop().await;
     sentences
+}
+
+#[test]
+fn servers_that_are_away_are_told() {
+    let mut doctor = std::process::Command::new(env!("CARGO_BIN_EXE_weir"));
+    doctor.args([
+        "doctor",
+        "--kafka",
+        "127.0.0.1:1",
+        "--clickhouse",
+        "http://127.0.0.1:1",
+        "--ready",
+        "127.0.0.1:1",
+    ]);
+    let output = doctor.output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    for part in ["Kafka: 127.0.0.1:1", "ClickHouse: http://127.0.0.1:1", "role at 127.0.0.1:1:"] {
+        assert!(text.contains(&format!("degraded  {part} doesn't answer")), "{part} in\n{text}");
+    }
+    assert!(text.ends_with("3 of 3 parts are degraded\n"), "{text}");
 }
 
 /// The installation that runs beside the tests, as it is.
