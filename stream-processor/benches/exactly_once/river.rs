@@ -10,7 +10,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use schemas::topics::{self, Partitions};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const WAIT: Duration = Duration::from_secs(60);
 
@@ -44,7 +44,20 @@ impl River {
         for topic in created.context("the topics can't be created")? {
             topic.map_err(|(name, code)| anyhow::anyhow!("{name}: {code}"))?;
         }
+        river.wait_until_led()?;
         Ok(river)
+    }
+
+    /// A broker says for a moment that it doesn't lead what it has just created; a processor would try again.
+    fn wait_until_led(&self) -> anyhow::Result<()> {
+        let (admin, began) = (self.admin()?, Instant::now());
+        for name in self.names() {
+            while let Err(error) = admin.inner().fetch_watermarks(&name, 0, WAIT) {
+                anyhow::ensure!(began.elapsed() < WAIT, "{name}: {error}");
+                thread::sleep(Duration::from_millis(50));
+            }
+        }
+        Ok(())
     }
 
     fn names(&self) -> Vec<String> {
