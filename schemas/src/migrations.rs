@@ -31,6 +31,7 @@ pub const ALL: &[Migration] = &[
     migration!(9, "views", "0009_views.sql"),
     migration!(10, "raw_deltas", "0010_raw_deltas.sql"),
     migration!(11, "store_progress_commit", "0011_store_progress_commit.sql"),
+    migration!(12, "otel_traces_window", "0012_otel_traces_window.sql"),
 ];
 
 /// The migration without which no store writes.
