@@ -307,8 +307,9 @@ async fn another_database_than_the_journal_tells_of_is_refused() {
     let store = Running::start(&first, &topics);
     first.ask_until("SELECT sum(calls) FROM edges_1s", &["3"]).await;
     store.stop().await;
-    let refusal = Running::start(&other, &topics).refusal().await;
-    assert!(refusal.contains("store_journal says") && refusal.contains("--accept-gap"), "{refusal}");
+    let store = Running::start(&other, &topics);
+    store.says("store_journal says that 1 batches of flow_deltas are stored, ClickHouse has 0").await;
+    store.stop().await;
     first.drop().await;
     other.drop().await;
     topics.drop().await;

@@ -106,10 +106,67 @@ async fn a_lane_whose_journal_is_gone_does_not_begin_anew() {
     topics.empty("store_journal").await;
     topics.send("flow_deltas", 0, &deltas(0, 2, window, 10, 1000)).await;
 
-    let refusal = Running::start(&database, &topics).refusal().await;
-    assert!(refusal.contains("store_journal has no entry") && refusal.contains("--accept-gap"), "{refusal}");
+    let store = Running::start(&database, &topics);
+    store.says("store_journal has no entry").await;
+    store.stop().await;
     let store = Running::start_with(&database, &topics, |options| options.accept_gap = true);
     database.ask_until(SUM, &["11"]).await;
+    store.stop().await;
+    database.drop().await;
+    topics.drop().await;
+}
+
+/// As if a backup had been restored.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_is_older_than_the_tables_is_refused() {
+    let (Some(database), Some(topics)) = (Database::new("old"), Topics::new("old").await) else { return };
+    let window = now_s() - 30;
+    let mut old = None;
+    for seq in 1..=2 {
+        topics.send("flow_deltas", 0, &deltas(0, seq, window, 1, 1000)).await;
+        let store = Running::start(&database, &topics);
+        database.ask_until(SUM, &[&seq.to_string()]).await;
+        store.stop().await;
+        old.get_or_insert_with(|| newest_entry(&topics, 0));
+    }
+    topics.send_keyed("store_journal", 0, "0", old.unwrap().to_string().as_bytes()).await;
+    topics.send("flow_deltas", 0, &deltas(0, 3, window, 10, 1000)).await;
+
+    let store = Running::start(&database, &topics);
+    store.says("store_journal has no entry of the last").await;
+    store.stop().await;
+    let store = Running::start_with(&database, &topics, |options| options.accept_gap = true);
+    database.ask_until(SUM, &["12"]).await;
+    store.stop().await;
+    database.drop().await;
+    topics.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_begun_batch_whose_records_are_gone_can_be_given_up() {
+    let (Some(database), Some(topics)) = (Database::new("given"), Topics::new("given").await) else { return };
+    let window = now_s() - 30;
+    topics.send("flow_deltas", 0, &deltas(0, 1, window, 1, 1000)).await;
+    let store = Running::start(&database, &topics);
+    database.ask_until(SUM, &["1"]).await;
+    store.stop().await;
+    topics.send("flow_deltas", 0, &deltas(0, 2, window, 2, 1000)).await;
+    let mut begun = newest_entry(&topics, 0);
+    (begun["batch"], begun["done"]) = (2.into(), false.into());
+    begun["ranges"][0]["first"] = begun["ranges"][0]["next"].clone();
+    begun["ranges"][0]["next"] = (begun["ranges"][0]["next"].as_i64().unwrap() + 1).into();
+    topics.send_keyed("store_journal", 0, "0", begun.to_string().as_bytes()).await;
+    topics.empty("flow_deltas").await;
+    topics.send("flow_deltas", 0, &deltas(0, 3, window, 10, 1000)).await;
+
+    let store = Running::start(&database, &topics);
+    store.says("but the log has only").await;
+    store.stop().await;
+    let store = Running::start_with(&database, &topics, |options| options.accept_gap = true);
+    database.ask_until(SUM, &["11"]).await;
+    store.stop().await;
+    let store = Running::start(&database, &topics);
+    store.wait_ready().await;
     store.stop().await;
     database.drop().await;
     topics.drop().await;

@@ -22,7 +22,10 @@ impl Failure {
         use RDKafkaErrorCode as Code;
         let sentence = format!("{step}: {error}");
         match error.rdkafka_error_code() {
-            Some(Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch) => Self::Fenced(sentence),
+            // A producer that has heard of its fencing meanwhile refuses everything as fatal.
+            Some(Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch | Code::Fatal) => {
+                Self::Fenced(sentence)
+            }
             Some(
                 Code::TopicAuthorizationFailed
                 | Code::GroupAuthorizationFailed
@@ -45,6 +48,7 @@ mod tests {
         let of = |code| Failure::of("commit", &KafkaError::MessageProduction(code));
         assert!(matches!(of(RDKafkaErrorCode::ProducerFenced), Failure::Fenced(_)));
         assert!(matches!(of(RDKafkaErrorCode::InvalidProducerEpoch), Failure::Fenced(_)));
+        assert!(matches!(of(RDKafkaErrorCode::Fatal), Failure::Fenced(_)));
         assert!(matches!(of(RDKafkaErrorCode::TopicAuthorizationFailed), Failure::Refused(_)));
         assert!(matches!(of(RDKafkaErrorCode::OperationTimedOut), Failure::Retry(_)));
         assert!(matches!(of(RDKafkaErrorCode::BrokerTransportFailure), Failure::Retry(_)));

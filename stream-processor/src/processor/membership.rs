@@ -3,7 +3,7 @@
 
 use super::failure::Failure;
 use super::kafka::KafkaInput;
-use super::running::{Ended, Running};
+use super::running::{Down, Ended, Running};
 use super::standby::{Kept, Standby};
 use super::{PART, Room};
 use anyhow::{Context as _, bail};
@@ -209,7 +209,7 @@ impl Group {
     /// Notices shards that ended by themselves.
     fn look_after(&self) -> anyhow::Result<()> {
         for (partition, running) in self.shards().iter_mut() {
-            if running.fenced_until.is_some() || running.crashed.is_some() {
+            if running.fenced_until.is_some() || running.down.is_some() || running.is_drained() {
                 continue;
             }
             match running.ended.try_recv() {
@@ -218,12 +218,29 @@ impl Group {
                     running.is_fenced();
                     self.keep(*partition, kept);
                 }
-                Ok(Ended { why: Err(why), .. }) => bail!("shard {partition} can't go on: {why}"),
+                Ok(Ended { why: Err(why), .. }) => {
+                    tracing::error!(partition, "the shard stays down: {why}");
+                    running.down = Some(Down::Refused(format!("stays down: {why}")));
+                }
                 Ok(Ended { why: Ok(()), .. }) | Err(TryRecvError::Empty) => {}
                 Err(TryRecvError::Disconnected) => running.crashes(&self.room, *partition),
             }
         }
-        Ok(())
+        self.leave_if_useless()
+    }
+
+    /// Where every shard is refused, as by a program of another version, somebody else may be able to do better.
+    fn leave_if_useless(&self) -> anyhow::Result<()> {
+        let shards = self.shards();
+        let refused = shards.iter().map(|(partition, running)| match &running.down {
+            Some(Down::Refused(why)) => Some(format!("shard {partition} {why}")),
+            _ => None,
+        });
+        let refused: Option<Vec<String>> = refused.collect();
+        match refused.and_then(|refused| refused.into_iter().next()) {
+            Some(first) => bail!("{first}"),
+            None => Ok(()),
+        }
     }
 
     /// Every shard was closed, as `--drain` asks for.

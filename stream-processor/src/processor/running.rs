@@ -37,8 +37,18 @@ pub struct Running {
     pub fenced_until: Option<Instant>,
     /// How long it pauses when it is fenced again.
     pub pause: Duration,
-    /// It has crashed for good: what to do about it.
-    pub crashed: Option<String>,
+    /// It stays down until somebody does what this says. The other shards go on.
+    pub down: Option<Down>,
+    /// When its thread was started.
+    pub started: Instant,
+}
+
+/// Why a shard stays down.
+pub enum Down {
+    /// It has crashed although it was careful.
+    Crashed(String),
+    /// Its start would not be exact.
+    Refused(String),
 }
 
 impl Running {
@@ -47,18 +57,18 @@ impl Running {
         Self::with(Progress::default(), room, partition, kept)
     }
 
-    /// Its thread is gone. The first time it starts again and is careful; then it is known which record does that, and
-    /// the shard stays down until somebody has decided what to do. The others go on.
+    /// Its thread is gone. It starts again and is careful; if it crashes once more where it is, it is known which record
+    /// does that, and the shard stays down until somebody has decided what to do. The others go on.
     pub fn crashes(&mut self, room: &Arc<Room>, partition: i32) {
-        let (at, begun) = (self.progress.applying(), self.progress.careful_until);
-        if begun < 0 {
+        let (at, careful_until) = (self.progress.applying(), self.progress.careful_until);
+        if careful_until < 0 || at > careful_until {
             tracing::error!(partition, offset = at, "the shard crashed; it starts again, record by record");
             *self = Self::with(Progress::careful_until(at.max(0)), room, partition, Kept::default());
             return;
         }
         let mend = mend(partition, at);
         tracing::error!(partition, "the shard {mend}");
-        self.crashed = Some(mend);
+        self.down = Some(Down::Crashed(mend));
     }
 
     fn with(progress: Progress, room: &Arc<Room>, partition: i32, mut kept: Kept<KafkaInput>) -> Self {
@@ -74,19 +84,23 @@ impl Running {
             // The closure and its sender are gone: the shard is reported as crashed.
             tracing::error!(partition, "no thread for the shard: {error}");
         }
-        Self { stop, progress, ended, told: -1, fenced_until: None, pause: FENCED_PAUSE_FIRST, crashed: None }
+        let (fenced_until, pause) = (None, FENCED_PAUSE_FIRST);
+        Self { stop, progress, ended, told: -1, fenced_until, pause, down: None, started: Instant::now() }
     }
 
-    /// Puts off its next start, for longer each time.
+    /// Puts off its next start, for longer each time it has not lasted.
     pub fn is_fenced(&mut self) {
+        if self.started.elapsed() > self.pause * 2 {
+            self.pause = FENCED_PAUSE_FIRST;
+        }
         self.fenced_until = Some(Instant::now() + self.pause);
         self.pause = (self.pause * 2).min(FENCED_PAUSE_LAST);
     }
 
     /// Why it isn't working, if it isn't.
     pub fn waits_for(&self) -> Option<&str> {
-        match (&self.crashed, self.fenced_until, self.progress.live.load(Ordering::Relaxed)) {
-            (Some(crash), ..) => Some(crash),
+        match (&self.down, self.fenced_until, self.progress.live.load(Ordering::Relaxed)) {
+            (Some(Down::Crashed(why) | Down::Refused(why)), ..) => Some(why),
             (None, Some(_), _) => Some("was fenced by another process"),
             (None, None, false) => Some("waits for Kafka"),
             (None, None, true) => None,

@@ -139,7 +139,11 @@ impl Work {
             config_hash: self.config_hash,
             begins_anew: anew.is_some() || drained.is_some(),
             drained: drained.is_some(),
-            last_record: applied.last_record.or(self.last.as_ref().and_then(|last| last.last_record)),
+            // Where the shard begins anew, that record may be one of another topic.
+            last_record: applied.last_record.or_else(|| {
+                let last = self.last.as_ref().filter(|_| anew.is_none());
+                last.and_then(|last| last.last_record)
+            }),
             skipped: applied.skipped.clone(),
         };
         commit.state.splice(0..0, anew.unwrap_or_default());

@@ -134,19 +134,31 @@ impl Group {
     /// Notices lanes that ended by themselves.
     fn look_after(&self) -> anyhow::Result<()> {
         for (number, running) in self.running().iter_mut() {
+            if running.refused.is_some() {
+                continue;
+            }
             match running.ended.try_recv() {
                 Ok(Err(why @ (Failure::Fenced(_) | Failure::Taken(_)))) => {
                     tracing::warn!(lane = number, "the lane stops: {why}");
                     running.fenced(&why);
                 }
-                Ok(Err(why)) => bail!("lane {number} can't go on: {why}"),
+                Ok(Err(why)) => {
+                    tracing::error!(lane = number, "the lane stays down: {why}");
+                    running.refused = Some(why.to_string());
+                }
                 Err(TryRecvError::Disconnected) if running.fenced_until.is_none() => {
                     bail!("lane {number} crashed")
                 }
                 Ok(Ok(())) | Err(_) => {}
             }
         }
-        Ok(())
+        // Where every lane is refused, somebody else may be able to do better.
+        let running = self.running();
+        let refused: Option<Vec<&String>> = running.values().map(|lane| lane.refused.as_ref()).collect();
+        match refused.as_deref() {
+            Some([first, ..]) => bail!("no lane can go on: {first}"),
+            _ => Ok(()),
+        }
     }
 
     /// Starts fenced lanes again whose assignment the group confirms: it takes offsets from members of its present

@@ -28,6 +28,10 @@ pub struct Running {
     pub fenced_until: Option<Instant>,
     /// How long it pauses when somebody takes it again.
     pub pause: Duration,
+    /// It stays down until somebody does what this says. The other lanes go on.
+    pub refused: Option<String>,
+    /// When its thread was started.
+    pub started: Instant,
 }
 
 impl Running {
@@ -45,12 +49,16 @@ impl Running {
             // The closure and its sender are gone: the lane is reported as crashed.
             tracing::error!("no thread for a lane: {error}");
         }
-        Self { stop, ended, fenced_until: None, pause: TAKEN_PAUSE_FIRST }
+        let (fenced_until, pause, started) = (None, TAKEN_PAUSE_FIRST, Instant::now());
+        Self { stop, ended, fenced_until, pause, refused: None, started }
     }
 
-    /// Puts off its next start, for longer each time, if somebody else has taken it.
+    /// Puts off its next start, if somebody else has taken it; for longer each time it has not lasted.
     pub fn fenced(&mut self, why: &Failure) {
         let now = Instant::now();
+        if now - self.started > self.pause * 2 {
+            self.pause = TAKEN_PAUSE_FIRST;
+        }
         self.fenced_until = Some(now);
         if matches!(why, Failure::Taken(_)) {
             self.fenced_until = Some(now + self.pause);

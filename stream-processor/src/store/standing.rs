@@ -19,8 +19,11 @@ pub fn standing<S: Servers>(
 ) -> Result<Entry, Failure> {
     let newest = newest_entry(servers)?;
     let stored = servers.stored()?;
-    let Some(entry) = newest else { return first_entry(servers, source, lane, rules, &stored) };
+    // A journal that is older than what it tells of is none: its batches would be taken for known ones.
+    let newest = newest.filter(|entry| stored.batch <= entry.batch);
+    let Some(entry) = newest else { return first_entry(servers, source, (lane, rules, metrics), &stored) };
     let entry = known_to(stored.batch, entry, rules.accept_gap)?;
+    same_partitions(&entry, lane)?;
     if entry.schema > rules.schema {
         return Err(Failure::Refused(format!(
             "a newer Weir has taken the lane for tables with migration {}, this program knows {}: run the newer one",
@@ -34,7 +37,20 @@ pub fn standing<S: Servers>(
             entry.batch, entry.format
         )));
     }
-    in_the_log(entry, source, rules, metrics, lane.source.topic())
+    in_the_log(entry, servers, source, (lane, rules, metrics), &stored)
+}
+
+/// The count of a topic is fixed for its life: a lane would never read partitions that came later.
+fn same_partitions(entry: &Entry, lane: &Lane) -> Result<(), Failure> {
+    let journaled: Vec<i32> = entry.ranges.iter().map(|range| range.partition).collect();
+    if journaled == lane.partitions {
+        return Ok(());
+    }
+    Err(Failure::Refused(format!(
+        "{} has not the partitions with which its lane began: {:?}, not {journaled:?}",
+        lane.source.topic(),
+        lane.partitions
+    )))
 }
 
 /// The lane has no journal: it begins where the log begins. If ClickHouse knows the lane, that would store everything
@@ -42,14 +58,13 @@ pub fn standing<S: Servers>(
 fn first_entry<S: Servers>(
     servers: &S,
     source: &S::Source,
-    lane: &Lane,
-    rules: &Rules,
+    (lane, rules, metrics): (&Lane, &Rules, &Metrics),
     stored: &Stored,
 ) -> Result<Entry, Failure> {
     if stored.batch > 0 && !rules.accept_gap {
         return Err(Failure::Refused(format!(
-            "ClickHouse has {} batches of {}, but store_journal has no entry: was the topic made anew or given more \
-             partitions? --accept-gap goes on behind what ClickHouse has",
+            "ClickHouse has {} batches of {}, but store_journal has no entry of the last: was the topic made anew, given \
+             more partitions, or an old one put back? --accept-gap goes on behind what ClickHouse has",
             stored.batch,
             lane.part()
         )));
@@ -57,8 +72,9 @@ fn first_entry<S: Servers>(
     let mut ranges = Vec::new();
     for partition in &lane.partitions {
         let log = source.watermarks(*partition)?;
-        let behind = stored.next.get(partition).copied().filter(|next| (log.low..=log.high).contains(next));
-        let next = behind.unwrap_or(log.low);
+        let behind = stored.next.get(partition).copied().unwrap_or(log.low);
+        let next = if (log.low..=log.high).contains(&behind) { behind } else { log.low };
+        leave_out(metrics, lane.source.topic(), *partition, next - behind);
         ranges.push(Range { partition: *partition, first: next, next });
     }
     Ok(Entry {
@@ -88,33 +104,51 @@ fn known_to(stored: u64, entry: Entry, accept_gap: bool) -> Result<Entry, Failur
     )))
 }
 
-/// Everything the next batch needs must still be in the log.
-fn in_the_log(
+/// Everything the next batch needs must still be in the log. With `--accept-gap` the lane goes on where the log begins;
+/// a begun batch is given up: what of it is stored stays, and the tokens of the next ones are new.
+fn in_the_log<S: Servers>(
     mut entry: Entry,
-    source: &impl Source,
-    rules: &Rules,
-    metrics: &Metrics,
-    topic: &'static str,
+    servers: &S,
+    source: &S::Source,
+    (lane, rules, metrics): (&Lane, &Rules, &Metrics),
+    stored: &Stored,
 ) -> Result<Entry, Failure> {
-    let begun = !entry.done;
-    for range in &mut entry.ranges {
+    let (begun, topic) = (!entry.done, lane.source.topic());
+    let mut logs = Vec::new();
+    let mut is_whole = true;
+    for range in &entry.ranges {
         let needed = if begun { range.first } else { range.next };
         let log = source.watermarks(range.partition)?;
+        logs.push(log);
         if (log.low..=log.high).contains(&needed) || (begun && range.first == range.next) {
             continue;
         }
-        let partition = range.partition;
-        if begun || !rules.accept_gap {
+        is_whole = false;
+        if !rules.accept_gap {
             return Err(Failure::Refused(format!(
-                "{topic} partition {partition} goes on with offset {needed}, but the log has only {} to {}; \
+                "{topic} partition {} goes on with offset {needed}, but the log has only {} to {}; \
                  --accept-gap goes on at {} and counts what is missing",
-                log.low, log.high, log.low
+                range.partition, log.low, log.high, log.low
             )));
         }
-        let missing = u64::try_from(log.low - needed).unwrap_or(0);
-        tracing::error!(topic, partition, missing, "records were deleted before they were stored");
-        metrics.gap_records.get_or_create(&OfTopic { topic }).inc_by(missing);
-        range.next = log.low;
+    }
+    if is_whole {
+        return Ok(entry);
+    }
+    if begun {
+        (entry.done, entry.batch, entry.generation) = (true, stored.batch, servers.now_s());
+    }
+    for (range, log) in entry.ranges.iter_mut().zip(logs) {
+        let next = if (log.low..=log.high).contains(&range.next) { range.next } else { log.low };
+        leave_out(metrics, topic, range.partition, next - if begun { range.first } else { range.next });
+        range.next = next;
     }
     Ok(entry)
+}
+
+fn leave_out(metrics: &Metrics, topic: &'static str, partition: i32, records: i64) {
+    if let Ok(records @ 1..) = u64::try_from(records) {
+        tracing::error!(topic, partition, records, "left out: deleted before they were stored");
+        metrics.gap_records.get_or_create(&OfTopic { topic }).inc_by(records);
+    }
 }

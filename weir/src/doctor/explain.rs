@@ -93,7 +93,7 @@ pub const REFUSALS: &[Trouble] = &[
     ),
     (
         "but store_journal has no entry",
-        "store_journal was made anew or got more partitions: everything in the log would be stored again",
+        "store_journal was made anew, got more partitions, or an old one was put back: batches would be stored again",
         "restore store_journal; or weir store --accept-gap, once: it goes on behind what ClickHouse has",
     ),
     (
@@ -115,6 +115,11 @@ pub const REFUSALS: &[Trouble] = &[
         "an entry of store_journal can't be read",
         "somebody else wrote to store_journal",
         "restore store_journal; or delete it, then weir topics and weir store --accept-gap, once",
+    ),
+    (
+        "has not the partitions with which its lane began",
+        "the topic got more partitions: the spans of a trace go to other shards now, and nobody stores the new ones",
+        "begin with a new --topic-prefix and --clickhouse-database",
     ),
     (
         "but the log has only",

@@ -8,8 +8,13 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::process::Command;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A machine that runs this may be busy.
+const SAYS_WITHIN: Duration = Duration::from_secs(60);
 
 /// The one that `weir up` runs, with topics of its own under a prefix.
 pub struct Installation {
@@ -160,16 +165,21 @@ impl Installation {
         Answer { code: output.status.code(), report }
     }
 
-    /// What a store says that refuses to start.
-    pub fn store(&self) -> String {
+    /// Waits until a store has said all of these.
+    pub fn store_says(&self, sentences: &BTreeSet<String>) {
         let mut store = Command::new(env!("CARGO_BIN_EXE_weir"));
         store
             .args(["store", "--kafka", &self.kafka.kafka, "--topic-prefix", &self.prefix])
             .args(["--clickhouse", &self.clickhouse.clickhouse])
             .args(["--clickhouse-database", &self.clickhouse.clickhouse_database, "--admin", "127.0.0.1:0"]);
-        let output = store.output().unwrap();
-        assert!(!output.status.success());
-        String::from_utf8(output.stderr).unwrap()
+        says_all(store, sentences);
+    }
+
+    /// Waits until a processor has said all of these.
+    pub fn processor_says(&self, sentences: &BTreeSet<String>) {
+        let mut processor = self.weir("processor");
+        processor.args(["--admin", "127.0.0.1:0"]);
+        says_all(processor, sentences);
     }
 
     /// What a processor says that refuses to start.
@@ -185,4 +195,27 @@ impl Installation {
         let _ = self.admin().delete_topics(&names, &AdminOptions::new()).await;
         self.execute(&format!("DROP DATABASE IF EXISTS {}", self.clickhouse.clickhouse_database)).await;
     }
+}
+
+/// Reads what a role says about its parts until every sentence was among it, then ends the role.
+fn says_all(mut role: Command, sentences: &BTreeSet<String>) {
+    let mut role = role.stderr(Stdio::piped()).spawn().unwrap();
+    let mut missing: BTreeSet<&String> = sentences.iter().collect();
+    let lines = BufReader::new(role.stderr.take().unwrap()).lines();
+    let (tell, said) = channel();
+    std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| tell.send(line)));
+    let deadline = Instant::now() + SAYS_WITHIN;
+    while !missing.is_empty() {
+        let line = said.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+        let line = line.unwrap_or_else(|why| {
+            let _ = role.kill();
+            panic!("{why}, and it has not said {missing:#?}")
+        });
+        // The log is JSON where nobody looks on.
+        let line = line.replace("\\\"", "\"");
+        missing.retain(|sentence| !line.contains(sentence.as_str()));
+    }
+    assert_eq!(role.try_wait().unwrap(), None, "it goes on");
+    role.kill().unwrap();
+    role.wait().unwrap();
 }
