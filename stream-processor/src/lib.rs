@@ -2,5 +2,6 @@
 //! into ClickHouse.
 
 mod group;
+mod partition;
 pub mod processor;
 pub mod store;

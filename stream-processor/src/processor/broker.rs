@@ -3,6 +3,7 @@
 
 use super::encode::Record;
 use super::failure::Failure;
+pub use crate::partition::Watermarks;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -131,13 +132,4 @@ pub trait Transactor {
     /// [`Failure::Retry`] means that its outcome is unknown: the journal tells, read after another producer was
     /// started. [`Failure::Fenced`] means that somebody else has one.
     fn commit(&self, records: Records) -> Result<(), Failure>;
-}
-
-/// The first offset that is still in a log, and the one after the last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Watermarks {
-    /// Where the log begins.
-    pub low: i64,
-    /// Where it ends.
-    pub high: i64,
 }

@@ -6,12 +6,13 @@ use super::kafka::KafkaInput;
 use super::running::{Down, Ended, Running};
 use super::standby::{Kept, Standby};
 use super::{PART, Room};
+use crate::group::{give_back, take};
 use anyhow::{Context as _, bail};
 use process::Health;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::base_consumer::BaseConsumer;
-use rdkafka::consumer::{CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::consumer::{CommitMode, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 use std::collections::BTreeMap;
@@ -356,22 +357,5 @@ impl ConsumerContext for Member {
         if let Err(error) = done {
             tracing::error!("the assignment could not be changed: {error}");
         }
-    }
-}
-
-/// Accepts partitions without ever fetching them: each shard has a consumer of its own.
-fn take(member: &BaseConsumer<Member>, partitions: &mut TopicPartitionList) -> KafkaResult<()> {
-    partitions.set_all_offsets(Offset::End)?;
-    match member.rebalance_protocol() {
-        RebalanceProtocol::Cooperative => member.incremental_assign(partitions)?,
-        _ => member.assign(partitions)?,
-    }
-    member.pause(partitions)
-}
-
-fn give_back(member: &BaseConsumer<Member>, partitions: &TopicPartitionList) -> KafkaResult<()> {
-    match member.rebalance_protocol() {
-        RebalanceProtocol::Cooperative => member.incremental_unassign(partitions),
-        _ => member.unassign(),
     }
 }

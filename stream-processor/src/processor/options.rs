@@ -1,6 +1,7 @@
 //! What can be set from outside.
 
 use super::recovery::Rules;
+use crate::group;
 use clap::ValueEnum;
 use process::{KafkaOptions, Secret};
 use rdkafka::ClientConfig;
@@ -149,22 +150,10 @@ impl Options {
         rules
     }
 
-    /// The consumer that is a member of the group. It never fetches, so its offsets mean nothing.
+    /// The consumer that is a member of the group.
     pub(super) fn member(&self) -> ClientConfig {
-        let session_ms = u64::from(self.session_timeout_s) * 1000;
-        let mut client = self.kafka.client();
-        client
-            .set("group.id", &self.group)
-            .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("session.timeout.ms", session_ms.to_string())
-            .set("heartbeat.interval.ms", (session_ms / 3).to_string())
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            .set("auto.offset.reset", "latest");
-        if let Some(name) = &self.group_instance_id {
-            client.set("group.instance.id", name);
-        }
-        client
+        let instance = self.group_instance_id.as_deref();
+        group::member(self.kafka.client(), &self.group, self.session_timeout_s, instance)
     }
 
     /// A consumer that is handed its partition and its offset, and that may not choose another one by itself.

@@ -6,10 +6,11 @@ use super::failure::Failure;
 use super::lane::Lane;
 use super::running::Running;
 use super::{KAFKA, Shared};
+use crate::group::{give_back, take};
 use anyhow::{Context as _, bail};
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::base_consumer::BaseConsumer;
-use rdkafka::consumer::{CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::consumer::{CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
@@ -240,22 +241,5 @@ impl ConsumerContext for Group {
         if let Err(error) = done {
             tracing::error!("the assignment could not be changed: {error}");
         }
-    }
-}
-
-/// Accepts partitions without ever fetching them.
-fn take(member: &BaseConsumer<Group>, partitions: &mut TopicPartitionList) -> KafkaResult<()> {
-    partitions.set_all_offsets(Offset::End)?;
-    match member.rebalance_protocol() {
-        RebalanceProtocol::Cooperative => member.incremental_assign(partitions)?,
-        _ => member.assign(partitions)?,
-    }
-    member.pause(partitions)
-}
-
-fn give_back(member: &BaseConsumer<Group>, partitions: &TopicPartitionList) -> KafkaResult<()> {
-    match member.rebalance_protocol() {
-        RebalanceProtocol::Cooperative => member.incremental_unassign(partitions),
-        _ => member.unassign(),
     }
 }

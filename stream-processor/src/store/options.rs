@@ -1,6 +1,7 @@
 //! What can be set from outside.
 
 use super::worker::Rules;
+use crate::group;
 use process::{ClickHouseOptions, KafkaOptions};
 use rdkafka::ClientConfig;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -93,22 +94,10 @@ impl Options {
         }
     }
 
-    /// The consumer that is a member of the group. It never fetches, so its offsets mean nothing.
+    /// The consumer that is a member of the group.
     pub(super) fn member(&self) -> ClientConfig {
-        let session_ms = u64::from(self.session_timeout_s) * 1000;
-        let mut client = self.kafka.client();
-        client
-            .set("group.id", self.topic("weir-store"))
-            .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("session.timeout.ms", session_ms.to_string())
-            .set("heartbeat.interval.ms", (session_ms / 3).to_string())
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            .set("auto.offset.reset", "latest");
-        if let Some(name) = &self.group_instance_id {
-            client.set("group.instance.id", name);
-        }
-        client
+        let instance = self.group_instance_id.as_deref();
+        group::member(self.kafka.client(), &self.topic("weir-store"), self.session_timeout_s, instance)
     }
 
     /// A consumer that is handed its partitions and offsets, and that may not choose others by itself.

@@ -5,6 +5,7 @@ use super::block::Block;
 use super::content::Record;
 use super::failure::Failure;
 use super::journal::{Entry, Range};
+pub use crate::partition::Watermarks;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -112,13 +113,4 @@ pub struct Stored {
     pub batch: u64,
     /// The first offset behind it, by source partition.
     pub next: BTreeMap<i32, i64>,
-}
-
-/// What a partition's log holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Watermarks {
-    /// First offset that is still there.
-    pub low: i64,
-    /// First offset that is not there yet.
-    pub high: i64,
 }

@@ -2,7 +2,7 @@
 
 use super::super::broker::{Input, Spans, Watermarks};
 use super::super::failure::Failure;
-use super::position;
+use crate::partition::position;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};

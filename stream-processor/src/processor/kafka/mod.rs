@@ -1,16 +1,16 @@
 //! The real Kafka.
 
 mod input;
-mod partition;
+mod stretch;
 mod transactor;
 
 use super::Room;
 use super::broker::{Broker, Entry, Ledger, Watermarks};
 use super::failure::Failure;
 pub use input::KafkaInput;
-use partition::{position, read, watermarks};
 use std::ops::Range;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use stretch::{read, watermarks};
 use tokio_util::sync::CancellationToken;
 use transactor::{KafkaTransactor, Setting};
 

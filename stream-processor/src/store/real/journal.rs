@@ -2,11 +2,10 @@
 
 use super::super::failure::Failure;
 use super::super::servers::Watermarks;
+use crate::partition;
 use rdkafka::ClientConfig;
 use rdkafka::Message;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -15,15 +14,10 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 const READ_WITHIN: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(100);
 
-/// A `read_committed` consumer would be told the last stable offset, which another lane's transaction holds back.
+/// Where the journal begins and ends, whatever transactions of other lanes are open.
 pub fn ends(config: &ClientConfig, topic: &str, partition: i32) -> Result<Watermarks, Failure> {
-    let mut everything = config.clone();
-    everything.set("isolation.level", "read_uncommitted");
-    let asked = everything.create::<BaseConsumer>();
-    let (low, high) = asked
-        .and_then(|consumer| consumer.fetch_watermarks(topic, partition, ANSWER_WITHIN))
-        .map_err(|error| Failure::of(&format!("{topic} partition {partition}"), &error))?;
-    Ok(Watermarks { low, high })
+    partition::watermarks(config, topic, partition, ANSWER_WITHIN)
+        .map_err(|error| Failure::of(&format!("{topic} partition {partition}"), &error))
 }
 
 /// The value of the last committed record with this key, if there is one within these offsets.
@@ -37,7 +31,7 @@ pub fn last_with_key(
     if offsets.is_empty() {
         return Ok(last);
     }
-    let consumer = assigned(config, topic, partition, offsets.start)
+    let consumer = partition::assigned(config, topic, partition, offsets.start)
         .map_err(|error| Failure::of(&format!("{topic} partition {partition}"), &error))?;
     let (mut next, deadline) = (offsets.start, Instant::now() + READ_WITHIN);
     while next < offsets.end {
@@ -56,7 +50,7 @@ pub fn last_with_key(
             }
             // Transaction markers take offsets too: only the consumer knows that it has passed them.
             Some(Err(KafkaError::PartitionEOF(_))) => {
-                next = position(&consumer, topic, partition).unwrap_or(next).max(next);
+                next = partition::position(&consumer, topic, partition).unwrap_or(next).max(next);
             }
             Some(Err(error)) => match Failure::of(topic, &error) {
                 refused @ Failure::Refused(_) => return Err(refused),
@@ -66,29 +60,4 @@ pub fn last_with_key(
         }
     }
     Ok(last)
-}
-
-fn assigned(
-    config: &ClientConfig,
-    topic: &str,
-    partition: i32,
-    from: i64,
-) -> Result<BaseConsumer, KafkaError> {
-    let mut config = config.clone();
-    // At the end of a log the broker waits for so long before it says that there is no more: half a second by default.
-    config.set("fetch.wait.max.ms", "10");
-    let consumer: BaseConsumer = config.create()?;
-    let mut stretch = TopicPartitionList::new();
-    stretch.add_partition_offset(topic, partition, Offset::Offset(from))?;
-    consumer.assign(&stretch)?;
-    Ok(consumer)
-}
-
-/// The offset after everything the consumer has handed over or skipped.
-pub fn position(consumer: &BaseConsumer, topic: &str, partition: i32) -> Option<i64> {
-    let positions = consumer.position().ok()?;
-    match positions.find_partition(topic, partition)?.offset() {
-        Offset::Offset(position) => Some(position),
-        _ => None,
-    }
 }

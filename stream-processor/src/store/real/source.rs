@@ -5,7 +5,7 @@ use super::super::failure::Failure;
 use super::super::journal::Range;
 use super::super::options::Options;
 use super::super::servers::{Source, Watermarks};
-use super::journal::position;
+use crate::partition::position;
 use rdkafka::ClientConfig;
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};

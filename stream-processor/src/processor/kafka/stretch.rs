@@ -2,11 +2,10 @@
 
 use super::super::broker::{Entry, Watermarks};
 use super::super::failure::Failure;
+use crate::partition;
 use rdkafka::ClientConfig;
 use rdkafka::Message as _;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -15,16 +14,10 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 const SILENT_AT_MOST: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(100);
 
-/// Where the log begins and ends. A `read_committed` consumer is told the last stable offset, which an open transaction
-/// of somebody else can hold back: the end is asked for by one that reads everything.
+/// Where the log begins and ends, whatever transactions are open.
 pub fn watermarks(config: &ClientConfig, topic: &str, partition: i32) -> Result<Watermarks, Failure> {
-    let mut everything = config.clone();
-    everything.set("isolation.level", "read_uncommitted");
-    let asked = everything.create::<BaseConsumer>();
-    let (low, high) = asked
-        .and_then(|consumer| consumer.fetch_watermarks(topic, partition, ANSWER_WITHIN))
-        .map_err(|error| failure(topic, partition, &error))?;
-    Ok(Watermarks { low, high })
+    partition::watermarks(config, topic, partition, ANSWER_WITHIN)
+        .map_err(|error| failure(topic, partition, &error))
 }
 
 /// Every committed record of these offsets.
@@ -38,7 +31,8 @@ pub fn read(
     if offsets.is_empty() {
         return Ok(());
     }
-    let consumer = assigned(config, topic, partition, offsets.start)?;
+    let consumer = partition::assigned(config, topic, partition, offsets.start)
+        .map_err(|error| failure(topic, partition, &error))?;
     let (mut next, mut heard) = (offsets.start, Instant::now());
     while next < offsets.end {
         if heard.elapsed() >= SILENT_AT_MOST {
@@ -56,7 +50,7 @@ pub fn read(
             }
             // Transaction markers take offsets too: only the consumer knows that it has passed them.
             Some(Err(KafkaError::PartitionEOF(_))) => {
-                next = position(&consumer, topic, partition).unwrap_or(next).max(next);
+                next = partition::position(&consumer, topic, partition).unwrap_or(next).max(next);
             }
             Some(Err(error)) => tracing::debug!("{topic} partition {partition}: {error}"),
             None => {}
@@ -65,27 +59,6 @@ pub fn read(
     Ok(())
 }
 
-fn assigned(config: &ClientConfig, topic: &str, partition: i32, from: i64) -> Result<BaseConsumer, Failure> {
-    let failure = |error: KafkaError| failure(topic, partition, &error);
-    let mut config = config.clone();
-    // At the end of a log the broker waits for so long before it says that there is no more: half a second by default.
-    config.set("fetch.wait.max.ms", "10");
-    let consumer: BaseConsumer = config.create().map_err(failure)?;
-    let mut stretch = TopicPartitionList::new();
-    stretch.add_partition_offset(topic, partition, Offset::Offset(from)).map_err(failure)?;
-    consumer.assign(&stretch).map_err(failure)?;
-    Ok(consumer)
-}
-
 fn failure(topic: &str, partition: i32, error: &KafkaError) -> Failure {
     Failure::of(&format!("{topic} partition {partition}"), error)
-}
-
-/// The offset after everything the consumer has handed over or skipped.
-pub fn position(consumer: &BaseConsumer, topic: &str, partition: i32) -> Option<i64> {
-    let positions = consumer.position().ok()?;
-    match positions.find_partition(topic, partition)?.offset() {
-        Offset::Offset(position) => Some(position),
-        _ => None,
-    }
 }
