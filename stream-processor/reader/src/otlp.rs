@@ -163,6 +163,7 @@ fn read_span<'a>(
         name,
         status,
         resource: emitter.resource,
+        resource_number: 0,
         facts: facts::facts(semconv, said, &made, (kind, status, name, trace_state)),
         links: body.links,
         first_link: body.first_link,

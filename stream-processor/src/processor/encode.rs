@@ -74,6 +74,14 @@ pub fn records(
     records
 }
 
+/// Bytes of the values that a commit becomes: what benchmarks of the encoding look at.
+pub fn encoded_bytes(commit: &Commit) -> usize {
+    let stamp = Stamp { shard: 0, seq: 1, clock_us: commit.journaled.clock_us };
+    let journal = super::journal::records(stamp, &commit.journaled, super::journal::Beside::default());
+    let records = records(stamp, commit, &[], &journal);
+    records.iter().filter_map(|record| record.value.as_ref()).map(Vec::len).sum()
+}
+
 fn plain(output: Output, message: &impl Message) -> Record {
     Record { output, key: None, value: Some(message.encode_to_vec()), headers: Vec::new() }
 }

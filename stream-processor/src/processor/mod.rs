@@ -43,7 +43,7 @@ pub use options::{FirstBoot, Options, RecordAt};
 pub mod shard {
     pub use super::Room;
     pub use super::driver::{Driver, Told};
-    pub use super::encode::{Output, Record};
+    pub use super::encode::{Output, Record, encoded_bytes};
     pub use super::failure::Failure;
     pub use super::journal::mistake;
     pub use super::kafka::Kafka;

@@ -1,59 +1,64 @@
 //! Circuit breakers: calls that were never sent, and who they would have gone to (DESIGN 4.3).
 
 use crate::calls::Call;
-use crate::delta::{Name, Node};
+use crate::names::NodeId;
 use crate::record::Place;
-use crate::tree::NONE;
+use crate::tree::{NONE, blank};
 use crate::view::View;
 use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
-use alloc::vec;
 use alloc::vec::Vec;
 
 /// The breaker around each span, and which rejections are only an echo.
+#[derive(Default)]
 pub(crate) struct Breakers {
-    around: Vec<Option<Name>>,
+    /// Some span says that a call was rejected. If none does, nothing else is worked out.
+    pub says_rejected: bool,
+    around: Vec<Option<NodeId>>,
     /// A rejection further down explains this span's own.
-    pub below: Vec<bool>,
+    below: Vec<bool>,
 }
 
 impl Breakers {
-    pub fn new(view: &View<'_>) -> Self {
+    pub fn look(&mut self, view: &View<'_>) {
         let many = view.records.len();
-        let mut breakers = Self { around: vec![None; many], below: vec![false; many] };
-        for i in view.tree.order.iter().map(|i| *i as usize) {
-            let above = view.above[i];
-            let inherited = above != NONE && view.is_inner(above) && view.same_service(i, above);
-            breakers.around[i] = match &view.records[i].breaker {
-                None if inherited => breakers.around[above as usize].clone(),
-                own => own.clone(),
-            };
+        self.says_rejected = (0..many as u32).any(|i| view.spans.shape(i).verdict.rejected);
+        if !self.says_rejected {
+            return;
         }
-        for i in view.tree.order.iter().rev().map(|i| *i as usize) {
-            let parent = view.tree.parent[i];
-            if parent != NONE && (view.records[i].verdict.rejected || breakers.below[i]) {
-                breakers.below[parent as usize] = true;
+        blank(&mut self.around, many, None);
+        blank(&mut self.below, many, false);
+        for i in view.tree.order.iter().copied() {
+            let above = view.above(i);
+            let inherits = above != NONE && view.is_inner(above) && view.same_service(i, above);
+            let inherited = if inherits { self.around[above as usize] } else { None };
+            self.around[i as usize] = view.spans.shape(i).breaker.or(inherited);
+        }
+        for i in view.tree.order.iter().rev().copied() {
+            let parent = view.tree.parent[i as usize];
+            if parent != NONE && (view.spans.shape(i).verdict.rejected || self.below[i as usize]) {
+                self.below[parent as usize] = true;
             }
         }
-        breakers
     }
 
-    pub fn around(&self, i: u32) -> Option<&Name> {
-        self.around[i as usize].as_ref()
+    /// A rejection further down explains this span's own.
+    pub fn is_echo(&self, i: u32) -> bool {
+        self.says_rejected && self.below[i as usize]
+    }
+
+    pub fn around(&self, i: u32) -> Option<NodeId> {
+        self.around[i as usize]
     }
 
     /// Callee of each breaker's earliest call, by service and breaker.
-    pub fn targets(&self, view: &View<'_>, calls: &[Call]) -> BTreeMap<(Name, Name), Arc<Node>> {
-        let mut earliest: BTreeMap<(Name, Name), (Place, Arc<Node>)> = BTreeMap::new();
+    pub fn targets(&self, view: &View<'_>, calls: &[Call]) -> BTreeMap<(NodeId, NodeId), NodeId> {
+        let mut earliest: BTreeMap<(NodeId, NodeId), (Place, NodeId)> = BTreeMap::new();
         for call in calls.iter().filter(|call| call.client != NONE) {
             let Some(breaker) = self.around(call.client) else { continue };
-            let client = &view.records[call.client as usize];
-            let at = client.place();
-            let known = earliest
-                .entry((call.caller.name.clone(), breaker.clone()))
-                .or_insert_with(|| (at, call.callee.clone()));
+            let at = view.records[call.client as usize].place();
+            let known = earliest.entry((call.caller, breaker)).or_insert((at, call.callee));
             if at < known.0 {
-                *known = (at, call.callee.clone());
+                *known = (at, call.callee);
             }
         }
         earliest.into_iter().map(|(key, (_, callee))| (key, callee)).collect()

@@ -1,25 +1,24 @@
 //! Which calls a trace shows: pairs of spans, and single sides whose other side emits no spans (DESIGN 4.2).
 
 use crate::breakers::Breakers;
-use crate::delta::{Node, NodeKind};
+use crate::delta::NodeKind;
 use crate::messages::Messages;
-use crate::names::Names;
-use crate::record::{Record, Verdict};
-use crate::tree::NONE;
+use crate::names::{NodeId, UNKNOWN_NODE, USER_NODE};
+use crate::record::Record;
+use crate::shape::{Shape, Verdict};
+use crate::tree::{NONE, blank};
 use crate::view::View;
-use alloc::sync::Arc;
-use alloc::vec;
 use alloc::vec::Vec;
 
 /// One attempt to get something done by somebody else.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
     /// The caller's CLIENT or PRODUCER span; `NONE`: not seen.
     pub client: u32,
     /// The callee's span; `NONE`: it emits none.
     pub server: u32,
-    pub caller: Arc<Node>,
-    pub callee: Arc<Node>,
+    pub caller: NodeId,
+    pub callee: NodeId,
     pub verdict: Verdict,
     pub retry: bool,
     /// Seen from both sides, or complete as seen from one (topics, databases, named peers).
@@ -32,7 +31,8 @@ pub(crate) struct Call {
     pub wait_us: Option<u64>,
 }
 
-/// All calls of a trace and what is still missing.
+/// All calls of a trace and what is still missing; found anew for one trace after the other in the same room.
+#[derive(Default)]
 pub(crate) struct Calls {
     pub calls: Vec<Call>,
     /// A request to its service begins with this span.
@@ -41,9 +41,54 @@ pub(crate) struct Calls {
     lent: Vec<bool>,
     /// CLIENT spans whose answer may still come.
     pub unanswered: u32,
+    answered: Vec<bool>,
+    envelope: Vec<bool>,
+    /// The CLIENT inside an envelope takes the envelope's word for who was called.
+    lent_peer: Vec<u32>,
+    /// The call whose callee is this span.
+    call_to: Vec<u32>,
+    /// (timeout, rejected) as sidecars below an unanswered CLIENT know it; empty without sidecars.
+    proxy_flags: Vec<(bool, bool)>,
+    messages: Messages,
+    breakers: Breakers,
 }
 
 impl Calls {
+    pub fn find(&mut self, view: &View<'_>, settled: bool) {
+        let many = view.records.len();
+        self.calls.clear();
+        blank(&mut self.entry, many, false);
+        blank(&mut self.lent, many, false);
+        self.unanswered = 0;
+        blank(&mut self.answered, many, false);
+        blank(&mut self.envelope, many, false);
+        blank(&mut self.lent_peer, many, NONE);
+        blank(&mut self.call_to, many, NONE);
+        self.ask_proxies(view);
+        self.messages.look(view);
+        self.breakers.look(view);
+        let mut finder = Finder { view, settled, found: self };
+        finder.envelopes();
+        finder.incoming_calls();
+        finder.outgoing_calls();
+        finder.breaker_rejections();
+    }
+
+    fn ask_proxies(&mut self, view: &View<'_>) {
+        if !view.has_proxies() {
+            return;
+        }
+        blank(&mut self.proxy_flags, view.records.len(), (false, false));
+        for i in 0..view.records.len() as u32 {
+            let (above, Shape { marks, verdict, .. }) = (view.above(i), view.spans.shape(i));
+            if marks.proxy && above != NONE && !view.is_opaque(i) {
+                let (timeout, rejected) = &mut self.proxy_flags[above as usize];
+                *timeout |= verdict.timeout;
+                *rejected |= verdict.rejected;
+            }
+        }
+    }
+
     /// Whether an entry span's status and length are its service's own.
     pub fn measures_itself(&self, i: u32) -> bool {
         !self.lent[i as usize]
@@ -55,7 +100,7 @@ enum Incoming {
     /// A span of the caller's, and the CLIENT half if there is one.
     Span { caller: u32, half: u32 },
     /// Somebody who emits no spans.
-    Virtual(Arc<Node>),
+    Virtual(NodeId),
     /// It begins by itself: a job, a timer, a browser.
     Nobody,
     /// A parent that may still come.
@@ -66,73 +111,42 @@ enum Incoming {
 
 struct Finder<'a, 'v> {
     view: &'v View<'a>,
-    names: &'v mut Names,
-    messages: Messages,
-    breakers: Breakers,
     settled: bool,
-    answered: Vec<bool>,
-    envelope: Vec<bool>,
-    /// The CLIENT inside an envelope takes the envelope's word for who was called.
-    lent_peer: Vec<u32>,
-    /// The call whose callee is this span.
-    call_to: Vec<u32>,
-    /// (timeout, rejected) as sidecars below this span know it.
-    proxy_flags: Vec<(bool, bool)>,
-    found: Calls,
+    found: &'v mut Calls,
 }
 
-pub(crate) fn find(view: &View<'_>, names: &mut Names, settled: bool) -> Calls {
-    let many = view.records.len();
-    let mut finder = Finder {
-        view,
-        names,
-        messages: Messages::new(view),
-        breakers: Breakers::new(view),
-        settled,
-        answered: vec![false; many],
-        envelope: vec![false; many],
-        lent_peer: vec![NONE; many],
-        call_to: vec![NONE; many],
-        proxy_flags: proxy_flags(view),
-        found: Calls { calls: Vec::new(), entry: vec![false; many], lent: vec![false; many], unanswered: 0 },
-    };
-    finder.envelopes();
-    finder.incoming_calls();
-    finder.outgoing_calls();
-    finder.breaker_rejections();
-    finder.found
-}
-
-impl Finder<'_, '_> {
-    fn record(&self, i: u32) -> &Record {
+impl<'a, 'v> Finder<'a, 'v> {
+    fn record(&self, i: u32) -> &'a Record {
         &self.view.records[i as usize]
     }
 
-    fn node_of(&self, i: u32) -> Option<Arc<Node>> {
-        self.view.owner[i as usize].as_ref().map(|owner| owner.node.clone())
+    fn shape(&self, i: u32) -> &'a Shape {
+        self.view.spans.shape(i)
     }
 
-    fn opaque(&self) -> impl Iterator<Item = u32> + use<> {
-        let opaque: Vec<u32> =
-            self.view.tree.order.iter().copied().filter(|i| self.view.owner[*i as usize].is_some()).collect();
-        opaque.into_iter()
+    /// Parents before their children.
+    fn opaque(&self) -> impl Iterator<Item = u32> + use<'a, 'v> {
+        let view = self.view;
+        view.tree.order.iter().copied().filter(|i| view.is_opaque(*i))
     }
 
     /// A CLIENT directly around another CLIENT of its service is only its wrapping: an SDK over HTTP.
     fn envelopes(&mut self) {
         for i in self.opaque() {
-            let outer = self.view.boundary[i as usize];
-            if outer == NONE || !self.view.same_service(i as usize, outer) {
+            let outer = self.view.boundary(i);
+            if outer == NONE || !self.view.same_service(i, outer) {
                 continue;
             }
             let (inner, around) = (self.record(i), self.record(outer));
+            if !inner.calls_out() || !around.calls_out() {
+                continue;
+            }
+            let (inner, around) = (self.shape(i), self.shape(outer));
             let differ = inner.address != 0 && around.address != 0 && inner.address != around.address;
-            let both_call = inner.calls_out() && around.calls_out();
-            if both_call && !differ && inner.messaging.is_none() && around.messaging.is_none() {
-                self.envelope[outer as usize] = true;
-                let from_further_out = self.lent_peer[outer as usize];
-                let names_peer = self.record(outer).peer.is_some();
-                self.lent_peer[i as usize] = if names_peer { outer } else { from_further_out };
+            if !differ && inner.messaging.is_none() && around.messaging.is_none() {
+                self.found.envelope[outer as usize] = true;
+                let from_further_out = self.found.lent_peer[outer as usize];
+                self.found.lent_peer[i as usize] = if around.peer.is_some() { outer } else { from_further_out };
             }
         }
     }
@@ -150,45 +164,45 @@ impl Finder<'_, '_> {
 
     fn incoming(&mut self, i: u32) -> Incoming {
         let record = self.record(i);
-        if record.takes() {
+        if self.view.spans.takes(i) {
             // A delivery is counted at the innermost `process`, else at `receive`.
-            let covered = self.messages.covered[i as usize];
+            let covered = self.found.messages.is_covered(i);
             return if covered { Incoming::Nested } else { Incoming::Virtual(self.topic_of(i)) };
         }
-        let above = self.view.above[i as usize];
+        let above = self.view.above(i);
         if above == NONE {
             return self.incoming_at_top(i);
         }
-        if self.is_client_program(i) && !self.view.same_service(i as usize, above) {
+        if self.is_client_program(i) && !self.view.same_service(i, above) {
             // A page continues the trace of the server that rendered it, but nobody calls a browser.
             return Incoming::Nobody;
         }
-        if !self.view.same_service(i as usize, above) {
+        if !self.view.same_service(i, above) {
             let inner = self.view.is_inner(above);
-            let half = if inner { self.view.boundary[above as usize] } else { above };
+            let half = if inner { self.view.boundary(above) } else { above };
             let is_half =
-                half != NONE && self.view.same_service(above as usize, half) && self.record(half).calls_out();
+                half != NONE && self.view.same_service(above, half) && self.record(half).calls_out();
             return Incoming::Span { caller: above, half: if is_half { half } else { NONE } };
         }
-        let half = self.view.boundary[i as usize];
+        let half = self.view.boundary(i);
         let self_call = record.answers()
             && half != NONE
             && self.record(half).calls_out()
-            && self.view.same_service(i as usize, half);
+            && self.view.same_service(i, half);
         if self_call { Incoming::Span { caller: half, half } } else { Incoming::Nested }
     }
 
     /// Browser, mobile app or command line, by its own resource.
     fn is_client_program(&self, i: u32) -> bool {
-        self.view.owner[i as usize].as_ref().is_some_and(|owner| owner.node.kind == NodeKind::Client)
+        self.view.owner(i).is_some_and(|owner| owner.is_client)
     }
 
     fn incoming_at_top(&mut self, i: u32) -> Incoming {
-        let record = &self.view.records[i as usize];
-        let serves = record.answers() && !self.is_client_program(i) && !record.marks.timer;
-        if self.view.lost[i as usize] {
+        let shape = self.shape(i);
+        let serves = self.record(i).answers() && !self.is_client_program(i) && !shape.marks.timer;
+        if self.view.is_lost(i) {
             return match (serves, self.settled) {
-                (true, true) => Incoming::Virtual(self.unknown("unknown")),
+                (true, true) => Incoming::Virtual(UNKNOWN_NODE),
                 (true, false) => Incoming::Pending,
                 (false, _) => Incoming::Nested,
             };
@@ -196,61 +210,48 @@ impl Finder<'_, '_> {
         if !serves {
             return Incoming::Nobody;
         }
-        if let Some(peer) = record.peer.as_ref().filter(|_| record.marks.names_peer) {
-            return Incoming::Virtual(peer.clone());
-        }
-        Incoming::Virtual(match &record.calling_client {
-            Some(client) => self.names.virtual_node(client, NodeKind::Client),
-            None => self.names.virtual_node("user", NodeKind::User),
-        })
+        let named_peer = shape.peer.filter(|_| shape.marks.names_peer);
+        Incoming::Virtual(named_peer.or(shape.calling_client).unwrap_or(USER_NODE))
     }
 
-    fn topic_of(&mut self, i: u32) -> Arc<Node> {
-        let record = &self.view.records[i as usize];
-        match (&record.topic, &record.peer) {
-            (Some(topic), _) => topic.clone(),
-            (None, Some(peer)) => peer.clone(),
-            (None, None) => self.unknown("unknown"),
-        }
-    }
-
-    fn unknown(&mut self, name: &str) -> Arc<Node> {
-        self.names.virtual_node(name, NodeKind::Unknown)
+    fn topic_of(&self, i: u32) -> NodeId {
+        let shape = self.shape(i);
+        shape.topic.or(shape.peer).unwrap_or(UNKNOWN_NODE)
     }
 
     fn pair(&mut self, i: u32, caller: u32, half: u32) {
         if half != NONE {
-            self.answered[half as usize] = true;
+            self.found.answered[half as usize] = true;
         }
         self.found.entry[i as usize] = true;
-        let (Some(from), Some(to)) = (self.node_of(caller), self.node_of(i)) else { return };
+        let (Some(from), Some(to)) = (self.view.node(caller), self.view.node(i)) else { return };
         let call = self.call(half, i, from, to);
-        self.call_to[i as usize] = self.found.calls.len() as u32;
+        self.found.call_to[i as usize] = self.found.calls.len() as u32;
         self.found.calls.push(call);
     }
 
-    fn pair_with_virtual(&mut self, i: u32, caller: Arc<Node>) {
+    fn pair_with_virtual(&mut self, i: u32, caller: NodeId) {
         self.found.entry[i as usize] = true;
-        let Some(callee) = self.node_of(i) else { return };
-        let is_topic = self.record(i).takes();
-        let is_whole = has_no_other_side(&caller);
+        let Some(callee) = self.view.node(i) else { return };
+        let is_topic = self.view.spans.takes(i);
+        let is_whole = self.has_no_other_side(caller);
         let mut call = self.call(NONE, i, caller, callee);
         call.paired = is_whole;
         if is_topic {
-            call.messages = self.record(i).messages;
-            call.wait_us = self.messages.waited(self.view, i);
+            call.messages = self.view.spans.messages(i);
+            call.wait_us = self.found.messages.waited(self.view, i);
         }
         self.found.calls.push(call);
     }
 
-    fn call(&self, client: u32, server: u32, caller: Arc<Node>, callee: Arc<Node>) -> Call {
+    fn call(&self, client: u32, server: u32, caller: NodeId, callee: NodeId) -> Call {
         let sides = [client, server]
             .map(|side| if side == NONE { Verdict::default() } else { self.own_verdict(side) });
         let mut verdict = joined(sides[0], sides[1]);
         if server != NONE {
-            for proxy in self.view.through(server as usize) {
-                verdict.timeout |= proxy.verdict.timeout;
-                verdict.rejected |= proxy.verdict.rejected;
+            for proxy in self.view.through(server).map(|proxy| self.shape(proxy).verdict) {
+                verdict.timeout |= proxy.timeout;
+                verdict.rejected |= proxy.rejected;
             }
         }
         Call {
@@ -270,15 +271,15 @@ impl Finder<'_, '_> {
 
     /// A rejection that was only passed on is not this span's.
     fn own_verdict(&self, i: u32) -> Verdict {
-        let verdict = self.record(i).verdict;
-        Verdict { rejected: verdict.rejected && !self.breakers.below[i as usize], ..verdict }
+        let verdict = self.shape(i).verdict;
+        Verdict { rejected: verdict.rejected && !self.found.breakers.is_echo(i), ..verdict }
     }
 
     fn outgoing_calls(&mut self) {
         for i in self.opaque() {
-            if self.record(i).hands_over() {
+            if self.view.spans.hands_over(i) {
                 self.hand_over(i);
-            } else if self.record(i).calls_out() && self.record(i).messaging.is_none() {
+            } else if self.record(i).calls_out() && self.shape(i).messaging.is_none() {
                 self.call_virtual(i);
             }
         }
@@ -286,45 +287,46 @@ impl Finder<'_, '_> {
 
     /// A message is counted at `create`, else at `send`.
     fn hand_over(&mut self, i: u32) {
-        let record = &self.view.records[i as usize];
-        let rpc = self.answered[i as usize] && record.topic.is_none();
-        if rpc || self.messages.covered[i as usize] {
+        let rpc = self.found.answered[i as usize] && self.shape(i).topic.is_none();
+        if rpc || self.found.messages.is_covered(i) {
             return;
         }
-        let Some(caller) = self.node_of(i) else { return };
+        let Some(caller) = self.view.node(i) else { return };
         let callee = self.topic_of(i);
         let mut call = self.call(i, NONE, caller, callee);
-        call.messages = record.messages;
+        call.messages = self.view.spans.messages(i);
         self.strip_incoming(i);
         self.found.calls.push(call);
     }
 
     fn call_virtual(&mut self, i: u32) {
-        let record = &self.view.records[i as usize];
-        if self.answered[i as usize] || self.envelope[i as usize] {
+        if self.found.answered[i as usize] || self.found.envelope[i as usize] {
             return;
         }
         if self.stands_for_its_service(i) {
             self.found.unanswered += 1;
             return;
         }
+        let lender = self.found.lent_peer[i as usize];
+        let peer = self.shape(if lender == NONE { i } else { lender }).peer;
         // A database never answers with a span: its calls need not wait.
-        let lender = self.lent_peer[i as usize];
-        let peer = if lender == NONE { record.peer.clone() } else { self.record(lender).peer.clone() };
-        let is_database = peer.as_ref().is_some_and(|peer| peer.kind == NodeKind::Database);
+        let is_database = peer.is_some_and(|peer| self.kind_of(peer) == NodeKind::Database);
         if !is_database {
             self.found.unanswered += 1;
             if !self.settled {
                 return;
             }
         }
-        let Some(caller) = self.node_of(i) else { return };
-        let callee = peer.unwrap_or_else(|| self.unknown("unknown"));
-        let is_whole = has_no_other_side(&callee);
+        let Some(caller) = self.view.node(i) else { return };
+        let callee = peer.unwrap_or(UNKNOWN_NODE);
+        let is_whole = self.has_no_other_side(callee);
         let mut call = self.call(i, NONE, caller, callee);
         call.paired = is_whole;
-        call.verdict.timeout |= self.proxy_flags[i as usize].0;
-        call.verdict.rejected |= self.proxy_flags[i as usize].1;
+        if self.view.has_proxies() {
+            let (timeout, rejected) = self.found.proxy_flags[i as usize];
+            call.verdict.timeout |= timeout;
+            call.verdict.rejected |= rejected;
+        }
         self.strip_incoming(i);
         self.found.calls.push(call);
     }
@@ -332,15 +334,17 @@ impl Finder<'_, '_> {
     /// A CLIENT span that begins its service's work and calls nobody else by name is that service's only span of
     /// the call: drivers that emit the database's spans do so.
     fn stands_for_its_service(&self, i: u32) -> bool {
-        let record = self.record(i);
-        let own_name = self.node_of(i).map(|node| node.name.clone());
-        let calls_itself = record.peer.as_ref().map(|peer| peer.name.clone()) == own_name;
-        self.found.entry[i as usize] && (record.peer.is_none() || calls_itself)
+        if !self.found.entry[i as usize] {
+            return false;
+        }
+        let name = |node: NodeId| &self.view.spans.names.node(node).name;
+        let peer = self.shape(i).peer;
+        peer.is_none_or(|peer| self.view.node(i).is_some_and(|own| name(own) == name(peer)))
     }
 
     /// Status and length of a CLIENT entry span belong to its outgoing call only.
     fn strip_incoming(&mut self, i: u32) {
-        let at = self.call_to[i as usize];
+        let at = self.found.call_to[i as usize];
         if at != NONE {
             self.found.lent[i as usize] = true;
             let client = self.found.calls[at as usize].client;
@@ -353,24 +357,19 @@ impl Finder<'_, '_> {
     /// A breaker's own INTERNAL span that says "not permitted" is a call that was never sent. Its target is who
     /// that breaker's other calls in this trace went to, else unknown, under the breaker's name.
     fn breaker_rejections(&mut self) {
-        let inner: Vec<u32> = self
-            .opaque()
-            .filter(|i| {
-                self.view.is_inner(*i) && self.own_verdict(*i).rejected && !self.found.entry[*i as usize]
-            })
-            .collect();
-        if inner.is_empty() {
+        if !self.found.breakers.says_rejected {
             return;
         }
-        let targets = self.breakers.targets(self.view, &self.found.calls);
+        let is_rejection = |i: &u32| {
+            self.view.is_inner(*i) && self.own_verdict(*i).rejected && !self.found.entry[*i as usize]
+        };
+        let inner: Vec<u32> = self.opaque().filter(is_rejection).collect();
+        let targets = self.found.breakers.targets(self.view, &self.found.calls);
         for i in inner {
-            let Some(caller) = self.node_of(i) else { continue };
-            let callee = match self.breakers.around(i).cloned() {
-                None => self.unknown("unknown"),
-                Some(breaker) => match targets.get(&(caller.name.clone(), breaker.clone())) {
-                    Some(target) => target.clone(),
-                    None => self.unknown(&breaker),
-                },
+            let Some(caller) = self.view.node(i) else { continue };
+            let callee = match self.found.breakers.around(i) {
+                None => UNKNOWN_NODE,
+                Some(breaker) => targets.get(&(caller, breaker)).copied().unwrap_or(breaker),
             };
             let mut call = self.call(i, NONE, caller, callee);
             call.verdict = Verdict { error: true, rejected: true, ..Verdict::default() };
@@ -379,14 +378,18 @@ impl Finder<'_, '_> {
             self.found.calls.push(call);
         }
     }
-}
 
-/// Users, clients, databases and topics emit no spans: of a call with one of them nothing is missing. An external host
-/// may be a service whose spans were lost, or one of another name.
-fn has_no_other_side(node: &Node) -> bool {
-    match node.kind {
-        NodeKind::User | NodeKind::Client | NodeKind::Database | NodeKind::Topic => true,
-        NodeKind::Unknown | NodeKind::Service | NodeKind::External => false,
+    fn kind_of(&self, node: NodeId) -> NodeKind {
+        self.view.spans.names.node(node).kind
+    }
+
+    /// Users, clients, databases and topics emit no spans: of a call with one of them nothing is missing. An external host
+    /// may be a service whose spans were lost, or one of another name.
+    fn has_no_other_side(&self, node: NodeId) -> bool {
+        match self.kind_of(node) {
+            NodeKind::User | NodeKind::Client | NodeKind::Database | NodeKind::Topic => true,
+            NodeKind::Unknown | NodeKind::Service | NodeKind::External => false,
+        }
     }
 }
 
@@ -401,17 +404,4 @@ fn joined(client: Verdict, server: Verdict) -> Verdict {
         retryable: client.retryable || server.retryable,
         redirected: client.redirected || server.redirected,
     }
-}
-
-/// Sidecars below an unanswered CLIENT know why nobody answered.
-fn proxy_flags(view: &View<'_>) -> Vec<(bool, bool)> {
-    let mut flags = vec![(false, false); view.records.len()];
-    for (i, proxy) in view.records.iter().enumerate().filter(|(_, record)| record.marks.proxy) {
-        let above = view.above[i];
-        if view.owner[i].is_none() && above != NONE {
-            flags[above as usize].0 |= proxy.verdict.timeout;
-            flags[above as usize].1 |= proxy.verdict.rejected;
-        }
-    }
-    flags
 }

@@ -3,8 +3,8 @@
 
 use crate::delta::{Name, Node, NodeKind};
 use crate::digest;
-use crate::names::Names;
-use crate::resolve::{Body, EdgeMark, Mark, ServiceMark};
+use crate::names::{NameId, Names, NodeId, OTHER};
+use crate::rollup::{Key, Kind, Under};
 use crate::saved::{Reader, Saved, Unreadable, Writer};
 use crate::settings::Limits;
 use alloc::sync::Arc;
@@ -69,55 +69,48 @@ impl Caps {
     }
 
     /// Admits the environment and the operation, or puts `__other__` in their place.
-    pub fn admit_flow(&mut self, environment: Name, operation: Name, names: &Names) -> (Name, Name) {
+    pub fn admit_flow(&mut self, asked: Under, names: &Names) -> Under {
         let full = self.environments.len() >= self.limits.environments;
-        let environment = if full && !self.environments.contains_key(&environment) {
+        let mut under = asked;
+        if full && !self.environments.contains_key(names.text_of(asked.environment)) {
             self.overflowed += 1;
-            names.other.clone()
-        } else {
-            environment
-        };
-        let mut room = self.room(&environment);
-        if room.admits(Admitted::Operation(operation.clone())) {
-            return (environment, operation);
+            under.environment = OTHER;
         }
-        self.overflowed += 1;
-        (environment, names.other.clone())
+        let mut room = self.room(names.name(under.environment));
+        if !room.admits(Admitted::Operation(names.name(asked.operation))) {
+            self.overflowed += 1;
+            under.operation = OTHER;
+        }
+        under
     }
 
-    /// Puts `__other__` wherever a mark's names find no room. Returns what was replaced.
-    pub fn admit_mark(
-        &mut self,
-        mark: &mut Mark,
-        environment: &Name,
-        operation: &Name,
-        names: &mut Names,
-    ) -> u32 {
-        let mut room = self.room(environment);
-        let replaced = match &mut mark.body {
-            Body::Flow { .. } => 0,
-            Body::Edge(edge) => room.admit_edge(edge, operation, names),
-            Body::Service(ServiceMark { node, version, .. }) => {
-                room.admit_node(node, NODE, names) | room.admit_version(node, version, names)
+    /// Puts `__other__` wherever names find no room. Returns what was replaced.
+    pub fn admit(&mut self, key: &mut Key, names: &mut Names) -> u32 {
+        let mut room = self.room(names.name(key.environment));
+        match key.kind {
+            Kind::Operation => 0,
+            Kind::Edge => room.admit_edge(key, names),
+            Kind::Service => {
+                room.admit_node(&mut key.client, NODE, names)
+                    | room.admit_version(key.client, &mut key.version, names)
             }
-            Body::Endpoint { node, version, entry, .. } => {
-                let replaced = room.admit_node(node, NODE, names) | room.admit_version(node, version, names);
-                match room.admits(Admitted::Entry(node.clone(), entry.clone())) {
+            Kind::Endpoint => {
+                let replaced = room.admit_node(&mut key.client, NODE, names)
+                    | room.admit_version(key.client, &mut key.version, names);
+                match room.admits(Admitted::Entry(names.node(key.client).clone(), names.name(key.entry))) {
                     true => replaced,
                     false => {
-                        *entry = names.other.clone();
+                        key.entry = OTHER;
                         replaced | ENTRY
                     }
                 }
             }
-        };
-        self.overflowed += u64::from(replaced != 0);
-        replaced
+        }
     }
 
-    fn room<'a>(&'a mut self, environment: &'a Name) -> Room<'a> {
+    fn room(&mut self, environment: Name) -> Room<'_> {
         let Self { limits, environments, fresh, digest, .. } = self;
-        let is_new = !environments.contains_key(environment);
+        let is_new = !environments.contains_key(&environment);
         let names = environments.entry(environment.clone()).or_default();
         let mut room = Room { limits, environment, names, fresh, digest };
         if is_new {
@@ -128,7 +121,7 @@ impl Caps {
 
     /// A name that an earlier shard admitted in this hour.
     pub fn restore(&mut self, environment: &Name, admitted: Admitted) {
-        let mut room = self.room(environment);
+        let mut room = self.room(environment.clone());
         if admitted != Admitted::Environment {
             room.admits(admitted);
         }
@@ -139,7 +132,7 @@ impl Caps {
 /// One environment's names, and where new ones are noted.
 struct Room<'a> {
     limits: &'a Limits,
-    environment: &'a Name,
+    environment: Name,
     names: &'a mut Environment,
     fresh: &'a mut Vec<(Name, Admitted)>,
     digest: &'a mut u64,
@@ -169,74 +162,61 @@ impl Room<'_> {
     }
 
     fn note(&mut self, name: Admitted) {
-        *self.digest = self.digest.wrapping_add(digest::of(&(self.environment, &name)));
+        *self.digest = self.digest.wrapping_add(digest::of(&(&self.environment, &name)));
         self.fresh.push((self.environment.clone(), name));
     }
 
-    fn admit_edge(&mut self, edge: &mut EdgeMark, operation: &Name, names: &mut Names) -> u32 {
-        let mut replaced = self.admit_node(&mut edge.client, CLIENT, names)
-            | self.admit_node(&mut edge.server, SERVER, names);
-        let ends = (edge.client.clone(), edge.server.clone());
-        if !self.admits(Admitted::Edge((operation.clone(), ends))) {
+    fn admit_edge(&mut self, key: &mut Key, names: &mut Names) -> u32 {
+        let mut replaced = self.admit_node(&mut key.client, CLIENT, names)
+            | self.admit_node(&mut key.server, SERVER, names);
+        let ends = (names.node(key.client).clone(), names.node(key.server).clone());
+        if !self.admits(Admitted::Edge((names.name(key.operation), ends))) {
             replaced |= CLIENT | SERVER;
-            replace_ends(edge, replaced, names);
+            key.replace(CLIENT | SERVER, names);
         }
-        replaced | self.admit_version(&edge.server, &mut edge.version, names)
+        replaced | self.admit_version(key.server, &mut key.version, names)
     }
 
-    fn admit_node(&mut self, node: &mut Arc<Node>, bit: u32, names: &mut Names) -> u32 {
-        if self.admits(Admitted::Node(node.clone())) {
+    fn admit_node(&mut self, node: &mut NodeId, bit: u32, names: &mut Names) -> u32 {
+        if self.admits(Admitted::Node(names.node(*node).clone())) {
             return 0;
         }
-        *node = other(node, names);
+        *node = other(*node, names);
         bit
     }
 
-    fn admit_version(&mut self, node: &Arc<Node>, version: &mut Name, names: &Names) -> u32 {
-        if version.is_empty() || self.admits(Admitted::Version(node.clone(), version.clone())) {
+    fn admit_version(&mut self, node: NodeId, version: &mut NameId, names: &Names) -> u32 {
+        let name = names.name(*version);
+        if name.is_empty() || self.admits(Admitted::Version(names.node(node).clone(), name)) {
             return 0;
         }
-        *version = names.other.clone();
+        *version = OTHER;
         VERSION
     }
 }
 
-/// Does to a mark what [`Caps::admit_mark`] did to it once.
-pub(crate) fn replace(mark: &mut Mark, replaced: u32, names: &mut Names) {
-    let is = |bit| replaced & bit != 0;
-    match &mut mark.body {
-        Body::Flow { .. } => {}
-        Body::Edge(edge) => {
-            replace_ends(edge, replaced, names);
-            if is(VERSION) {
-                edge.version = names.other.clone();
-            }
+impl Key {
+    /// Does what [`Caps::admit`] did once.
+    pub fn replace(&mut self, replaced: u32, names: &mut Names) {
+        let is = |bit| replaced & bit != 0;
+        if is(CLIENT) || is(NODE) {
+            self.client = other(self.client, names);
         }
-        Body::Service(ServiceMark { node, version, .. }) | Body::Endpoint { node, version, .. } => {
-            if is(NODE) {
-                *node = other(node, names);
-            }
-            if is(VERSION) {
-                *version = names.other.clone();
-            }
+        if is(SERVER) {
+            self.server = other(self.server, names);
         }
-    }
-    if let (Body::Endpoint { entry, .. }, true) = (&mut mark.body, is(ENTRY)) {
-        *entry = names.other.clone();
+        if is(VERSION) {
+            self.version = OTHER;
+        }
+        if is(ENTRY) {
+            self.entry = OTHER;
+        }
     }
 }
 
-fn replace_ends(edge: &mut EdgeMark, replaced: u32, names: &mut Names) {
-    if replaced & CLIENT != 0 {
-        edge.client = other(&edge.client, names);
-    }
-    if replaced & SERVER != 0 {
-        edge.server = other(&edge.server, names);
-    }
-}
-
-fn other(node: &Node, names: &mut Names) -> Arc<Node> {
-    names.virtual_node("__other__", node.kind)
+fn other(node: NodeId, names: &mut Names) -> NodeId {
+    let kind = names.node(node).kind;
+    names.virtual_node("__other__", kind)
 }
 
 fn emits_spans(node: &Node) -> bool {
@@ -262,7 +242,7 @@ fn admit<T: Clone + Eq + Hash>(set: &mut Set<T>, value: &T, most: usize) -> Fits
 }
 
 impl Saved for Admitted {
-    fn write(&self, to: &mut Writer) {
+    fn write(&self, to: &mut Writer<'_>) {
         match self {
             Self::Environment => 0_u32.write(to),
             Self::Operation(name) => (1_u32, name.clone()).write(to),

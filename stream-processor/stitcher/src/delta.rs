@@ -1,12 +1,9 @@
-//! Decisions out, first half: signed changes to flow graphs, and the table that adds them up between commits.
+//! Decisions out, first half: signed changes to flow graphs.
 //! Field names and units are those of `weir.v1.FlowDeltas`.
 
 use crate::histogram::Histogram;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::hash::Hash;
-use hashbrown::HashMap;
-use rustc_hash::FxBuildHasher;
 
 /// Shared text.
 pub type Name = Arc<str>;
@@ -178,37 +175,4 @@ impl Deltas {
             && self.operations.is_empty()
             && self.endpoints.is_empty()
     }
-}
-
-type Table<K, C> = HashMap<K, C, FxBuildHasher>;
-
-/// Adds up changes between two commits. Hash order never leaves: [`Rollup::take`] sorts.
-#[derive(Default)]
-pub(crate) struct Rollup {
-    pub edges: Table<EdgeKey, EdgeCounts>,
-    pub services: Table<ServiceKey, ServiceCounts>,
-    pub operations: Table<OperationKey, OperationCounts>,
-    pub endpoints: Table<EndpointKey, EndpointCounts>,
-}
-
-impl Rollup {
-    pub fn rows(&self) -> usize {
-        self.edges.len() + self.services.len() + self.operations.len() + self.endpoints.len()
-    }
-
-    pub fn take(&mut self) -> Deltas {
-        Deltas {
-            edges: sorted(&mut self.edges),
-            services: sorted(&mut self.services),
-            operations: sorted(&mut self.operations),
-            endpoints: sorted(&mut self.endpoints),
-        }
-    }
-}
-
-fn sorted<K: Ord + Hash + Eq, C: Default + PartialEq>(table: &mut Table<K, C>) -> Vec<(K, C)> {
-    let nothing = C::default();
-    let mut rows: Vec<(K, C)> = table.drain().filter(|(_, counts)| *counts != nothing).collect();
-    rows.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-    rows
 }

@@ -71,7 +71,7 @@ impl Histogram {
         self.sum_us += other.sum_us * times;
     }
 
-    fn add_bucket(&mut self, bucket: u16, count: i64) {
+    pub(crate) fn add_bucket(&mut self, bucket: u16, count: i64) {
         match self.buckets.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
             Ok(at) => {
                 self.buckets[at].1 += count;

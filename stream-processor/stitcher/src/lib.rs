@@ -21,7 +21,7 @@ mod breakers;
 mod calls;
 mod caps;
 mod digest;
-mod emit;
+mod flow_facts;
 mod memory;
 mod messages;
 mod names;
@@ -29,8 +29,11 @@ mod operation;
 mod record;
 mod resolve;
 mod retries;
+mod rollup;
 mod sampler;
 mod saved;
+mod schedule;
+mod shape;
 mod summary;
 mod trace;
 mod tree;
@@ -47,4 +50,4 @@ pub use span::Span;
 
 /// Stands in every journal record. To be changed with whatever makes a shard go on differently from the same journal,
 /// state and log: rules, limits of time, the form of `flow_state`.
-pub const CORE_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "+2");
+pub const CORE_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "+3");

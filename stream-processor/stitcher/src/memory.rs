@@ -5,8 +5,9 @@ use crate::delta::Name;
 use crate::digest;
 use crate::settings::Limits;
 use crate::span::{Kind, TraceId};
-use crate::trace::fingerprint;
-use alloc::collections::{BTreeMap, BTreeSet};
+use crate::trace::{Traces, fingerprint};
+use crate::schedule::Queue;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
@@ -18,8 +19,9 @@ pub(crate) struct Memory {
     spans: usize,
     prints: usize,
     /// Closed traces by when they closed. Complete ones are forgotten before those that a late span could change.
-    complete: BTreeSet<(i64, TraceId)>,
-    incomplete: BTreeSet<(i64, TraceId)>,
+    complete: Queue,
+    incomplete: Queue,
+    traces: usize,
     tombs: HashMap<TraceId, Tomb, FxBuildHasher>,
     /// Tombs by when they were made, which their numbers tell.
     tomb_order: BTreeMap<u64, TraceId>,
@@ -51,8 +53,9 @@ impl Memory {
             most_prints: limits.fingerprints,
             spans: 0,
             prints: 0,
-            complete: BTreeSet::new(),
-            incomplete: BTreeSet::new(),
+            complete: Queue::default(),
+            incomplete: Queue::default(),
+            traces: 0,
             tombs: HashMap::default(),
             tomb_order: BTreeMap::new(),
             tombs_made: 0,
@@ -67,11 +70,8 @@ impl Memory {
 
     pub fn closed(&mut self, id: TraceId, since_us: i64, spans: usize, complete: bool) {
         self.spans += spans;
-        self.order(complete).insert((since_us, id));
-    }
-
-    fn order(&mut self, complete: bool) -> &mut BTreeSet<(i64, TraceId)> {
-        if complete { &mut self.complete } else { &mut self.incomplete }
+        self.traces += 1;
+        if complete { &mut self.complete } else { &mut self.incomplete }.push(since_us, id);
     }
 
     pub fn remember(&mut self, spans: usize) {
@@ -79,17 +79,30 @@ impl Memory {
     }
 
     /// A closed trace is gone.
-    pub fn forget(&mut self, id: TraceId, since_us: i64, spans: usize, complete: bool) {
+    pub fn forget(&mut self, spans: usize) {
         self.spans -= spans;
-        self.order(complete).remove(&(since_us, id));
+        self.traces -= 1;
     }
 
     /// The next trace to forget, while there are too many spans.
-    pub fn over_limit(&self) -> Option<TraceId> {
+    pub fn over_limit(&mut self, traces: &Traces) -> Option<TraceId> {
         if self.spans <= self.most_spans {
             return None;
         }
-        self.complete.first().or_else(|| self.incomplete.first()).map(|(_, id)| *id)
+        let complete = self.complete.first(is_closed(traces, true));
+        complete.or_else(|| self.incomplete.first(is_closed(traces, false))).map(|(_, id)| id)
+    }
+
+    /// Lets go of what isn't true any more.
+    pub fn tidy(&mut self, traces: &Traces) {
+        self.complete.tidy(self.traces, is_closed(traces, true));
+        self.incomplete.tidy(self.traces, is_closed(traces, false));
+    }
+
+    /// After closed traces came in another order.
+    pub fn sort(&mut self) {
+        self.complete.sort();
+        self.incomplete.sort();
     }
 
     pub fn entomb(&mut self, entombed: &Entombed, commit: u64) {
@@ -176,6 +189,10 @@ impl Memory {
     pub fn forgotten(&self, id: TraceId) -> Option<(Name, Name)> {
         self.tombs.get(&id).map(|tomb| (tomb.environment.clone(), tomb.operation.clone()))
     }
+}
+
+fn is_closed(traces: &Traces, complete: bool) -> impl Fn(i64, TraceId) -> bool + '_ {
+    move |since_us, id| traces.get(id).and_then(|trace| trace.closed()) == Some((since_us, complete))
 }
 
 impl Tomb {

@@ -1,40 +1,46 @@
 //! Which messaging spans count: a message at `create`, else at `send`; a delivery at the innermost `process`,
 //! else at `receive` (DESIGN 4.2).
 
-use crate::record::Record;
 use crate::span::MessagingOperation;
-use crate::tree::NONE;
-use crate::view::View;
+use crate::tree::{NONE, blank};
+use crate::view::{Spans, View};
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::vec;
 use alloc::vec::Vec;
 
-/// What one pass over the messaging spans of a trace finds.
+/// What one pass over the messaging spans of a trace finds. Most traces have none: then nothing is worked out.
+#[derive(Default)]
 pub(crate) struct Messages {
+    are_there: bool,
     /// A delivery with another one of the same service and topic inside, or a send of messages that were created
     /// one by one: counts nothing.
-    pub covered: Vec<bool>,
+    covered: Vec<bool>,
     producers: BTreeMap<u64, u32>,
 }
 
 impl Messages {
-    pub fn new(view: &View<'_>) -> Self {
-        let mut messages = Self { covered: vec![false; view.records.len()], producers: BTreeMap::new() };
-        if view.records.iter().any(|record| record.messaging.is_some()) {
-            messages.cover_deliveries(view);
-            messages.cover_sends(view);
+    pub fn look(&mut self, view: &View<'_>) {
+        let many = view.records.len();
+        self.are_there = (0..many as u32).any(|i| view.spans.shape(i).messaging.is_some());
+        if self.are_there {
+            blank(&mut self.covered, many, false);
+            self.producers.clear();
+            self.cover_deliveries(view);
+            self.cover_sends(view);
         }
-        messages
+    }
+
+    pub fn is_covered(&self, i: u32) -> bool {
+        self.are_there && self.covered[i as usize]
     }
 
     fn cover_deliveries(&mut self, view: &View<'_>) {
-        for (i, record) in view.records.iter().enumerate().filter(|(_, record)| record.takes()) {
-            let around = view.boundary[i];
-            let inside = around != NONE && view.same_service(i, around) && {
-                let around = &view.records[around as usize];
-                around.takes() && around.topic == record.topic
-            };
-            if inside {
+        for i in (0..view.records.len() as u32).filter(|i| view.spans.takes(*i)) {
+            let around = view.boundary(i);
+            let is_inside = around != NONE
+                && view.same_service(i, around)
+                && view.spans.takes(around)
+                && view.spans.shape(around).topic == view.spans.shape(i).topic;
+            if is_inside {
                 self.covered[around as usize] = true;
             }
         }
@@ -42,33 +48,34 @@ impl Messages {
 
     fn cover_sends(&mut self, view: &View<'_>) {
         let mut created = Created::default();
-        for (i, record) in view.records.iter().enumerate().filter(|(_, record)| record.hands_over()) {
-            let known = self.producers.entry(record.span_id).or_insert(i as u32);
-            if record.kind < view.records[*known as usize].kind {
-                *known = i as u32;
+        for i in (0..view.records.len() as u32).filter(|i| view.spans.hands_over(*i)) {
+            let record = &view.records[i as usize];
+            let known = self.producers.entry(record.span_id).or_insert(i);
+            if record.kind() < view.records[*known as usize].kind() {
+                *known = i;
             }
-            if record.messaging == Some(MessagingOperation::Create) {
-                created.add(record);
+            if view.spans.shape(i).messaging == Some(MessagingOperation::Create) {
+                created.add(view.spans, i);
             }
         }
-        for (i, record) in view.records.iter().enumerate() {
-            self.covered[i] |= record.messaging == Some(MessagingOperation::Send) && created.by(record);
+        for i in 0..view.records.len() as u32 {
+            let sends = view.spans.shape(i).messaging == Some(MessagingOperation::Send);
+            self.covered[i as usize] |= sends && created.by(view.spans, i);
         }
     }
 
     /// Consumer start − producer end, µs, where the producer is in this trace: by parent, else by link. The two
     /// clocks may differ: never below 0.
     pub fn waited(&self, view: &View<'_>, i: u32) -> Option<u64> {
-        let record = &view.records[i as usize];
-        let above = match view.above[i as usize] {
-            above if above != NONE && view.is_inner(above) => view.boundary[above as usize],
+        let above = match view.above(i) {
+            above if above != NONE && view.is_inner(above) => view.boundary(above),
             above => above,
         };
-        let by_parent =
-            (above != NONE).then(|| &view.records[above as usize]).filter(|above| above.hands_over());
-        let by_link = || self.producers.get(&record.link).map(|at| &view.records[*at as usize]);
+        let by_parent = (above != NONE && view.spans.hands_over(above)).then_some(above);
+        let by_link = || self.producers.get(&view.spans.link(i)?.span_id).copied();
         let producer = by_parent.or_else(by_link)?;
-        Some((record.start_us - producer.end_us()).max(0).cast_unsigned())
+        let [taken, handed] = [i, producer].map(|i| &view.records[i as usize]);
+        Some((taken.start_us - handed.end_us()).max(0).cast_unsigned())
     }
 }
 
@@ -80,7 +87,8 @@ struct Created {
 }
 
 impl Created {
-    fn add(&mut self, record: &Record) {
+    fn add(&mut self, spans: Spans<'_>, i: u32) {
+        let record = &spans.records[i as usize];
         self.ids.insert(record.span_id);
         if record.parent_id != 0 {
             self.parents.insert(record.parent_id);
@@ -88,9 +96,10 @@ impl Created {
     }
 
     /// The send is above, below, beside or linked to a create.
-    fn by(&self, send: &Record) -> bool {
+    fn by(&self, spans: Spans<'_>, i: u32) -> bool {
+        let send = &spans.records[i as usize];
         self.ids.contains(&send.parent_id)
-            || self.ids.contains(&send.link)
+            || spans.link(i).is_some_and(|link| self.ids.contains(&link.span_id))
             || self.parents.contains(&send.span_id)
             || self.parents.contains(&send.parent_id)
     }

@@ -1,11 +1,11 @@
 //! What the user asked for: the flow's name, and the span that stands for the flow (DESIGN 4.5).
 
-use crate::delta::{Name, NodeKind};
-use crate::record::{self, Fallback};
+use crate::names::{self, EMPTY, NameId};
+use crate::record;
+use crate::shape::Fallback;
 use crate::span::OperationSource;
 use crate::tree::NONE;
 use crate::view::View;
-use alloc::sync::Arc;
 
 /// Name of the operation that health checks get.
 pub(crate) const PROBE: &str = "__probe__";
@@ -31,39 +31,40 @@ pub(crate) fn stand_in(view: &View<'_>, entry: &[bool]) -> Option<u32> {
 }
 
 /// The name somebody set, on any span.
-pub(crate) fn explicit(view: &View<'_>) -> Option<Name> {
-    let said =
-        |i: usize| view.records[i].operation.as_ref().map(|(source, name)| ((*source, place(view, i)), name));
-    let strongest: Option<((OperationSource, Place), &Name)> =
+pub(crate) fn explicit(view: &View<'_>) -> Option<NameId> {
+    let said = |i: usize| {
+        let (source, name) = view.spans.shape(i as u32).operation?;
+        Some(((source, place(view, i)), name))
+    };
+    let strongest: Option<((OperationSource, Place), NameId)> =
         (0..view.records.len()).filter_map(said).min_by_key(|(rank, _)| *rank);
-    strongest.map(|(_, name)| name.clone())
+    strongest.map(|(_, name)| name)
 }
 
 /// The name that follows from what the spans did.
-pub(crate) fn fallback(view: &View<'_>, entry: &[bool]) -> Option<Name> {
+pub(crate) fn fallback(view: &View<'_>, entry: &[bool]) -> Option<NameId> {
     let outermost = (0..view.records.len()).filter(|i| entry[*i]).min_by_key(|i| place(view, *i));
-    if outermost.is_some_and(|i| view.records[i].marks.probe) {
-        return Some(Arc::from(PROBE));
+    if outermost.is_some_and(|i| view.spans.shape(i as u32).marks.probe) {
+        return Some(names::PROBE);
     }
     let said = |i: usize| {
-        let (rank, name) = view.records[i].fallback.as_ref()?;
-        (*rank != Fallback::Entry || entry[i]).then_some(((*rank, place(view, i)), name))
+        let (rank, name) = view.spans.shape(i as u32).fallback?;
+        (rank != Fallback::Entry || entry[i]).then_some(((rank, place(view, i)), name))
     };
-    (0..view.records.len()).filter_map(said).min_by_key(|(rank, _)| *rank).map(|(_, name)| name.clone())
+    (0..view.records.len()).filter_map(said).min_by_key(|(rank, _)| *rank).map(|(_, name)| name)
 }
 
 /// The root's environment, else that of the span nearest to it that names one.
-pub(crate) fn environment(view: &View<'_>) -> Option<Name> {
-    let named = (0..view.records.len()).filter(|i| !view.records[*i].source.environment.is_empty());
-    named.min_by_key(|i| place(view, *i)).map(|i| view.records[i].source.environment.clone())
+pub(crate) fn environment(view: &View<'_>) -> Option<NameId> {
+    let environment = |i: usize| view.spans.source(i as u32).environment;
+    let named = (0..view.records.len()).filter(|i| environment(*i) != EMPTY);
+    named.min_by_key(|i| place(view, *i)).map(environment)
 }
 
 /// When the flow began: a client program's clock may be anybody's, then the first SERVER span's counts.
 pub(crate) fn start_us(view: &View<'_>, root: u32) -> i64 {
     let record = &view.records[root as usize];
-    let is_client =
-        view.owner[root as usize].as_ref().is_some_and(|owner| owner.node.kind == NodeKind::Client);
-    if !is_client {
+    if !view.owner(root).is_some_and(|owner| owner.is_client) {
         return record.start_us;
     }
     let servers = view.records.iter().filter(|record| record.answers());

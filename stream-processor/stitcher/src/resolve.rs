@@ -1,23 +1,20 @@
 //! A trace's contribution to the graph, as a pure function of its spans: the same spans give the same marks in
 //! whatever order they came. What a shard emits is the difference between two such answers.
 
-use crate::calls::{self, Call, Calls};
-use crate::delta::{Name, Node, NodeKind};
+use crate::calls::{Call, Calls};
 use crate::flow::FlowStatus;
 use crate::histogram::MAX_US;
-use crate::names::Names;
+use crate::names::{EMPTY, NameId, NodeId};
 use crate::operation;
-use crate::record::{Record, Verdict};
 use crate::retries;
-use crate::tree::{NONE, Tree};
-use crate::view::View;
-use alloc::sync::Arc;
-use alloc::vec;
+use crate::shape::Verdict;
+use crate::tree::{NONE, Tree, blank};
+use crate::view::{Looks, Spans, View};
 use alloc::vec::Vec;
 use analysis::Interval;
 
 /// One thing that is counted.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Mark {
     /// Which span says so, and in which role: the same pair means the same thing in the next answer.
     pub at: (u32, Role),
@@ -36,19 +33,19 @@ pub(crate) enum Role {
     Flow,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Body {
     Edge(EdgeMark),
     Service(ServiceMark),
-    Endpoint { node: Arc<Node>, version: Name, entry: Name, error: bool, latency_us: Option<u64> },
+    Endpoint { node: NodeId, version: NameId, entry: NameId, error: bool, latency_us: Option<u64> },
     Flow { status: FlowStatus, duration_us: Option<u64> },
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct EdgeMark {
-    pub client: Arc<Node>,
-    pub server: Arc<Node>,
-    pub version: Name,
+    pub client: NodeId,
+    pub server: NodeId,
+    pub version: NameId,
     pub verdict: Verdict,
     pub retry: bool,
     pub paired: bool,
@@ -58,10 +55,10 @@ pub(crate) struct EdgeMark {
     pub wait_us: Option<u64>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct ServiceMark {
-    pub node: Arc<Node>,
-    pub version: Name,
+    pub node: NodeId,
+    pub version: NameId,
     pub error: bool,
     pub client_error: bool,
     pub latency_us: Option<u64>,
@@ -69,19 +66,30 @@ pub(crate) struct ServiceMark {
     pub critical_us: Option<u64>,
 }
 
-/// Everything a trace says at one moment.
+/// What a trace says at one moment, its marks aside.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Resolved {
-    pub marks: Vec<Mark>,
-    pub explicit: Option<Name>,
-    pub fallback: Option<Name>,
-    pub environment: Option<Name>,
+    pub explicit: Option<NameId>,
+    pub fallback: Option<NameId>,
+    pub environment: Option<NameId>,
     pub root: u32,
     pub status: FlowStatus,
     pub start_us: i64,
     pub end_us: i64,
-    pub last_service: Option<Name>,
+    pub last_service: Option<NodeId>,
     pub cycles: u32,
     pub missing: Missing,
+}
+
+/// Room to resolve one trace after the other in.
+#[derive(Default)]
+pub(crate) struct Workspace {
+    tree: Tree,
+    looks: Looks,
+    calls: Calls,
+    times: Times,
+    /// What the trace that was resolved last counts, sorted by `at`.
+    pub marks: Vec<Mark>,
 }
 
 /// What may still come.
@@ -93,40 +101,53 @@ pub(crate) struct Missing {
     pub parents: bool,
 }
 
-pub(crate) fn resolve(records: &[Record], names: &mut Names, settled: bool) -> Resolved {
-    let tree = Tree::new(records);
-    let view = View::new(records, &tree);
-    let mut found = calls::find(&view, names, settled);
-    retries::mark(&view, &mut found.calls);
-    let seen_root = operation::root(&view);
-    let root = seen_root.or_else(|| operation::stand_in(&view, &found.entry)).unwrap_or(0);
-    let flow = &records[root as usize];
-    let times = settled.then(|| Times::new(&view, &found.entry, root));
-    let mut marks = Vec::new();
-    edge_marks(&view, &found, &mut marks);
-    service_marks(&view, &found, times.as_ref(), names, &mut marks);
-    if seen_root.is_some() || settled {
-        marks.push(flow_mark(flow, root));
+impl Missing {
+    /// Nothing is: what the trace says now it says when it closes.
+    pub fn is_nothing(&self) -> bool {
+        self.answers == 0 && !self.parents
     }
-    marks.sort_unstable_by_key(|mark| mark.at);
-    let last = records.iter().enumerate().max_by_key(|(_, record)| (record.end_us(), record.place()));
-    Resolved {
-        marks,
-        explicit: operation::explicit(&view),
-        fallback: (seen_root.is_some() || settled)
-            .then(|| operation::fallback(&view, &found.entry))
-            .flatten(),
-        environment: operation::environment(&view),
-        root,
-        status: status_of(flow.verdict),
-        start_us: operation::start_us(&view, root),
-        end_us: last.map_or(0, |(_, record)| record.end_us()),
-        last_service: last.and_then(|(i, _)| view.owner[i].as_ref()).map(|owner| owner.node.name.clone()),
-        cycles: tree.cycles,
-        missing: Missing {
-            answers: found.unanswered,
-            parents: seen_root.is_none() || tree.lost.contains(&true),
-        },
+}
+
+impl Workspace {
+    /// What a trace says; the marks are left here.
+    pub fn resolve(&mut self, spans: Spans<'_>, settled: bool) -> Resolved {
+        let records = spans.records;
+        self.tree.build(records);
+        let view = View::new(spans, &self.tree, &mut self.looks);
+        self.calls.find(&view, settled);
+        retries::mark(&view, &mut self.calls.calls);
+        let found = &self.calls;
+        let seen_root = operation::root(&view);
+        let root = seen_root.or_else(|| operation::stand_in(&view, &found.entry)).unwrap_or(0);
+        let parents = seen_root.is_none() || self.tree.lost.contains(&true);
+        let missing = Missing { answers: found.unanswered, parents };
+        // What is whole needs no second look when it closes.
+        let measured = settled || missing.is_nothing();
+        if measured {
+            self.times.measure(&view, &found.entry, root);
+        }
+        let times = measured.then_some(&self.times);
+        self.marks.clear();
+        edge_marks(&view, found, &mut self.marks);
+        service_marks(&view, found, times, &mut self.marks);
+        let knows_root = seen_root.is_some() || settled;
+        if knows_root {
+            self.marks.push(flow_mark(&view, root));
+        }
+        self.marks.sort_unstable_by_key(|mark| mark.at);
+        let last = (0..).zip(records).max_by_key(|(_, record)| (record.end_us(), record.place()));
+        Resolved {
+            explicit: operation::explicit(&view),
+            fallback: if knows_root { operation::fallback(&view, &found.entry) } else { None },
+            environment: operation::environment(&view),
+            root,
+            status: status_of(spans.shape(root).verdict),
+            start_us: operation::start_us(&view, root),
+            end_us: last.map_or(0, |(_, record)| record.end_us()),
+            last_service: last.and_then(|(i, _)| view.node(i)),
+            cycles: self.tree.cycles,
+            missing,
+        }
     }
 }
 
@@ -138,38 +159,38 @@ pub(crate) fn status_of(verdict: Verdict) -> FlowStatus {
     }
 }
 
-fn flow_mark(flow: &Record, root: u32) -> Mark {
+fn flow_mark(view: &View<'_>, root: u32) -> Mark {
+    let shape = view.spans.shape(root);
     Mark {
         at: (root, Role::Flow),
-        window_s: flow.window_s,
-        weight_milli: flow.weight_milli,
-        body: Body::Flow { status: status_of(flow.verdict), duration_us: flow.latency_us() },
+        window_s: view.records[root as usize].window_s,
+        weight_milli: shape.weight_milli,
+        body: Body::Flow { status: status_of(shape.verdict), duration_us: view.spans.latency_us(root) },
     }
 }
 
 fn edge_marks(view: &View<'_>, found: &Calls, marks: &mut Vec<Mark>) {
     for call in &found.calls {
-        let client = (call.client != NONE).then(|| &view.records[call.client as usize]);
-        let server = (call.server != NONE).then(|| &view.records[call.server as usize]);
+        let [client, server] = [call.client, call.server].map(|side| (side != NONE).then_some(side));
         let Some(ended) = server.or(client) else { continue };
-        let weights = [client, server].map(|side| side.map(|record| record.weight_milli));
+        let weights = [client, server].map(|side| side.map(|i| view.spans.shape(i).weight_milli));
         let weight_milli = weights.into_iter().flatten().min().unwrap_or(1_000);
         let alike = weights.into_iter().flatten().all(|weight| weight == weight_milli);
-        let at = if server.is_some() { (call.server, Role::Callee) } else { (call.client, Role::Caller) };
+        let role = if server.is_some() { Role::Callee } else { Role::Caller };
         marks.push(Mark {
-            at,
-            window_s: ended.window_s,
+            at: (ended, role),
+            window_s: view.records[ended as usize].window_s,
             weight_milli,
             body: Body::Edge(EdgeMark {
-                client: call.caller.clone(),
-                server: call.callee.clone(),
-                version: version_of(view, call.server).unwrap_or_else(|| Arc::from("")),
+                client: call.caller,
+                server: call.callee,
+                version: server.and_then(|i| view.owner(i)).map_or(EMPTY, |owner| owner.version),
                 verdict: call.verdict,
                 retry: call.retry,
                 paired: call.paired && alike,
                 messages: call.messages,
-                callee_us: server.filter(|_| call.callee_measured).and_then(Record::latency_us),
-                caller_us: caller_latency(call, client, server),
+                callee_us: server.filter(|_| call.callee_measured).and_then(|i| view.spans.latency_us(i)),
+                caller_us: caller_latency(view, call),
                 wait_us: call.wait_us,
             }),
         });
@@ -177,87 +198,63 @@ fn edge_marks(view: &View<'_>, found: &Calls, marks: &mut Vec<Mark>) {
 }
 
 /// A stream's length is no latency, on whichever side it was seen.
-fn caller_latency(call: &Call, client: Option<&Record>, server: Option<&Record>) -> Option<u64> {
-    let streams = server.is_some_and(|server| server.marks.stream);
-    client.filter(|_| call.caller_measured && !streams).and_then(Record::latency_us)
+fn caller_latency(view: &View<'_>, call: &Call) -> Option<u64> {
+    let is_stream = call.server != NONE && view.spans.is_stream(call.server);
+    let is_measured = call.client != NONE && call.caller_measured && !is_stream;
+    if is_measured { view.spans.latency_us(call.client) } else { None }
 }
 
-fn version_of(view: &View<'_>, i: u32) -> Option<Name> {
-    view.owner.get(i as usize)?.as_ref().map(|owner| owner.version.clone())
-}
-
-fn service_marks(
-    view: &View<'_>,
-    found: &Calls,
-    times: Option<&Times>,
-    names: &Names,
-    marks: &mut Vec<Mark>,
-) {
-    for (i, record) in view.records.iter().enumerate().filter(|(i, _)| found.entry[*i]) {
-        let Some(owner) = &view.owner[i] else { continue };
+fn service_marks(view: &View<'_>, found: &Calls, times: Option<&Times>, marks: &mut Vec<Mark>) {
+    for i in (0..view.records.len() as u32).filter(|i| found.entry[*i as usize]) {
+        let Some(owner) = view.owner(i) else { continue };
+        let (record, shape) = (&view.records[i as usize], view.spans.shape(i));
         // A CLIENT entry span's status and length are its outgoing call's.
-        let measured = found.measures_itself(i as u32);
-        let verdict = if measured { record.verdict } else { Verdict::default() };
-        let latency_us = record.latency_us().filter(|_| measured);
-        let place = |role| (i as u32, role);
-        marks.push(Mark {
-            at: place(Role::Served),
+        let measured = found.measures_itself(i);
+        let verdict = if measured { shape.verdict } else { Verdict::default() };
+        let latency_us = view.spans.latency_us(i).filter(|_| measured);
+        let (node, version) = (owner.node, owner.version);
+        let mark = |role, body| Mark {
+            at: (i, role),
             window_s: record.window_s,
-            weight_milli: record.weight_milli,
-            body: Body::Service(ServiceMark {
-                node: owner.node.clone(),
-                version: owner.version.clone(),
-                error: verdict.error,
-                client_error: verdict.client_error,
-                latency_us,
-                self_us: times.map(|times| times.own[i]),
-                critical_us: times.map(|times| times.critical[i]),
-            }),
-        });
-        if let (Some(entry), true) = (&record.entry, record.answers() && owner.node.kind == NodeKind::Service)
-        {
-            marks.push(Mark {
-                at: place(Role::Endpoint),
-                window_s: record.window_s,
-                weight_milli: record.weight_milli,
-                body: Body::Endpoint {
-                    node: owner.node.clone(),
-                    version: owner.version.clone(),
-                    entry: entry.clone(),
-                    error: verdict.error,
-                    latency_us,
-                },
-            });
+            weight_milli: shape.weight_milli,
+            body,
+        };
+        let service = ServiceMark {
+            node,
+            version,
+            error: verdict.error,
+            client_error: verdict.client_error,
+            latency_us,
+            self_us: times.map(|times| times.own[i as usize]),
+            critical_us: times.map(|times| times.critical[i as usize]),
+        };
+        marks.push(mark(Role::Served, Body::Service(service)));
+        if let (Some(entry), true) = (shape.entry, record.answers() && !owner.is_client) {
+            let body = Body::Endpoint { node, version, entry, error: verdict.error, latency_us };
+            marks.push(mark(Role::Endpoint, body));
         }
     }
-    virtual_marks(view, found, times, names, marks);
+    virtual_marks(view, found, times, marks);
 }
 
 /// Databases, topics and hosts have no spans of their own: their callers speak for them.
-fn virtual_marks(
-    view: &View<'_>,
-    found: &Calls,
-    times: Option<&Times>,
-    names: &Names,
-    marks: &mut Vec<Mark>,
-) {
+fn virtual_marks(view: &View<'_>, found: &Calls, times: Option<&Times>, marks: &mut Vec<Mark>) {
     // A rejected call never reached them.
     let outgoing = found
         .calls
         .iter()
         .filter(|call| call.server == NONE && call.client != NONE && !call.verdict.rejected);
     for call in outgoing {
-        let client = &view.records[call.client as usize];
         marks.push(Mark {
             at: (call.client, Role::Virtual),
-            window_s: client.window_s,
-            weight_milli: client.weight_milli,
+            window_s: view.records[call.client as usize].window_s,
+            weight_milli: view.spans.shape(call.client).weight_milli,
             body: Body::Service(ServiceMark {
-                node: call.callee.clone(),
-                version: names.empty.clone(),
+                node: call.callee,
+                version: EMPTY,
                 error: call.verdict.error,
                 client_error: call.verdict.client_error,
-                latency_us: caller_latency(call, Some(client), None),
+                latency_us: caller_latency(view, call),
                 self_us: None,
                 critical_us: times.map(|times| times.of_span[call.client as usize]),
             }),
@@ -265,7 +262,9 @@ fn virtual_marks(
     }
 }
 
-/// Self time and time on the critical path, gathered by request: measured when the trace closes.
+/// Self time and time on the critical path, gathered by request: measured when nothing is missing, else when the trace
+/// closes.
+#[derive(Default)]
 struct Times {
     /// Self time of all spans of the request but its outgoing calls, by entry span.
     own: Vec<u64>,
@@ -273,37 +272,38 @@ struct Times {
     critical: Vec<u64>,
     /// Time on the critical path of each single span.
     of_span: Vec<u64>,
+    intervals: Vec<Interval>,
+    request: Vec<u32>,
 }
 
 impl Times {
-    fn new(view: &View<'_>, entry: &[bool], root: u32) -> Self {
-        let intervals: Vec<Interval> = view
-            .records
-            .iter()
-            .zip(&view.tree.parent)
-            .map(|(record, parent)| Interval {
+    fn measure(&mut self, view: &View<'_>, entry: &[bool], root: u32) {
+        let many = view.records.len();
+        self.intervals.clear();
+        self.intervals.extend((0..many).map(|i| {
+            let (record, parent) = (&view.records[i], view.tree.parent[i]);
+            Interval {
                 start_us: record.start_us,
                 end_us: record.end_us(),
-                parent: (*parent != NONE).then_some(*parent),
-                awaited: !record.takes(),
-            })
-            .collect();
-        let selves = analysis::self_times(&intervals);
+                parent: (parent != NONE).then_some(parent),
+                awaited: !view.spans.takes(i as u32),
+            }
+        }));
+        let selves = analysis::self_times(&self.intervals);
         let rank = |i: u32| view.records[i as usize].place();
-        let of_span = analysis::critical_times_by(&intervals, root, rank);
-        let many = view.records.len();
-        let mut times = Self { own: vec![0; many], critical: vec![0; many], of_span };
-        let mut request = vec![NONE; many];
+        self.of_span = analysis::critical_times_by(&self.intervals, root, rank);
+        blank(&mut self.own, many, 0);
+        blank(&mut self.critical, many, 0);
+        blank(&mut self.request, many, NONE);
         for i in view.tree.order.iter().map(|i| *i as usize) {
             let parent = view.tree.parent[i];
-            request[i] = if entry[i] || parent == NONE { i as u32 } else { request[parent as usize] };
+            self.request[i] = if entry[i] || parent == NONE { i as u32 } else { self.request[parent as usize] };
             if !view.records[i].calls_out() || entry[i] {
                 // Bad clocks can make spans of centuries: many of them don't fit into any number.
-                let own = &mut times.own[request[i] as usize];
+                let own = &mut self.own[self.request[i] as usize];
                 *own = own.saturating_add(selves[i]).min(MAX_US);
-                times.critical[request[i] as usize] += times.of_span[i];
+                self.critical[self.request[i] as usize] += self.of_span[i];
             }
         }
-        times
     }
 }

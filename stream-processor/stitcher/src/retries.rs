@@ -1,12 +1,11 @@
 //! Which calls try again what just failed (DESIGN 4.3). A call is at most one retry.
 
 use crate::calls::Call;
-use crate::delta::Node;
-use crate::record::{Place, Record};
+use crate::names::NodeId;
+use crate::record::Place;
 use crate::tree::NONE;
 use crate::view::View;
 use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// By the first attempt under a CLIENT, the last one at the same service.
@@ -18,8 +17,9 @@ pub(crate) fn mark(view: &View<'_>, calls: &mut [Call]) {
     beside_each_other(view, calls, &last);
 }
 
-fn top<'a>(view: &View<'a>, call: &Call) -> &'a Record {
-    &view.records[if call.client == NONE { call.server } else { call.client } as usize]
+/// The side that tells one attempt from another.
+fn top(call: &Call) -> u32 {
+    if call.client == NONE { call.server } else { call.client }
 }
 
 /// Of several SERVERs under one CLIENT, those of the same service that follow a failed attempt.
@@ -35,13 +35,14 @@ fn under_one_client(view: &View<'_>, calls: &mut [Call]) -> LastAttempts {
 fn of_one_client(view: &View<'_>, calls: &mut [Call], attempts: &[(u32, Place, usize)]) -> (usize, usize) {
     let first = attempts[0].2;
     // The previous attempt of the same service, whoever answered in between.
-    let mut previous: BTreeMap<Arc<Node>, usize> = BTreeMap::new();
+    let mut previous: BTreeMap<NodeId, usize> = BTreeMap::new();
     for (_, _, i) in attempts {
-        let failed = previous.insert(calls[*i].callee.clone(), *i).is_some_and(|before| {
+        let failed = previous.insert(calls[*i].callee, *i).is_some_and(|before| {
             let [before_it, it] = [before, *i].map(|i| &view.records[calls[i].server as usize]);
             let in_turn = before_it.end_us() <= it.start_us;
+            let retryable = view.spans.shape(calls[before].server).verdict.retryable;
             // Only an attempt that outlived its time-out may still be running.
-            (in_turn && before_it.verdict.retryable) || calls[before].verdict.timeout
+            (in_turn && retryable) || calls[before].verdict.timeout
         });
         calls[*i].retry = failed;
         calls[*i].caller_measured = *i == first;
@@ -51,32 +52,33 @@ fn of_one_client(view: &View<'_>, calls: &mut [Call], attempts: &[(u32, Place, u
 
 /// A resend by its own word, or the call right after a sibling that failed in a retryable way.
 fn beside_each_other(view: &View<'_>, calls: &mut [Call], last: &LastAttempts) {
-    let mut order: Vec<u32> =
-        (0..calls.len() as u32).filter(|i| calls[*i as usize].caller_measured).collect();
-    order.sort_unstable_by(|a, b| {
-        let [a, b] = [a, b].map(|i| (&calls[*i as usize], top(view, &calls[*i as usize])));
-        let of =
-            |(call, top): (&Call, &Record)| (top.parent_id, call.callee.clone(), top.attempt, top.place());
-        of(a).cmp(&of(b))
-    });
+    let record = |call: &Call| &view.records[top(call) as usize];
+    let mut order: Vec<(u64, NodeId, u32, Place, usize)> = Vec::new();
+    for (i, call) in calls.iter().enumerate().filter(|(_, call)| call.caller_measured) {
+        let top = record(call);
+        order.push((top.parent_id, call.callee, top.attempt, top.place(), i));
+    }
+    order.sort_unstable();
     let mut previous: Option<usize> = None;
-    for i in order.into_iter().map(|i| i as usize) {
-        let this = top(view, &calls[i]);
+    for (_, _, _, _, i) in order {
+        let this = record(&calls[i]);
+        let marks = view.spans.shape(top(&calls[i])).marks;
         let sibling = previous.filter(|p| {
-            let (call, before) = (&calls[*p], top(view, &calls[*p]));
+            let (call, before) = (&calls[*p], record(&calls[*p]));
             this.parent_id != 0
                 && before.parent_id == this.parent_id
                 && call.callee == calls[i].callee
                 && before.attempt == this.attempt
         });
         let (sent_again, follows_failure) = match sibling {
-            None => (this.marks.resend, false),
+            None => (marks.resend, false),
             Some(p) => {
-                let before = top(view, &calls[p]);
+                let before = record(&calls[p]);
+                let redirected = view.spans.shape(top(&calls[p])).verdict.redirected;
                 // What its CLIENT tried again itself and got done has not failed.
                 let verdict = calls[last.get(&p).copied().unwrap_or(p)].verdict;
                 let in_turn = before.end_us() <= this.start_us;
-                (this.marks.resend && !before.verdict.redirected, in_turn && verdict.retryable)
+                (marks.resend && !redirected, in_turn && verdict.retryable)
             }
         };
         let never_sent = calls[i].verdict.rejected;

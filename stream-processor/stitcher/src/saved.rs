@@ -2,8 +2,9 @@
 //! where it comes first and is a number from then on. Only a shard of the same version reads it: there is no evolution.
 
 use crate::delta::{Name, Node, NodeKind};
-use crate::names::{Names, Source};
-use crate::record::{Fallback, FlowFacts, Marks, Record, Verdict};
+use crate::names::{NameId, Names, NodeId, ShapeId, SourceId};
+use crate::record::{Link, Record};
+use crate::shape::{Fallback, Marks, Shape, Verdict};
 use crate::resolve::Role;
 use crate::span::{Kind, MessagingOperation, OperationSource};
 use alloc::boxed::Box;
@@ -20,19 +21,20 @@ pub struct Unreadable;
 
 /// A value that can be written and read back.
 pub(crate) trait Saved: Sized {
-    fn write(&self, to: &mut Writer);
+    fn write(&self, to: &mut Writer<'_>);
     fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable>;
 }
 
 type Places<T> = HashMap<T, u64, FxBuildHasher>;
 
 /// Appends values.
-#[derive(Default)]
-pub(crate) struct Writer {
+pub(crate) struct Writer<'a> {
     pub bytes: Vec<u8>,
+    shared: &'a Names,
     names: Places<Name>,
     nodes: Places<Arc<Node>>,
-    sources: Places<Arc<Source>>,
+    sources: Places<SourceId>,
+    shapes: Places<ShapeId>,
 }
 
 /// Reads values in the order in which they were written. Texts, nodes and sources become shared ones again.
@@ -41,12 +43,13 @@ pub(crate) struct Reader<'a> {
     shared: &'a mut Names,
     names: Vec<Name>,
     nodes: Vec<Arc<Node>>,
-    sources: Vec<Arc<Source>>,
+    sources: Vec<SourceId>,
+    shapes: Vec<ShapeId>,
 }
 
 impl<'a> Reader<'a> {
     pub fn new(bytes: &'a [u8], shared: &'a mut Names) -> Self {
-        Self { bytes, shared, names: Vec::new(), nodes: Vec::new(), sources: Vec::new() }
+        Self { bytes, shared, names: Vec::new(), nodes: Vec::new(), sources: Vec::new(), shapes: Vec::new() }
     }
 
     pub fn is_at_end(&self) -> bool {
@@ -67,7 +70,12 @@ impl<'a> Reader<'a> {
     }
 }
 
-impl Writer {
+impl<'a> Writer<'a> {
+    pub fn new(shared: &'a Names) -> Self {
+        let (names, nodes, sources, shapes) = Default::default();
+        Self { bytes: Vec::new(), shared, names, nodes, sources, shapes }
+    }
+
     fn text(&mut self, text: &str) {
         (text.len() as u64).write(self);
         self.bytes.extend_from_slice(text.as_bytes());
@@ -77,8 +85,8 @@ impl Writer {
 /// The place of a value that was written before, else 0, and the value has to follow.
 fn place_of<T: Clone + Eq + Hash>(
     value: &T,
-    to: &mut Writer,
-    places: fn(&mut Writer) -> &mut Places<T>,
+    to: &mut Writer<'_>,
+    places: for<'w, 'a> fn(&'w mut Writer<'a>) -> &'w mut Places<T>,
 ) -> bool {
     let known = places(to);
     let next = known.len() as u64 + 1;
@@ -103,7 +111,7 @@ fn known_at<T: Clone>(place: u64, values: &[T]) -> Result<Option<T>, Unreadable>
 }
 
 impl Saved for u64 {
-    fn write(&self, to: &mut Writer) {
+    fn write(&self, to: &mut Writer<'_>) {
         let mut left = *self;
         while left >= 0x80 {
             to.bytes.push(left as u8 | 0x80);
@@ -129,7 +137,7 @@ impl Saved for u64 {
 pub(crate) struct Random(pub u64);
 
 impl Saved for Random {
-    fn write(&self, to: &mut Writer) {
+    fn write(&self, to: &mut Writer<'_>) {
         to.bytes.extend_from_slice(&self.0.to_le_bytes());
     }
 
@@ -141,7 +149,7 @@ impl Saved for Random {
 }
 
 impl Saved for u32 {
-    fn write(&self, to: &mut Writer) {
+    fn write(&self, to: &mut Writer<'_>) {
         u64::from(*self).write(to);
     }
 
@@ -151,7 +159,7 @@ impl Saved for u32 {
 }
 
 impl Saved for i64 {
-    fn write(&self, to: &mut Writer) {
+    fn write(&self, to: &mut Writer<'_>) {
         ((self << 1) ^ (self >> 63)).cast_unsigned().write(to);
     }
 
@@ -162,7 +170,7 @@ impl Saved for i64 {
 }
 
 impl Saved for bool {
-    fn write(&self, to: &mut Writer) {
+    fn write(&self, to: &mut Writer<'_>) {
         to.bytes.push(u8::from(*self));
     }
 
@@ -176,7 +184,7 @@ impl Saved for bool {
 }
 
 impl Saved for String {
-    fn write(&self, to: &mut Writer) {
+    fn write(&self, to: &mut Writer<'_>) {
         to.text(self);
     }
 
@@ -186,7 +194,7 @@ impl Saved for String {
 }
 
 impl Saved for Name {
-    fn write(&self, to: &mut Writer) {
+    fn write(&self, to: &mut Writer<'_>) {
         if !place_of(self, to, |to| &mut to.names) {
             to.text(self);
         }
@@ -198,14 +206,15 @@ impl Saved for Name {
             return Ok(known);
         }
         let text = from.text()?;
-        let name = from.shared.text(text);
+        let id = from.shared.text(text);
+        let name = from.shared.name(id);
         from.names.push(name.clone());
         Ok(name)
     }
 }
 
 impl Saved for Arc<Node> {
-    fn write(&self, to: &mut Writer) {
+    fn write(&self, to: &mut Writer<'_>) {
         if !place_of(self, to, |to| &mut to.nodes) {
             self.cluster.write(to);
             self.namespace.write(to);
@@ -221,18 +230,42 @@ impl Saved for Arc<Node> {
         }
         let (cluster, namespace, name) = (Name::read(from)?, Name::read(from)?, Name::read(from)?);
         let kind = NodeKind::read(from)?;
-        let node = from.shared.node(&cluster, &namespace, &name, kind);
+        let id = from.shared.node_id(&cluster, &namespace, &name, kind);
+        let node = from.shared.node(id).clone();
         from.nodes.push(node.clone());
         Ok(node)
     }
 }
 
-impl Saved for Arc<Source> {
-    fn write(&self, to: &mut Writer) {
+impl Saved for NameId {
+    fn write(&self, to: &mut Writer<'_>) {
+        to.shared.name(*self).write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        let name = Name::read(from)?;
+        Ok(from.shared.text(&name))
+    }
+}
+
+impl Saved for NodeId {
+    fn write(&self, to: &mut Writer<'_>) {
+        to.shared.node(*self).clone().write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        let node = Arc::<Node>::read(from)?;
+        Ok(from.shared.number_of(&node))
+    }
+}
+
+impl Saved for SourceId {
+    fn write(&self, to: &mut Writer<'_>) {
         if !place_of(self, to, |to| &mut to.sources) {
-            self.node.write(to);
-            self.version.write(to);
-            self.environment.write(to);
+            let source = to.shared.source(*self);
+            source.node.write(to);
+            source.version.write(to);
+            source.environment.write(to);
         }
     }
 
@@ -241,15 +274,56 @@ impl Saved for Arc<Source> {
         if let Some(known) = known_at(place, &from.sources)? {
             return Ok(known);
         }
-        let (node, version, environment) = (Arc::read(from)?, Name::read(from)?, Name::read(from)?);
-        let source = Arc::new(Source { node, version, environment });
-        from.sources.push(source.clone());
+        let (node, version, environment) = (Saved::read(from)?, Saved::read(from)?, Saved::read(from)?);
+        let source = from.shared.source_id(node, version, environment);
+        from.sources.push(source);
         Ok(source)
     }
 }
 
+impl Saved for ShapeId {
+    fn write(&self, to: &mut Writer<'_>) {
+        if !place_of(self, to, |to| &mut to.shapes) {
+            to.shared.shape(*self).write(to);
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        let place = u64::read(from)?;
+        if let Some(known) = known_at(place, &from.shapes)? {
+            return Ok(known);
+        }
+        let shape = Shape::read(from)?;
+        let id = from.shared.shape_id(shape);
+        from.shapes.push(id);
+        Ok(id)
+    }
+}
+
+/// A span, without what only messaging spans say.
+impl Saved for Record {
+    fn write(&self, to: &mut Writer<'_>) {
+        (Random(self.span_id), Random(self.parent_id)).write(to);
+        (self.start_us, self.duration_us).write(to);
+        (self.content, self.attempt).write(to);
+        (self.window_s, (self.kind(), self.shape())).write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        let (Random(span_id), Random(parent_id)) = Saved::read(from)?;
+        let (start_us, duration_us) = Saved::read(from)?;
+        let (content, attempt) = Saved::read(from)?;
+        let (window_s, (kind, shape)) = Saved::read(from)?;
+        let mut record = Self::default().shaped(shape, kind);
+        (record.span_id, record.parent_id) = (span_id, parent_id);
+        (record.start_us, record.duration_us) = (start_us, duration_us);
+        (record.content, record.attempt, record.window_s) = (content, attempt, window_s);
+        Ok(record)
+    }
+}
+
 impl<T: Saved> Saved for Option<T> {
-    fn write(&self, to: &mut Writer) {
+    fn write(&self, to: &mut Writer<'_>) {
         self.is_some().write(to);
         self.iter().for_each(|value| value.write(to));
     }
@@ -260,7 +334,7 @@ impl<T: Saved> Saved for Option<T> {
 }
 
 impl<T: Saved> Saved for Box<T> {
-    fn write(&self, to: &mut Writer) {
+    fn write(&self, to: &mut Writer<'_>) {
         T::write(self, to);
     }
 
@@ -270,7 +344,7 @@ impl<T: Saved> Saved for Box<T> {
 }
 
 impl<A: Saved, B: Saved> Saved for (A, B) {
-    fn write(&self, to: &mut Writer) {
+    fn write(&self, to: &mut Writer<'_>) {
         self.0.write(to);
         self.1.write(to);
     }
@@ -281,7 +355,7 @@ impl<A: Saved, B: Saved> Saved for (A, B) {
 }
 
 impl<T: Saved> Saved for Vec<T> {
-    fn write(&self, to: &mut Writer) {
+    fn write(&self, to: &mut Writer<'_>) {
         (self.len() as u64).write(to);
         self.iter().for_each(|value| value.write(to));
     }
@@ -296,7 +370,7 @@ impl<T: Saved> Saved for Vec<T> {
 macro_rules! saved_enum {
     ($type:ident: $($variant:ident)+) => {
         impl Saved for $type {
-            fn write(&self, to: &mut Writer) {
+            fn write(&self, to: &mut Writer<'_>) {
                 let all = [$(Self::$variant),+];
                 let place = all.iter().position(|value| value == self).unwrap_or_default();
                 to.bytes.push(place as u8);
@@ -313,7 +387,7 @@ macro_rules! saved_enum {
 macro_rules! saved_struct {
     ($type:ident: $($field:ident $(as $form:ident)?),+) => {
         impl $crate::saved::Saved for $type {
-            fn write(&self, to: &mut $crate::saved::Writer) {
+            fn write(&self, to: &mut $crate::saved::Writer<'_>) {
                 $($crate::saved::saved_struct!(@write self.$field, to $(, $form)?);)+
             }
 
@@ -341,8 +415,7 @@ saved_enum!(Role: Callee Caller Served Virtual Endpoint Flow);
 
 saved_struct!(Verdict: error, client_error, timeout, rejected, retryable, redirected);
 saved_struct!(Marks: proxy, stream, probe, timer, resend, names_peer);
-saved_struct!(FlowFacts: root_name, ui_event, session_id, user_hash);
-saved_struct!(Record:
-    span_id as Random, parent_id as Random, content, kind, verdict, marks, start_us, duration_us, window_s,
-    weight_milli, source, peer, topic, messaging, messages, link, address, attempt as Random, operation, fallback,
-    entry, calling_client, breaker, flow);
+saved_struct!(Link: at, messages, span_id as Random);
+saved_struct!(Shape:
+    source, verdict, marks, weight_milli, peer, topic, messaging, address, operation, fallback, entry, calling_client,
+    breaker);

@@ -11,22 +11,22 @@ pub use replay::{Mismatch, Replay};
 
 use crate::caps::Caps;
 use crate::commit::{Close, Commit, Entombed, Journaled, StateChange};
-use crate::delta::Rollup;
 use crate::flow::{FlowEvent, FlowTrace};
 use crate::memory::Memory;
-use crate::names::Names;
+use crate::names::{Names, NodeId};
 use crate::operation;
-use crate::record::Record;
+use crate::record::{Link, Record};
+use crate::resolve::Workspace;
+use crate::rollup::Rollup;
 use crate::sampler::Sampler;
+use crate::schedule::{Queue, Timers};
 use crate::settings::Settings;
+use crate::shape::shape_of;
 use crate::span::{Span, TraceId};
-use crate::trace::Trace;
-use crate::user::hashed;
+use crate::trace::Traces;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::mem;
-use hashbrown::HashMap;
-use rustc_hash::FxBuildHasher;
 
 const HOUR_US: i64 = 3_600_000_000;
 
@@ -44,21 +44,29 @@ pub struct Shard {
     last_timestamp_us: Option<i64>,
     last_record_us: i64,
     next_offset: i64,
-    traces: HashMap<TraceId, Trace, FxBuildHasher>,
+    traces: Traces,
     /// Open traces by age, every trace by when it wants to be looked at, and those that aren't wholly in `flow_state` by
     /// where a successor has to begin to read.
-    open: BTreeSet<(i64, TraceId)>,
-    timers: BTreeSet<(i64, TraceId)>,
-    unsaved: BTreeSet<(i64, TraceId)>,
+    open: Queue,
+    open_traces: usize,
+    timers: Timers,
+    unsaved: Queue,
     dirty: Vec<TraceId>,
     /// Traces with more spans than one may have: closed after this record.
     overgrown: Vec<TraceId>,
     open_spans: usize,
     memory: Memory,
     names: Names,
+    /// An hour is over: names go that nobody needs any more.
+    sweep_is_due: bool,
     caps: Caps,
     sampler: Sampler,
     rollup: Rollup,
+    workspace: Workspace,
+    /// What a trace had counted before.
+    before: Workspace,
+    nodes: Vec<NodeId>,
+    said: Vec<u8>,
     events: Vec<FlowEvent>,
     summaries: Vec<FlowTrace>,
     /// What the next commit journals: the lists in it are filled as things happen.
@@ -84,18 +92,24 @@ impl Shard {
             last_timestamp_us: None,
             last_record_us: i64::MIN,
             next_offset: 0,
-            traces: HashMap::default(),
-            open: BTreeSet::new(),
-            timers: BTreeSet::new(),
-            unsaved: BTreeSet::new(),
+            traces: Traces::default(),
+            open: Queue::default(),
+            open_traces: 0,
+            timers: Timers::default(),
+            unsaved: Queue::default(),
             dirty: Vec::new(),
             overgrown: Vec::new(),
             open_spans: 0,
             memory: Memory::new(&settings.limits),
             names: Names::new(settings.limits.name_bytes),
+            sweep_is_due: false,
             caps: Caps::new(&settings.limits),
             sampler: Sampler::new(settings.events_per_second),
             rollup: Rollup::default(),
+            workspace: Workspace::default(),
+            before: Workspace::default(),
+            nodes: Vec::new(),
+            said: Vec::new(),
             events: Vec::new(),
             summaries: Vec::new(),
             journaled: Journaled::default(),
@@ -160,10 +174,9 @@ impl Shard {
     }
 
     fn run_until(&mut self, now_us: i64) {
-        while let Some((due_us, id)) = self.timers.first().copied().filter(|(due_us, _)| *due_us <= now_us) {
-            self.timers.remove(&(due_us, id));
+        while let Some((due_us, id)) = self.timers.pop_until(now_us) {
             self.move_clock(due_us.max(self.clock_us));
-            self.look_at(id);
+            self.look_at(id, due_us);
         }
         self.move_clock(now_us);
     }
@@ -171,8 +184,9 @@ impl Shard {
     fn move_clock(&mut self, now_us: i64) {
         if now_us / HOUR_US != self.clock_us / HOUR_US {
             self.caps.start_anew();
+            self.rollup.start_anew();
             self.drop_saved_names();
-            self.names.sweep();
+            self.sweep_is_due = true;
         }
         self.clock_us = now_us;
     }
@@ -185,18 +199,19 @@ impl Shard {
             return self.count(if id.0 == 0 { "zero_trace_id" } else { "zero_span_id" }, 1);
         }
         self.applied += 1;
-        self.note_if_late(id);
-        if self.was_counted(span) {
+        let slot = self.traces.find(id);
+        self.note_if_late(id, slot);
+        if self.was_counted(span, slot) {
             return;
         }
         self.count_repairs(span);
-        let record = self.record(span);
-        self.keep(id, record);
+        self.keep(span, slot);
     }
 
+    /// The span as it is kept.
     fn record(&mut self, span: &Span<'_>) -> Record {
-        let user_hash = hashed(&self.settings.user_hash_key, span.facts.user_id);
-        let mut record = Record::new(span, &mut self.names, &self.settings.limits, user_hash, self.clock_us);
+        let shape = shape_of(span, &mut self.names, &mut self.said);
+        let mut record = Record::new(span, shape, &self.settings.limits, self.clock_us);
         if record.parent_id == record.span_id && !record.answers() {
             record.parent_id = 0;
         }
@@ -212,37 +227,62 @@ impl Shard {
 
     /// Closes the oldest open trace, if there is one.
     pub fn settle_oldest(&mut self) -> bool {
-        let oldest = self.open.first().copied();
-        oldest.inspect(|(_, id)| self.close(*id, false)).is_some()
+        let oldest = self.oldest_open();
+        oldest.inspect(|id| self.close(*id, false)).is_some()
     }
 
     /// Everything since the last commit. Only between records: a commit never cuts one in two.
     pub fn commit(&mut self) -> Commit {
         self.keep_limits();
         self.resolve_dirty();
-        self.names.sweep_when_doubled();
         let (cut, overflowed) = (mem::take(&mut self.names.cut), mem::take(&mut self.caps.overflowed));
         self.count("names_cut", cut);
         self.count("overflowed", overflowed);
         self.save();
         let journaled = self.journaled();
         self.commits += 1;
+        let deltas = self.rollup.take(&self.names);
+        self.tidy();
         Commit {
             journaled,
             state: mem::take(&mut self.state),
-            deltas: self.rollup.take(),
+            deltas,
             events: mem::take(&mut self.events),
             traces: mem::take(&mut self.summaries),
             counters: mem::take(&mut self.counters),
         }
     }
 
+    /// Lets go of what nobody needs any more. Nothing that came since the last commit is waiting.
+    fn tidy(&mut self) {
+        let traces = &self.traces;
+        self.open.tidy(self.open_traces, |offset, id| is_open_since(traces, offset, id));
+        self.unsaved.tidy(traces.len(), |offset, id| is_unsaved_since(traces, offset, id));
+        self.memory.tidy(traces);
+        if mem::take(&mut self.sweep_is_due) || self.names.has_doubled() {
+            self.names.begin_sweep();
+            self.traces.iter().for_each(|(_, trace)| trace.keep_names(&mut self.names));
+            self.names.end_sweep();
+        }
+    }
+
+    fn oldest_open(&mut self) -> Option<TraceId> {
+        let traces = &self.traces;
+        self.open.first(|offset, id| is_open_since(traces, offset, id)).map(|(_, id)| id)
+    }
+
+    /// The first offset that holds a span which is not in `flow_state`, and whose it is.
+    fn first_unsaved(&mut self) -> Option<(i64, TraceId)> {
+        let traces = &self.traces;
+        self.unsaved.first(|offset, id| is_unsaved_since(traces, offset, id))
+    }
+
     fn journaled(&mut self) -> Journaled {
+        let low_watermark = self.first_unsaved().map_or(self.next_offset, |(offset, _)| offset);
         let grown = |id: &TraceId| {
-            let trace = self.traces.get(id).filter(|trace| trace.dirty)?;
+            let trace = self.traces.get(*id).filter(|trace| trace.dirty)?;
             Some((*id, trace.resolved_spans as u32))
         };
-        let low_watermark = self.unsaved.first().map_or(self.next_offset, |(offset, _)| *offset);
         Journaled {
             next_offset: self.next_offset,
             clock_us: self.clock_us,
@@ -298,7 +338,7 @@ impl Shard {
 
     /// Traces that are not closed.
     pub fn open_traces(&self) -> usize {
-        self.open.len()
+        self.open_traces
     }
 
     /// Spans kept of closed traces.
@@ -316,6 +356,15 @@ impl Shard {
     pub fn clock_us(&self) -> i64 {
         self.clock_us
     }
+}
+
+fn is_open_since(traces: &Traces, offset: i64, id: TraceId) -> bool {
+    traces.get(id).is_some_and(|trace| trace.is_open() && trace.first_offset == offset)
+}
+
+fn is_unsaved_since(traces: &Traces, offset: i64, id: TraceId) -> bool {
+    let unsaved = traces.get(id).and_then(|trace| trace.unsaved);
+    unsaved.is_some_and(|unsaved| unsaved.offset == offset)
 }
 
 /// The name that flows of health checks get: counted, but outside headline numbers.

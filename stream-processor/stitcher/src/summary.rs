@@ -1,71 +1,114 @@
 //! The summary of one flow, from its marks.
 
 use crate::delta::{Name, Node, NodeKind};
+use crate::digest;
 use crate::flow::{FlowEdge, FlowGraph, FlowNode, FlowStatus, FlowTrace};
-use crate::names::Names;
-use crate::record::{FlowFacts, Record};
+use crate::flow_facts::Said;
+use crate::names::{EMPTY, Names, NodeId, UNKNOWN};
 use crate::resolve::{Body, EdgeMark, Mark, Resolved, Role, ServiceMark};
+use crate::rollup::Under;
 use crate::settings::Settings;
 use crate::span::TraceId;
-use crate::trace::{Life, Trace};
-use alloc::collections::{BTreeMap, BTreeSet};
+use crate::trace::{Gist, Life, Trace};
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-pub(crate) fn summarise(
-    id: TraceId,
-    trace: &Trace,
-    resolved: &Resolved,
-    names: &Names,
-    settings: &Settings,
-) -> FlowTrace {
-    let root = &trace.records[resolved.root as usize];
-    let (environment, operation) = trace.emitted.under.clone().unwrap_or_else(|| names.nothing());
-    let duration_us = root.duration_us.cast_signed();
+/// Environment and operation of a flow that says neither.
+pub(crate) const NOTHING: Under = Under { environment: EMPTY, operation: UNKNOWN };
+
+impl Gist {
+    /// What a trace says as a whole, from what it counts. `nodes` is room to write in.
+    pub fn of(resolved: &Resolved, marks: &[Mark], names: &mut Names, nodes: &mut Vec<NodeId>) -> Self {
+        let mut gist = Self {
+            root: resolved.root,
+            status: resolved.status,
+            start_us: resolved.start_us,
+            end_us: resolved.end_us,
+            environment: resolved.environment.unwrap_or(EMPTY),
+            last_service: resolved.last_service,
+            cycles: resolved.cycles,
+            digest: digest::of_marks(marks),
+            ..Self::default()
+        };
+        nodes.clear();
+        for mark in marks {
+            match &mark.body {
+                Body::Edge(edge) => {
+                    nodes.extend([edge.client, edge.server]);
+                    // The call that reached the root is the flow's own status.
+                    if mark.at != (resolved.root, Role::Callee) {
+                        gist.add(edge);
+                    }
+                }
+                Body::Service(service) => nodes.push(service.node),
+                Body::Endpoint { .. } | Body::Flow { .. } => {}
+            }
+        }
+        nodes.sort_unstable();
+        nodes.dedup();
+        nodes.retain(|node| names.node(*node).kind == NodeKind::Service);
+        gist.services = Some(names.services_id(nodes));
+        gist
+    }
+
+    fn add(&mut self, edge: &EdgeMark) {
+        self.errors += u32::from(edge.verdict.error);
+        self.client_errors += u32::from(edge.verdict.client_error);
+        self.retries += u32::from(edge.retry);
+        self.timeouts += u32::from(edge.verdict.timeout);
+        self.rejected += u32::from(edge.verdict.rejected);
+    }
+}
+
+/// Whether the summary of a flow shows its graph.
+pub(crate) fn shows_graph(id: TraceId, trace: &Trace, settings: &Settings) -> bool {
+    let root = &trace.records[trace.gist.root as usize];
+    trace.gist.status != FlowStatus::Success
+        || root.duration_us.cast_signed() >= settings.slow_us
+        || sample_of(id) < settings.graph_sample_milli
+}
+
+pub(crate) fn summarise(id: TraceId, trace: &Trace, names: &Names, graph: Option<FlowGraph>) -> FlowTrace {
+    let gist = &trace.gist;
+    let root = &trace.records[gist.root as usize];
+    let shape = names.shape(root.shape());
+    let root_node = names.node(names.source(shape.source).node);
+    let under = trace.told.map_or(NOTHING, |told| told.under);
     let (complete, truncated) = match trace.life {
         Life::Open => (false, false),
         Life::Closed { complete, truncated, .. } => (complete, truncated),
     };
-    let mut summary = FlowTrace {
+    let flow = trace.flow.as_ref();
+    let said = |text: Option<&Said>| text.map_or_else(|| names.name(EMPTY), Said::text);
+    FlowTrace {
         trace_id: id,
         revision: trace.revision,
-        environment,
-        operation,
-        status: resolved.status,
-        start_us: resolved.start_us,
-        duration_us,
-        tail_us: (resolved.end_us - root.end_us()).max(0),
+        environment: names.name(under.environment),
+        operation: names.name(under.operation),
+        status: gist.status,
+        start_us: gist.start_us,
+        duration_us: root.duration_us.cast_signed(),
+        tail_us: (gist.end_us - root.end_us()).max(0),
         spans: trace.records.len() as u32,
-        errors: 0,
-        client_errors: 0,
-        retries: 0,
-        timeouts: 0,
-        rejected: 0,
-        services: services(trace),
-        root_service: root.source.node.name.clone(),
-        root_namespace: root.source.node.namespace.clone(),
-        root_name: flow_text(trace, names, |flow| &flow.root_name),
-        ui_event: flow_text(trace, names, |flow| &flow.ui_event),
-        session_id: flow_text(trace, names, |flow| &flow.session_id),
-        user_hash: user_hash(&trace.records),
-        weight_milli: root.weight_milli,
+        errors: gist.errors,
+        client_errors: gist.client_errors,
+        retries: gist.retries,
+        timeouts: gist.timeouts,
+        rejected: gist.rejected,
+        services: gist.services.map_or_else(Vec::new, |services| names.services(services).names.clone()),
+        root_service: root_node.name.clone(),
+        root_namespace: root_node.namespace.clone(),
+        root_name: said(flow.map(|flow| &flow.root_name)),
+        ui_event: said(flow.map(|flow| &flow.ui_event)),
+        session_id: said(flow.map(|flow| &flow.session_id)),
+        user_hash: flow.map_or_else(String::new, |flow| flow.user_hash.as_string()),
+        weight_milli: shape.weight_milli,
         complete,
         truncated,
-        graph: None,
-    };
-    for edge in edges_below(trace, resolved.root) {
-        summary.errors += u32::from(edge.verdict.error);
-        summary.client_errors += u32::from(edge.verdict.client_error);
-        summary.retries += u32::from(edge.retry);
-        summary.timeouts += u32::from(edge.verdict.timeout);
-        summary.rejected += u32::from(edge.verdict.rejected);
+        graph,
     }
-    let sampled = sample_of(id) < settings.graph_sample_milli;
-    if summary.status != FlowStatus::Success || duration_us >= settings.slow_us || sampled {
-        summary.graph = Some(graph(trace));
-    }
-    summary
 }
 
 /// A number below 1,000 that depends on the trace id alone.
@@ -74,73 +117,30 @@ pub(crate) fn sample_of(id: TraceId) -> u32 {
     ((mixed >> 32) % 1_000) as u32
 }
 
-fn edges(trace: &Trace) -> impl Iterator<Item = &EdgeMark> {
-    trace.emitted.marks.iter().filter_map(edge_of)
-}
-
-/// Every call but the one that reached the root: that one is the flow's own status.
-fn edges_below(trace: &Trace, root: u32) -> impl Iterator<Item = &EdgeMark> {
-    trace.emitted.marks.iter().filter(move |mark| mark.at != (root, Role::Callee)).filter_map(edge_of)
-}
-
-fn edge_of(mark: &Mark) -> Option<&EdgeMark> {
-    match &mark.body {
-        Body::Edge(edge) => Some(edge),
-        _ => None,
-    }
-}
-
-fn served(trace: &Trace) -> impl Iterator<Item = &ServiceMark> {
-    trace.emitted.marks.iter().filter_map(|mark| match &mark.body {
-        Body::Service(service) => Some(service),
-        _ => None,
-    })
-}
-
-fn services(trace: &Trace) -> Vec<Name> {
-    let ends = edges(trace).flat_map(|edge| [&edge.client, &edge.server]);
-    let nodes = ends.chain(served(trace).map(|service| &service.node));
-    let names: BTreeSet<&Name> =
-        nodes.filter(|node| node.kind == NodeKind::Service).map(|node| &node.name).collect();
-    names.into_iter().cloned().collect()
-}
-
-/// The first non-empty answer, by start and span id.
-fn flow_text(trace: &Trace, names: &Names, of: impl Fn(&FlowFacts) -> &Name) -> Name {
-    let said = trace.records.iter().filter_map(|record| {
-        let text = of(record.flow.as_ref()?);
-        (!text.is_empty()).then_some((record.place(), text))
-    });
-    said.min_by_key(|(place, _)| *place).map_or_else(|| names.empty.clone(), |(_, text)| text.clone())
-}
-
-fn user_hash(records: &[Record]) -> String {
-    let said = records.iter().filter_map(|record| {
-        let flow = record.flow.as_ref()?;
-        (!flow.user_hash.is_empty()).then_some((record.place(), &flow.user_hash))
-    });
-    said.min_by_key(|(place, _)| *place).map_or_else(String::new, |(_, hash)| hash.clone())
-}
-
-fn graph(trace: &Trace) -> FlowGraph {
+/// The flow graph of one flow, from what it counts.
+pub(crate) fn graph(marks: &[Mark], names: &Names) -> FlowGraph {
+    let edges = || marks.iter().filter_map(|mark| if let Body::Edge(edge) = &mark.body { Some(edge) } else { None });
     let mut nodes: BTreeMap<Arc<Node>, FlowNode> = BTreeMap::new();
-    for edge in edges(trace) {
-        blank(&mut nodes, &edge.client);
-        seen_in(blank(&mut nodes, &edge.server), &edge.version);
+    for edge in edges() {
+        blank(&mut nodes, names.node(edge.client));
+        seen_in(blank(&mut nodes, names.node(edge.server)), &names.name(edge.version));
     }
-    for service in served(trace) {
-        let node = blank(&mut nodes, &service.node);
-        seen_in(node, &service.version);
+    for mark in marks {
+        let Body::Service(ServiceMark { node, version, error, latency_us, self_us, critical_us, .. }) = mark.body else {
+            continue;
+        };
+        let node = blank(&mut nodes, names.node(node));
+        seen_in(node, &names.name(version));
         node.requests += 1;
-        node.errors += u32::from(service.error);
-        node.duration_us += of(service.latency_us);
-        node.self_us += of(service.self_us);
-        node.critical_us += of(service.critical_us);
+        node.errors += u32::from(error);
+        node.duration_us += of(latency_us);
+        node.self_us += of(self_us);
+        node.critical_us += of(critical_us);
     }
     let places: BTreeMap<Arc<Node>, u32> = nodes.keys().cloned().zip(0..).collect();
     let mut between: BTreeMap<(u32, u32), FlowEdge> = BTreeMap::new();
-    for edge in edges(trace) {
-        let (client, server) = (places[&edge.client], places[&edge.server]);
+    for edge in edges() {
+        let (client, server) = (places[names.node(edge.client)], places[names.node(edge.server)]);
         let sum =
             between.entry((client, server)).or_insert(FlowEdge { client, server, ..FlowEdge::default() });
         sum.calls += 1;

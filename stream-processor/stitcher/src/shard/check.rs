@@ -13,21 +13,21 @@ impl Shard {
             meant.map(|(_, trace)| trace.records.len()).sum()
         };
         let digest = traces().fold(0_u64, |sum, (id, trace)| {
-            let spans = trace.records.iter().map(|record| digest::of_span(*id, record));
+            let spans = trace.records.iter().map(|record| digest::of_span(id, record));
             spans.fold(sum.wrapping_add(trace.digest), u64::wrapping_add)
         });
         let open = traces().filter(|(_, trace)| trace.is_open()).count();
         let rules = [
             (self.open_spans == spans(true), "open spans are miscounted"),
             (self.memory.spans() == spans(false), "spans of closed traces are miscounted"),
-            (self.open.len() == open, "open traces are miscounted"),
+            (self.open_traces == open, "open traces are miscounted"),
             (
-                traces().all(|(id, trace)| self.timers.contains(&(trace.timer_us, *id))),
+                traces().all(|(id, trace)| self.timers.contains((trace.timer_us, id))),
                 "a trace is never looked at",
             ),
             (
-                self.unsaved.len() == traces().filter(|(_, trace)| trace.unsaved.is_some()).count(),
-                "traces that are not saved are miscounted",
+                traces().all(|(id, trace)| trace.unsaved.is_none_or(|unsaved| self.unsaved.contains(unsaved.offset, id))),
+                "a trace that is not saved is not in the order of those",
             ),
             (
                 traces().all(|(_, trace)| trace.saved.spans as usize <= trace.records.len()),

@@ -1,20 +1,23 @@
 //! What happens to a span on its way into a trace.
 
-use super::{Entombed, Shard};
-use crate::delta::Name;
+use super::{Entombed, Link, Shard};
 use crate::digest;
+use crate::flow_facts::FlowFacts;
 use crate::record::{self, Record};
+use crate::rollup::Under;
 use crate::span::{Span, TraceId};
 use crate::summary::sample_of;
-use crate::trace::{Known, Life, Trace, Unsaved};
+use crate::trace::{Known, Life, Slot, Trace, Unsaved};
+use crate::user::hashed;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::mem;
 
 impl Shard {
     /// A successor that reads this record again may know nothing of its trace any more.
-    pub(super) fn note_if_late(&mut self, id: TraceId) {
-        let is_late = match self.traces.get(&id) {
-            Some(trace) => !trace.is_open(),
+    pub(super) fn note_if_late(&mut self, id: TraceId, slot: Option<Slot>) {
+        let is_late = match slot {
+            Some(slot) => !self.traces[slot].is_open(),
             None => self.memory.has_tomb(id),
         };
         let late = (id, self.next_offset - 1);
@@ -23,10 +26,9 @@ impl Shard {
         }
     }
 
-    pub(super) fn was_counted(&mut self, span: &Span<'_>) -> bool {
+    pub(super) fn was_counted(&mut self, span: &Span<'_>, slot: Option<Slot>) -> bool {
         let content = (span.content ^ (span.content >> 32)) as u32;
-        let here =
-            self.traces.get(&span.trace_id).map(|trace| trace.knows(span.span_id.0, span.kind, content));
+        let here = slot.map(|slot| self.traces[slot].knows(span.span_id.0, span.kind, content));
         let known = match here {
             None | Some(Known::No) if self.memory.has_print(span.trace_id, span.span_id.0, span.kind) => {
                 Known::Exactly
@@ -54,11 +56,14 @@ impl Shard {
         }
     }
 
-    pub(super) fn keep(&mut self, id: TraceId, record: Record) {
-        if !self.traces.contains_key(&id) {
-            self.begin_trace(id);
-        }
-        let Some(trace) = self.traces.get_mut(&id) else { return };
+    /// A span that is new, of a trace that may be.
+    pub(super) fn keep(&mut self, span: &Span<'_>, slot: Option<Slot>) {
+        let id = span.trace_id;
+        let slot = match slot {
+            Some(slot) => slot,
+            None => self.begin_trace(id),
+        };
+        let trace = &mut self.traces[slot];
         if trace.records.len() >= self.settings.limits.spans_per_trace {
             if trace.is_open() {
                 self.overgrown.push(id);
@@ -74,7 +79,7 @@ impl Shard {
         if !mem::replace(&mut trace.dirty, true) {
             self.dirty.push(id);
         }
-        self.push(id, record);
+        self.push_span(span, slot);
         if open {
             self.open_spans += 1;
         } else {
@@ -83,25 +88,44 @@ impl Shard {
         }
     }
 
-    pub(super) fn push(&mut self, id: TraceId, record: Record) {
-        let Some(trace) = self.traces.get_mut(&id) else { return };
+    /// Adds what the span says to its trace.
+    pub(super) fn push_span(&mut self, span: &Span<'_>, slot: Slot) {
+        let record = self.record(span);
+        let (user_hash, place) = (hashed(&self.settings.user_hash_key, span.facts.user_id), record.place());
+        let trace = &mut self.traces[slot];
+        trace.links.extend(Link::of(span, trace.records.len() as u32));
+        if FlowFacts::is_in(span, &user_hash) {
+            let facts = trace.flow.get_or_insert_with(Box::default);
+            facts.hear(span, place, &user_hash, self.settings.limits.name_bytes);
+        }
+        self.push(span.trace_id, slot, record);
+    }
+
+    pub(super) fn push(&mut self, id: TraceId, slot: Slot, record: Record) {
+        let trace = &mut self.traces[slot];
         self.digest = self.digest.wrapping_add(digest::of_span(id, &record));
         trace.push(record);
         if trace.unsaved.is_none() {
             let offset = self.next_offset - 1;
             trace.unsaved = Some(Unsaved { offset, at_us: self.clock_us, applied: self.applied });
-            self.unsaved.insert((offset, id));
+            self.unsaved.push(offset, id);
         }
     }
 
-    fn begin_trace(&mut self, id: TraceId) {
+    fn begin_trace(&mut self, id: TraceId) -> Slot {
         match self.memory.forgotten(id) {
-            Some(under) => self.begin_late_trace(id, under),
+            Some((environment, operation)) => {
+                let under = Under {
+                    environment: self.names.text(&environment),
+                    operation: self.names.text(&operation),
+                };
+                self.begin_late_trace(id, under)
+            }
             None => self.begin_flow(id),
         }
     }
 
-    fn begin_flow(&mut self, id: TraceId) {
+    fn begin_flow(&mut self, id: TraceId) -> Slot {
         let waits = &self.settings.waits;
         let mut trace = Trace::new(self.next_offset - 1, self.clock_us);
         trace.timer_us = self.clock_us + waits.complete_us.min(waits.name_us);
@@ -110,22 +134,24 @@ impl Shard {
         if trace.sampled {
             self.journaled.published.push((id, trace.sample_milli));
         }
-        self.open.insert((trace.first_offset, id));
+        self.open.push(trace.first_offset, id);
+        self.open_traces += 1;
         self.timers.insert((trace.timer_us, id));
-        self.traces.insert(id, trace);
+        self.traces.insert(id, trace)
     }
 
     /// The rest of this trace is only fingerprints now: its late spans count under its name, not as a flow. Both are
     /// remembered equally long.
-    fn begin_late_trace(&mut self, id: TraceId, (environment, operation): (Name, Name)) {
+    fn begin_late_trace(&mut self, id: TraceId, under: Under) -> Slot {
         let (position, since_us) = (self.next_offset, self.clock_us);
         let until_us = since_us + self.settings.waits.remember_us;
         let mut trace = Trace::new(position - 1, since_us);
-        trace.inherited = Some((environment.clone(), operation.clone()));
+        trace.inherited = Some(under);
         trace.life = Life::Closed { since_us, complete: false, truncated: false };
         trace.timer_us = until_us;
-        self.traces.insert(id, trace);
+        let slot = self.traces.insert(id, trace);
         self.memory.closed(id, since_us, 0, false);
+        let (environment, operation) = (self.names.name(under.environment), self.names.name(under.operation));
         let (prints, evicted) = (Vec::new(), Vec::new());
         let trace_id = id;
         self.entomb(Entombed {
@@ -139,5 +165,6 @@ impl Shard {
             evicted,
         });
         self.count("late_after_forgetting", 1);
+        slot
     }
 }

@@ -3,16 +3,14 @@
 
 use super::saving::{AdmittedName, Header, Key};
 use super::{HOUR_US, Shard};
-use crate::caps::replace;
 use crate::commit::{Close, Entombed, Journaled};
-use crate::emit::Emitted;
-use crate::record::Record;
-use crate::resolve::resolve;
+use crate::record::{Link, Record};
+use crate::resolve::Role;
 use crate::saved::{Reader, Saved, Unreadable};
 use crate::settings::Settings;
 use crate::span::{Span, TraceId};
-use crate::summary::summarise;
-use crate::trace::{Life, SavedSpans, Trace};
+use crate::summary::{graph, shows_graph, summarise};
+use crate::trace::{Gist, Life, SavedSpans, Slot, Told, Trace};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::mem;
@@ -104,10 +102,10 @@ impl Replay {
         self.late.retain(|(_, offset)| *offset >= next);
         self.entombed.retain(|_, until| *until > next);
         if self.published.len() > 2 * traces.len() {
-            self.published.retain(|id, _| traces.contains_key(id));
+            self.published.retain(|id, _| traces.get(*id).is_some());
         }
         if self.revised.len() > 2 * traces.len() {
-            self.revised.retain(|id, _| traces.contains_key(id));
+            self.revised.retain(|id, _| traces.get(*id).is_some());
         }
     }
 
@@ -117,7 +115,7 @@ impl Replay {
         self.happen_until(self.next_offset);
         self.drop_inherited();
         let shard = &mut self.shard;
-        shard.traces.values_mut().for_each(|trace| trace.saved = SavedSpans::default());
+        shard.traces.iter_mut().for_each(|(_, trace)| trace.saved = SavedSpans::default());
         shard.caps.start_anew();
         shard.names_saved = 0;
     }
@@ -125,11 +123,10 @@ impl Replay {
     /// All that counts of late spans of forgotten traces is in `flow_state`, and what becomes of them isn't told.
     fn drop_inherited(&mut self) {
         let inherited = self.shard.traces.iter().filter(|(_, trace)| trace.inherited.is_some());
-        let inherited: Vec<TraceId> = inherited.map(|(id, _)| *id).collect();
+        let inherited: Vec<TraceId> = inherited.map(|(id, _)| id).collect();
+        // Their timers stay: they are those of the fingerprints too.
         for id in inherited {
-            let timer_us = self.shard.remove(id).map(|trace| trace.timer_us);
-            // It is the timer of the fingerprints too.
-            self.shard.timers.extend(timer_us.map(|timer_us| (timer_us, id)));
+            self.shard.remove(id);
         }
     }
 
@@ -157,22 +154,26 @@ impl Replay {
         match Key::of(key)? {
             Key::Header(id) => {
                 let header = Header::read(&mut reader)?;
-                match self.shard.traces.get_mut(&id) {
+                match self.shard.traces.find(id) {
                     None => drop(self.shard.traces.insert(id, header.into_trace())),
-                    Some(trace) => header.tell(trace)?,
+                    Some(slot) => header.tell(&mut self.shard.traces[slot])?,
                 }
             }
             Key::Segment(id) => {
-                let trace = self.shard.traces.get(&id).ok_or(Unreadable)?;
+                let slot = self.shard.traces.find(id).ok_or(Unreadable)?;
+                let trace = &self.shard.traces[slot];
                 // A copy has them already.
                 if trace.records.len() >= trace.saved.spans as usize {
                     return Ok(());
                 }
-                let mut records = Vec::new();
+                let mut records: Vec<(Record, Option<Link>)> = Vec::new();
                 while !reader.is_at_end() {
-                    records.push(Record::read(&mut reader)?);
+                    records.push(Saved::read(&mut reader)?);
                 }
-                records.into_iter().for_each(|record| self.shard.push(id, record));
+                for (record, link) in records {
+                    self.shard.traces[slot].links.extend(link);
+                    self.shard.push(id, slot, record);
+                }
             }
             // The names of an hour that was over then were still being deleted.
             Key::Names(hour, _) if hour != self.clock_us / HOUR_US => {}
@@ -195,7 +196,7 @@ impl Replay {
     pub fn loaded(&mut self) -> Result<(), Unreadable> {
         let shard = &mut self.shard;
         shard.unsaved.clear();
-        for (id, trace) in &mut shard.traces {
+        for (id, trace) in shard.traces.iter_mut() {
             let (spans, saved) = (trace.records.len(), trace.saved);
             if spans < saved.spans as usize {
                 return Err(Unreadable);
@@ -204,13 +205,14 @@ impl Replay {
             trace.unsaved = trace.unsaved.filter(|_| spans > saved.spans as usize);
             if let Some(unsaved) = &mut trace.unsaved {
                 unsaved.offset = unsaved.offset.max(saved.until_offset);
-                shard.unsaved.insert((unsaved.offset, *id));
+                shard.unsaved.push(unsaved.offset, id);
             }
             if let Some((since_us, _)) = trace.closed() {
                 trace.timer_us = since_us + shard.settings.waits.remember_us;
-                shard.timers.insert((trace.timer_us, *id));
+                shard.timers.insert((trace.timer_us, id));
             }
         }
+        shard.unsaved.sort();
         Ok(())
     }
 
@@ -242,7 +244,8 @@ impl Replay {
         if id.0 == 0 || span.span_id.0 == 0 || self.entombed.get(&id).is_some_and(|until| offset < *until) {
             return;
         }
-        let saved_until = match self.shard.traces.get(&id) {
+        let slot = self.shard.traces.find(id);
+        let saved_until = match slot.map(|slot| &self.shard.traces[slot]) {
             // All that counted of it is saved.
             Some(trace) if trace.inherited.is_some() => return,
             Some(trace) => trace.saved.until_offset,
@@ -250,8 +253,8 @@ impl Replay {
             None if self.late.contains(&(id, offset)) => return,
             None => 0,
         };
-        if offset >= saved_until && !self.shard.was_counted(span) {
-            self.shard.keep_again(span);
+        if offset >= saved_until && !self.shard.was_counted(span, slot) {
+            self.shard.keep_again(span, slot);
         }
     }
 
@@ -273,7 +276,7 @@ impl Replay {
                     (self.shard.clock_us, self.shard.commits) = (clock_us, self.shard.commits + 1);
                     self.shard.last_timestamp_us = timestamp_us;
                     self.shard.last_record_us = timestamp_us.unwrap_or(i64::MIN);
-                    self.shard.names.sweep_when_doubled();
+                    self.shard.tidy();
                 }
                 None => {}
             }
@@ -287,18 +290,20 @@ impl Replay {
     pub fn finish(mut self) -> Result<Shard, Mismatch> {
         self.happen_until(i64::MAX);
         self.shard.next_offset = self.next_offset;
-        let mut ids: Vec<TraceId> = self.shard.traces.keys().copied().collect();
+        let mut ids: Vec<TraceId> = self.shard.traces.iter().map(|(id, _)| id).collect();
         ids.sort_unstable();
         for id in ids {
-            if let Some(trace) = self.shard.traces.get_mut(&id) {
-                if let Some(share_milli) = self.published.get(&id) {
-                    (trace.sampled, trace.sample_milli) = (true, *share_milli);
-                }
-                trace.started = trace.sampled;
-                trace.revision = trace.revision.max(self.revised.get(&id).copied().unwrap_or(0));
+            let Some(slot) = self.shard.traces.find(id) else { continue };
+            let trace = &mut self.shard.traces[slot];
+            if let Some(share_milli) = self.published.get(&id) {
+                (trace.sampled, trace.sample_milli) = (true, *share_milli);
             }
-            self.shard.restore(id, self.postponed.get(&id).copied());
+            trace.started = trace.sampled;
+            trace.revision = trace.revision.max(self.revised.get(&id).copied().unwrap_or(0));
+            self.shard.restore(id, slot, self.postponed.get(&id).copied());
         }
+        self.shard.open.sort();
+        self.shard.memory.sort();
         self.shard.counters.clear();
         (self.shard.names.cut, self.shard.caps.overflowed) = (0, 0);
         let (journaled, rebuilt) = (self.digest, self.shard.digest());
@@ -309,10 +314,9 @@ impl Replay {
 impl Shard {
     /// Time passes without anything being decided: only what was remembered long enough is let go.
     fn expire_until(&mut self, now_us: i64) {
-        while let Some((due_us, id)) = self.timers.first().copied().filter(|(due_us, _)| *due_us <= now_us) {
-            self.timers.remove(&(due_us, id));
+        while let Some((due_us, id)) = self.timers.pop_until(now_us) {
             // It may be the tomb of an earlier trace of the same id.
-            if self.traces.get(&id).is_some_and(|trace| trace.timer_us == due_us) {
+            if self.traces.get(id).is_some_and(|trace| trace.timer_us == due_us) {
                 self.remove(id);
             }
             self.memory.bury_when_due(id, due_us);
@@ -324,26 +328,32 @@ impl Shard {
     fn remove_entombed(&mut self, entombed: &Entombed) {
         let id = entombed.trace_id;
         let is_meant = |trace: &Trace| trace.inherited.is_none() && trace.first_offset < entombed.position;
-        if self.traces.get(&id).is_some_and(is_meant) {
+        if self.traces.get(id).is_some_and(is_meant) {
             self.remove(id);
         }
     }
 
-    fn keep_again(&mut self, span: &Span<'_>) {
-        let record = self.record(span);
-        let (offset, clock_us) = (self.next_offset - 1, self.clock_us);
-        let trace = self.traces.entry(span.trace_id).or_insert_with(|| Trace::new(offset, clock_us));
+    fn keep_again(&mut self, span: &Span<'_>, slot: Option<Slot>) {
+        let id = span.trace_id;
+        let slot = match slot {
+            Some(slot) => slot,
+            None => self.traces.insert(id, Trace::new(self.next_offset - 1, self.clock_us)),
+        };
+        let trace = &mut self.traces[slot];
         if trace.records.len() < self.settings.limits.spans_per_trace {
             trace.last_us = self.clock_us;
-            self.push(span.trace_id, record);
+            self.push_span(span, slot);
         }
     }
 
     fn close_again(&mut self, close: &Close) {
         let (id, since_us) = (close.trace_id, close.since_us);
+        let Some(slot) = self.traces.find(id) else { return };
+        let trace = &mut self.traces[slot];
         // A trace that was forgotten altogether may have begun anew since.
-        let is_meant = |trace: &&mut Trace| trace.is_open() && trace.first_offset < close.position;
-        let Some(trace) = self.traces.get_mut(&id).filter(is_meant) else { return };
+        if !trace.is_open() || trace.first_offset >= close.position {
+            return;
+        }
         trace.life = Life::Closed { since_us, complete: close.complete, truncated: close.truncated };
         trace.revision = 1;
         trace.timer_us = since_us + self.settings.waits.remember_us;
@@ -351,9 +361,9 @@ impl Shard {
     }
 
     /// What a trace had said at the last commit, of its first `counted` spans where it was too large for more.
-    fn restore(&mut self, id: TraceId, counted: Option<u32>) {
+    fn restore(&mut self, id: TraceId, slot: Slot, counted: Option<u32>) {
         let name_us = self.settings.waits.name_us;
-        let Some(trace) = self.traces.get_mut(&id) else { return };
+        let trace = &mut self.traces[slot];
         let spans = trace.records.len();
         let counted = counted.map_or(spans, |counted| counted as usize).min(spans);
         trace.name_waived |= self.clock_us >= trace.first_us + name_us;
@@ -362,35 +372,40 @@ impl Shard {
             trace.dirty = true;
             self.dirty.push(id);
         }
-        let mut resolved = resolve(&trace.records[..counted], &mut self.names, !trace.is_open());
+        let settled = !trace.is_open();
+        let resolved = {
+            let spans = trace.spans(counted, &self.names, self.settings.limits.stream_us);
+            self.workspace.resolve(spans, settled)
+        };
         trace.missing = resolved.missing;
-        let contribution = self.contribution(id, &mut resolved);
-        let Some(trace) = self.traces.get_mut(&id) else { return };
-        if let Some((asked, mut marks)) = contribution {
-            let mut under = trace.inherited.clone().unwrap_or(asked);
-            if let Some(overflow) = &trace.overflow {
-                under = overflow.under.clone();
-                for mark in &mut marks {
-                    let replaced = overflow.replaced.iter().find(|(at, _)| *at == mark.at);
-                    replace(mark, replaced.map_or(0, |(_, bits)| *bits), &mut self.names);
-                }
-            }
-            trace.emitted = Emitted { under: Some(under), marks };
+        if trace.inherited.is_some() {
+            self.workspace.marks.retain(|mark| mark.at.1 != Role::Flow);
         }
+        trace.gist = Gist::of(&resolved, &self.workspace.marks, &mut self.names, &mut self.nodes);
+        let asked = self.asked(slot, &resolved);
+        let trace = &mut self.traces[slot];
+        trace.told = asked.map(|asked| Told {
+            under: trace.overflow.as_ref().map_or(asked, |overflow| overflow.under),
+            spans: counted as u32,
+            settled,
+        });
         match trace.closed() {
             Some((since_us, complete)) => {
-                let summary = summarise(id, trace, &resolved, &self.names, &self.settings);
+                let graph = shows_graph(id, trace, &self.settings)
+                    .then(|| graph(&self.workspace.marks, &self.names));
+                let summary = summarise(id, trace, &self.names, graph);
                 trace.summary_hash = super::telling::content_of(&summary);
                 self.memory.closed(id, since_us, spans, complete);
             }
             None => {
-                self.open.insert((trace.first_offset, id));
+                self.open.push(trace.first_offset, id);
+                self.open_traces += 1;
                 self.open_spans += spans;
                 // Due at once: what it waits for is worked out then.
                 trace.timer_us = self.clock_us;
                 self.timers.insert((trace.timer_us, id));
             }
         }
-        self.digest_trace(id);
+        self.digest_trace(id, slot);
     }
 }

@@ -4,6 +4,9 @@
 use super::{HOUR_US, Shard, StateChange};
 use crate::caps::Admitted;
 use crate::delta::Name;
+use crate::flow_facts::FlowFacts;
+use crate::names::Names;
+use crate::rollup::Under;
 use crate::saved::{Reader, Saved, Unreadable, Writer, saved_struct};
 use crate::span::TraceId;
 use crate::trace::{Life, Overflow, SavedSpans, Trace};
@@ -26,16 +29,17 @@ pub(super) struct Header {
     pub sampled: bool,
     pub sample_milli: u32,
     pub revision: u32,
-    pub inherited: Option<(Name, Name)>,
+    pub inherited: Option<Under>,
+    pub flow: Option<Box<FlowFacts>>,
     pub overflow: Option<Box<Overflow>>,
     pub saved: SavedSpans,
 }
 
 saved_struct!(Header:
-    first_offset, first_us, last_us, life, name_waived, sampled, sample_milli, revision, inherited, overflow, saved);
+    first_offset, first_us, last_us, life, name_waived, sampled, sample_milli, revision, inherited, flow, overflow, saved);
 
 impl Saved for Life {
-    fn write(&self, to: &mut Writer) {
+    fn write(&self, to: &mut Writer<'_>) {
         let closed = match *self {
             Self::Open => None,
             Self::Closed { since_us, complete, truncated } => Some((since_us, (complete, truncated))),
@@ -68,9 +72,9 @@ impl Shard {
         }
     }
 
-    fn due_to_be_saved(&self) -> Option<TraceId> {
-        let (_, id) = *self.unsaved.first()?;
-        let unsaved = self.traces.get(&id)?.unsaved?;
+    fn due_to_be_saved(&mut self) -> Option<TraceId> {
+        let (_, id) = self.first_unsaved()?;
+        let unsaved = self.traces.get(id)?.unsaved?;
         let is_old = self.clock_us - unsaved.at_us >= self.settings.waits.save_us;
         let is_far = self.applied - unsaved.applied >= self.settings.limits.replayed_spans;
         (is_old && is_far).then_some(id)
@@ -78,20 +82,26 @@ impl Shard {
 
     /// What is there of this trace is not true any more.
     pub(super) fn save_again(&mut self, id: TraceId) {
-        if self.traces.get(&id).is_some_and(|trace| trace.saved.is_begun) {
+        if self.traces.get(id).is_some_and(|trace| trace.saved.is_begun) {
             self.to_save.insert(id);
         }
     }
 
     /// Spans that are there already are not written again. Returns how many bytes that took.
     fn save_trace(&mut self, id: TraceId) -> usize {
-        let Some(trace) = self.traces.get_mut(&id) else { return 0 };
+        let Some(slot) = self.traces.find(id) else { return 0 };
+        let trace = &mut self.traces[slot];
         let mut changes = Vec::new();
-        let mut writer = Writer::default();
-        for (i, record) in trace.records.iter().enumerate().skip(trace.saved.spans as usize) {
-            record.write(&mut writer);
-            if writer.bytes.len() >= SEGMENT_BYTES || i + 1 == trace.records.len() {
-                let bytes = mem::take(&mut writer).bytes;
+        let mut writer = Writer::new(&self.names);
+        let mut links = trace.links.iter().peekable();
+        for (i, record) in (0_u32..).zip(&trace.records) {
+            let link = links.next_if(|link| link.at == i);
+            if i < trace.saved.spans {
+                continue;
+            }
+            (record.clone(), link.copied()).write(&mut writer);
+            if writer.bytes.len() >= SEGMENT_BYTES || i as usize + 1 == trace.records.len() {
+                let bytes = mem::replace(&mut writer, Writer::new(&self.names)).bytes;
                 changes.push(StateChange { key: segment(id, trace.saved.segments), value: Some(bytes) });
                 trace.saved.segments += 1;
             }
@@ -99,10 +109,9 @@ impl Shard {
         trace.saved.is_begun = true;
         trace.saved.spans = trace.records.len() as u32;
         trace.saved.until_offset = self.next_offset;
-        if let Some(unsaved) = trace.unsaved.take() {
-            self.unsaved.remove(&(unsaved.offset, id));
-        }
-        changes.push(StateChange { key: header(id), value: Some(bytes_of(&Header::of(trace))) });
+        trace.unsaved = None;
+        let header_bytes = bytes_of(&Header::of(trace), &self.names);
+        changes.push(StateChange { key: header(id), value: Some(header_bytes) });
         let bytes = changes.iter().flat_map(|change| &change.value).map(Vec::len).sum();
         self.count("traces_saved", 1);
         self.state.extend(changes);
@@ -118,13 +127,13 @@ impl Shard {
     }
 
     fn save_names(&mut self) {
-        let mut writer = Writer::default();
+        let mut writer = Writer::new(&self.names);
         let fresh = mem::take(&mut self.caps.fresh);
         for (i, name) in fresh.iter().enumerate() {
             name.write(&mut writer);
             if writer.bytes.len() >= SEGMENT_BYTES || i + 1 == fresh.len() {
                 let key = names(self.clock_us / HOUR_US, self.names_saved);
-                self.state.push(StateChange { key, value: Some(mem::take(&mut writer).bytes) });
+                self.state.push(StateChange { key, value: Some(mem::replace(&mut writer, Writer::new(&self.names)).bytes) });
                 self.names_saved += 1;
             }
         }
@@ -149,7 +158,8 @@ impl Header {
             sampled: trace.sampled,
             sample_milli: trace.sample_milli,
             revision: trace.revision,
-            inherited: trace.inherited.clone(),
+            inherited: trace.inherited,
+            flow: trace.flow.clone(),
             overflow: trace.overflow.clone(),
             saved: trace.saved,
         }
@@ -168,6 +178,9 @@ impl Header {
         (trace.sampled, trace.sample_milli) = (self.sampled, self.sample_milli);
         trace.revision = trace.revision.max(self.revision);
         (trace.overflow, trace.saved) = (self.overflow, self.saved);
+        if let Some(facts) = &self.flow {
+            trace.flow.get_or_insert_with(Box::default).join(facts);
+        }
         Ok(())
     }
 
@@ -179,14 +192,14 @@ impl Header {
         trace.name_waived = self.name_waived;
         (trace.sampled, trace.sample_milli) = (self.sampled, self.sample_milli);
         trace.revision = self.revision;
-        (trace.inherited, trace.overflow) = (self.inherited, self.overflow);
+        (trace.inherited, trace.overflow, trace.flow) = (self.inherited, self.overflow, self.flow);
         trace.saved = self.saved;
         trace
     }
 }
 
-fn bytes_of(value: &impl Saved) -> Vec<u8> {
-    let mut writer = Writer::default();
+fn bytes_of(value: &impl Saved, names: &Names) -> Vec<u8> {
+    let mut writer = Writer::new(names);
     value.write(&mut writer);
     writer.bytes
 }

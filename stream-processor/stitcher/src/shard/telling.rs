@@ -1,15 +1,17 @@
 //! What is said about a trace: its contribution to the graph, its events, its summary.
 
 use super::Shard;
-use crate::delta::Name;
 use crate::digest;
 use crate::flow::{FlowEvent, FlowEventKind, FlowStatus, FlowTrace};
-use crate::resolve::{Mark, Resolved, Role, resolve};
+use crate::names::{EMPTY, NameId, UNKNOWN};
+use crate::resolve::{Mark, Resolved, Role};
+use crate::rollup::Under;
 use crate::span::TraceId;
-use crate::summary::summarise;
-use crate::trace::Overflow;
+use crate::summary::{graph, shows_graph, summarise};
+use crate::trace::{Gist, Overflow, Slot, Told, Trace};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 use core::hash::BuildHasher;
 use core::mem;
 use rustc_hash::FxBuildHasher;
@@ -23,14 +25,15 @@ impl Shard {
     pub(super) fn resolve_dirty(&mut self) {
         let mut postponed = Vec::new();
         for id in mem::take(&mut self.dirty) {
-            let Some(trace) = self.traces.get(&id).filter(|trace| trace.dirty) else { continue };
+            let Some(slot) = self.traces.find(id).filter(|slot| self.traces[*slot].dirty) else { continue };
+            let trace = &self.traces[slot];
             let grown = trace.records.len() - trace.resolved_spans;
             let waited = self.clock_us.saturating_sub(trace.resolved_us) >= LARGE_TRACE_WAIT_US;
             if trace.records.len() > LARGE_TRACE && grown * 8 < trace.records.len() && !waited {
                 postponed.push(id);
                 continue;
             }
-            self.resolve_one(id);
+            self.resolve_one(id, slot);
         }
         self.dirty = postponed;
     }
@@ -38,95 +41,131 @@ impl Shard {
     /// The last word about every trace, however large.
     pub(super) fn resolve_postponed(&mut self) {
         for id in mem::take(&mut self.dirty) {
-            if self.traces.get(&id).is_some_and(|trace| trace.dirty) {
-                self.resolve_one(id);
+            if let Some(slot) = self.traces.find(id).filter(|slot| self.traces[*slot].dirty) {
+                self.resolve_one(id, slot);
             }
         }
     }
 
-    pub(super) fn resolve_one(&mut self, id: TraceId) {
-        let Some(resolved) = self.update(id) else { return };
-        let Some(trace) = self.traces.get_mut(&id) else { return };
+    pub(super) fn resolve_one(&mut self, id: TraceId, slot: Slot) {
+        self.update(slot);
+        let trace = &mut self.traces[slot];
         if !trace.is_open() {
-            return self.revise(id, &resolved);
+            return self.revise(id, slot, true);
         }
         if trace.sampled {
             let first = !mem::replace(&mut trace.started, true);
             let kind = if first { FlowEventKind::Start } else { FlowEventKind::Update };
-            let event = self.event(id, kind, &resolved);
-            self.events.extend(event);
+            let event = self.event(id, slot, kind);
+            self.events.push(event);
         }
     }
 
-    /// Brings what the trace contributed up to what its spans say now.
-    pub(super) fn update(&mut self, id: TraceId) -> Option<Resolved> {
-        let trace = self.traces.get_mut(&id)?;
+    /// Brings what the trace contributed up to what its spans say now. What it counts is left in the workspace.
+    pub(super) fn update(&mut self, slot: Slot) {
+        let stream_us = self.settings.limits.stream_us;
+        let trace = &mut self.traces[slot];
         trace.dirty = false;
-        trace.resolved_spans = trace.records.len();
-        trace.resolved_us = self.clock_us;
+        (trace.resolved_spans, trace.resolved_us) = (trace.records.len(), self.clock_us);
         let settled = !trace.is_open();
-        let mut resolved = resolve(&trace.records, &mut self.names, settled);
+        let spans = trace.spans(trace.records.len(), &self.names, stream_us);
+        let resolved = self.workspace.resolve(spans, settled);
         trace.missing = resolved.missing;
-        let Some((asked, mut marks)) = self.contribution(id, &mut resolved) else { return Some(resolved) };
-        let trace = self.traces.get_mut(&id)?;
-        let under = match &trace.inherited {
-            Some(inherited) => inherited.clone(),
-            None => self.caps.admit_flow(asked.0.clone(), asked.1.clone(), &self.names),
+        if trace.inherited.is_some() {
+            self.workspace.marks.retain(|mark| mark.at.1 != Role::Flow);
+        }
+        trace.gist = Gist::of(&resolved, &self.workspace.marks, &mut self.names, &mut self.nodes);
+        let Some(asked) = self.asked(slot, &resolved) else { return };
+        let under = match self.traces[slot].inherited {
+            Some(inherited) => inherited,
+            None => self.caps.admit_flow(asked, &self.names),
         };
-        let mut replaced = Vec::new();
-        for mark in &mut marks {
-            let bits = self.caps.admit_mark(mark, &under.0, &under.1, &mut self.names);
-            if bits != 0 {
-                replaced.push((mark.at, bits));
+        self.tell(slot, under, settled, under == asked);
+    }
+
+    /// What it asks to count under; `None` while it waits for a name. Names that find no room are still in it.
+    pub(super) fn asked(&mut self, slot: Slot, resolved: &Resolved) -> Option<Under> {
+        let default_environment = self.names.text(&self.settings.default_environment);
+        let trace = &self.traces[slot];
+        let unnamed = (!trace.is_open() || trace.name_waived).then_some(UNKNOWN);
+        let operation = resolved.explicit.or(resolved.fallback).or(unnamed)?;
+        let environment = resolved.environment.unwrap_or(default_environment);
+        Some(trace.inherited.unwrap_or(Under { environment, operation }))
+    }
+
+    /// Counts the difference between what the trace had told and what is in the workspace now.
+    fn tell(&mut self, slot: Slot, under: Under, settled: bool, is_admitted: bool) {
+        let Self { traces, names, caps, rollup, workspace, before, to_save, settings, .. } = self;
+        let trace = &mut traces[slot];
+        let old = trace.told;
+        let mut said = Said { overflow: trace.overflow.take(), ..Said::default() };
+        match old {
+            None => workspace.marks.iter().for_each(|mark| {
+                let replaced = rollup.add(mark, under, caps, names);
+                said.note(mark, replaced);
+            }),
+            Some(old) => {
+                let spans = trace.spans(old.spans as usize, names, settings.limits.stream_us);
+                before.resolve(spans, old.settled);
+                if trace.inherited.is_some() {
+                    before.marks.retain(|mark| mark.at.1 != Role::Flow);
+                }
+                changes(&before.marks, &workspace.marks, |was, is| {
+                    let replaced = was.map_or(0, |mark| said.replaced_before(mark));
+                    if old.under == under && was == is && replaced == 0 {
+                        return;
+                    }
+                    if let Some(mark) = was {
+                        rollup.take_back(mark, old.under, replaced, names);
+                        said.taken_back += 1;
+                    }
+                    if let Some(mark) = is {
+                        let replaced = rollup.add(mark, under, caps, names);
+                        said.note(mark, replaced);
+                    }
+                });
             }
         }
-        let fits = replaced.is_empty() && (under == asked || trace.inherited.is_some());
-        let overflow = (!fits).then(|| Box::new(Overflow { under: under.clone(), replaced }));
-        if overflow.is_some() || trace.overflow.is_some() {
-            self.to_save.insert(id);
+        trace.told = Some(Told { under, spans: trace.records.len() as u32, settled });
+        let (had_overflow, replaced) = (said.overflow.is_some(), said.replaced);
+        let fits = replaced.is_empty() && is_admitted;
+        trace.overflow = (!fits).then(|| Box::new(Overflow { under, replaced }));
+        if had_overflow || trace.overflow.is_some() {
+            to_save.extend(traces.id_at(slot));
         }
-        trace.overflow = overflow;
-        let taken_back = trace.emitted.replace(under, marks, &mut self.rollup);
-        self.count("corrections", taken_back);
-        self.digest_trace(id);
-        Some(resolved)
-    }
-
-    /// Environment and operation it counts under, and what it counts; `None` while it waits for a name. Names that
-    /// find no room are still in it.
-    pub(super) fn contribution(
-        &mut self,
-        id: TraceId,
-        resolved: &mut Resolved,
-    ) -> Option<((Name, Name), Vec<Mark>)> {
-        let default_environment = self.names.text(&self.settings.default_environment);
-        let trace = self.traces.get(&id)?;
-        let name = resolved.explicit.clone().or_else(|| resolved.fallback.clone());
-        let unnamed = || (!trace.is_open() || trace.name_waived).then(|| self.names.unknown.clone());
-        let operation = name.or_else(unnamed)?;
-        let environment = resolved.environment.clone().unwrap_or(default_environment);
-        let mut marks = mem::take(&mut resolved.marks);
-        if trace.inherited.is_some() {
-            marks.retain(|mark| mark.at.1 != Role::Flow);
+        self.count("corrections", said.taken_back);
+        if let Some(id) = self.traces.id_at(slot) {
+            self.digest_trace(id, slot);
         }
-        Some(((environment, operation), marks))
     }
 
     /// After anything about what it has said, or about its life, has changed.
-    pub(super) fn digest_trace(&mut self, id: TraceId) {
-        let Some(trace) = self.traces.get_mut(&id).filter(|trace| trace.emitted.under.is_some()) else {
+    pub(super) fn digest_trace(&mut self, id: TraceId, slot: Slot) {
+        let trace = &mut self.traces[slot];
+        if trace.told.is_none() {
             return;
-        };
-        let before = mem::replace(&mut trace.digest, 0);
-        trace.digest = digest::of_trace(id, trace);
+        }
+        let before = trace.digest;
+        trace.digest = digest::of_trace(id, trace, &self.names);
         self.digest = self.digest.wrapping_sub(before).wrapping_add(trace.digest);
     }
 
-    /// A new revision of the flow's summary, if it says anything new.
-    pub(super) fn revise(&mut self, id: TraceId, resolved: &Resolved) {
-        let Some(trace) = self.traces.get_mut(&id).filter(|trace| trace.inherited.is_none()) else { return };
-        let mut summary = summarise(id, trace, resolved, &self.names, &self.settings);
+    /// A new revision of the flow's summary, if it says anything new. `is_resolved`: what it counts is in the workspace.
+    pub(super) fn revise(&mut self, id: TraceId, slot: Slot, is_resolved: bool) {
+        let trace = &self.traces[slot];
+        if trace.inherited.is_some() {
+            return;
+        }
+        let graph = shows_graph(id, trace, &self.settings).then(|| {
+            if !is_resolved {
+                let many = trace.records.len();
+                self.workspace.resolve(trace.spans(many, &self.names, self.settings.limits.stream_us), true);
+            }
+            graph(&self.workspace.marks, &self.names)
+        });
+        let mut summary = summarise(id, trace, &self.names, graph);
         let hash = content_of(&summary);
+        let trace = &mut self.traces[slot];
         if hash != trace.summary_hash || trace.revision == 0 {
             trace.summary_hash = hash;
             trace.revision += 1;
@@ -139,43 +178,82 @@ impl Shard {
         }
     }
 
-    pub(super) fn complete_event(&mut self, id: TraceId, resolved: &Resolved) {
-        let Some(trace) = self.traces.get(&id) else { return };
-        if trace.sampled || resolved.status != FlowStatus::Success {
+    pub(super) fn complete_event(&mut self, id: TraceId, slot: Slot) {
+        let trace = &self.traces[slot];
+        if trace.sampled || trace.gist.status != FlowStatus::Success {
             let summary = self.summaries.last().filter(|summary| summary.trace_id == id).cloned();
-            let event = self.event(id, FlowEventKind::Complete, resolved);
-            self.events.extend(event.map(|event| FlowEvent {
+            let event = self.event(id, slot, FlowEventKind::Complete);
+            self.events.push(FlowEvent {
                 progress: 100,
                 summary: summary.map(|summary| FlowTrace { graph: None, ..summary }),
                 ..event
-            }));
+            });
         }
     }
 
-    pub(super) fn event(&self, id: TraceId, kind: FlowEventKind, resolved: &Resolved) -> Option<FlowEvent> {
-        let trace = self.traces.get(&id)?;
-        let spans = trace.records.len() as u32;
-        let (environment, operation) = match &trace.emitted.under {
-            Some(under) => under.clone(),
-            None => (
-                resolved.environment.clone().unwrap_or_else(|| self.names.empty.clone()),
-                self.names.empty.clone(),
-            ),
-        };
-        Some(FlowEvent {
+    pub(super) fn event(&self, id: TraceId, slot: Slot, kind: FlowEventKind) -> FlowEvent {
+        let Trace { records, gist, told, sample_milli, missing, .. } = &self.traces[slot];
+        let spans = records.len() as u32;
+        let unnamed = Under { environment: gist.environment, operation: EMPTY };
+        let under = told.map_or(unnamed, |told| told.under);
+        let name = |id: NameId| self.names.name(id);
+        FlowEvent {
             kind,
             trace_id: id,
             clock_us: self.clock_us,
-            environment,
-            operation,
-            current_service: resolved.last_service.clone().unwrap_or_else(|| self.names.empty.clone()),
-            elapsed_us: (resolved.end_us - resolved.start_us).max(0),
-            sample_milli: trace.sample_milli,
-            status: resolved.status,
+            environment: name(under.environment),
+            operation: name(under.operation),
+            current_service: match gist.last_service {
+                Some(node) => self.names.node(node).name.clone(),
+                None => name(EMPTY),
+            },
+            elapsed_us: (gist.end_us - gist.start_us).max(0),
+            sample_milli: *sample_milli,
+            status: gist.status,
             spans,
-            progress: ((spans.saturating_sub(resolved.missing.answers)) * 100 / spans.max(1)).min(99),
+            progress: ((spans.saturating_sub(missing.answers)) * 100 / spans.max(1)).min(99),
             summary: None,
-        })
+        }
+    }
+}
+
+/// What comes of telling a difference.
+#[derive(Default)]
+struct Said {
+    /// What had gone under `__other__` before.
+    overflow: Option<Box<Overflow>>,
+    /// What does now.
+    replaced: Vec<((u32, Role), u32)>,
+    taken_back: u64,
+}
+
+impl Said {
+    fn note(&mut self, mark: &Mark, replaced: u32) {
+        if replaced != 0 {
+            self.replaced.push((mark.at, replaced));
+        }
+    }
+
+    fn replaced_before(&self, mark: &Mark) -> u32 {
+        self.overflow.as_ref().map_or(0, |overflow| overflow.replaced_of(mark.at))
+    }
+}
+
+/// Pairs of what was counted and what counts now; both are sorted by `at`.
+fn changes(before: &[Mark], after: &[Mark], mut each: impl FnMut(Option<&Mark>, Option<&Mark>)) {
+    let (mut old, mut new) = (before.iter().peekable(), after.iter().peekable());
+    loop {
+        let order = match (old.peek(), new.peek()) {
+            (None, None) => return,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(a), Some(b)) => a.at.cmp(&b.at),
+        };
+        match order {
+            Ordering::Less => each(old.next(), None),
+            Ordering::Greater => each(None, new.next()),
+            Ordering::Equal => each(old.next(), new.next()),
+        }
     }
 }
 
