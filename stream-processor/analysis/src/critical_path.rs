@@ -6,7 +6,6 @@
 
 use crate::Interval;
 use crate::tree::{Children, parent_of};
-use alloc::vec;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
@@ -31,10 +30,10 @@ pub fn critical_path(spans: &[Interval], root: u32) -> Vec<Section> {
 /// As [`critical_path`]; of siblings with exactly equal times the one with the lowest rank is on the path. With
 /// the span id as rank the answer does not depend on the order of the slice.
 pub fn critical_path_by<R: Ord>(spans: &[Interval], root: u32, rank: impl Fn(u32) -> R) -> Vec<Section> {
-    match Walk::new(spans, root as usize, rank) {
-        Some(walk) => walk.sections(),
-        None => Vec::new(),
-    }
+    let (mut room, mut sections) = (Room::default(), Vec::new());
+    room.children.group(spans, |span| span.awaited);
+    walk(spans, root, rank, &mut room, |section| sections.push(section));
+    sections
 }
 
 /// Time each span spends on the critical path of `root`, in µs.
@@ -44,74 +43,101 @@ pub fn critical_times(spans: &[Interval], root: u32) -> Vec<u64> {
 
 /// As [`critical_times`], with the tie-break of [`critical_path_by`].
 pub fn critical_times_by<R: Ord>(spans: &[Interval], root: u32, rank: impl Fn(u32) -> R) -> Vec<u64> {
-    let mut times = vec![0; spans.len()];
-    for section in critical_path_by(spans, root, rank) {
-        times[section.span as usize] += section.end_us.abs_diff(section.start_us);
-    }
+    let (mut room, mut times) = (Room::default(), Vec::new());
+    room.children.group(spans, |span| span.awaited);
+    measure(spans, root, rank, &mut room, &mut times);
     times
 }
 
-/// The walk backwards through the tree below one root.
-struct Walk<'a> {
-    spans: &'a [Interval],
-    root: usize,
+/// The critical times, with the children that are awaited.
+pub(crate) fn measure<R: Ord>(
+    spans: &[Interval],
+    root: u32,
+    rank: impl Fn(u32) -> R,
+    room: &mut Room,
+    times: &mut Vec<u64>,
+) {
+    times.clear();
+    times.resize(spans.len(), 0);
+    walk(spans, root, rank, room, |section| {
+        times[section.span as usize] += section.end_us.abs_diff(section.start_us);
+    });
+}
+
+/// What a walk remembers.
+#[derive(Default)]
+pub(crate) struct Room {
     /// Children of every reachable span, latest end first.
-    children: Children,
+    pub(crate) children: Children,
     /// Each span's interval clipped to its parent's clipped one; `None`: not below the root, or outside it.
     clipped: Vec<Option<(i64, i64)>>,
     /// How many children of each span the walk has passed. It only grows, so the walk is linear.
     passed: Vec<u32>,
+    stack: Vec<usize>,
 }
 
-impl<'a> Walk<'a> {
-    fn new<R: Ord>(spans: &'a [Interval], root: usize, rank: impl Fn(u32) -> R) -> Option<Self> {
-        let span = spans.get(root)?;
-        let mut walk = Walk {
-            spans,
-            root,
-            children: Children::of(spans, |span| span.awaited),
-            clipped: vec![None; spans.len()],
-            passed: vec![0; spans.len()],
-        };
-        walk.clipped[root] = Some((span.start_us, span.end()));
-        walk.clip_below_root(rank);
-        Some(walk)
-    }
+/// The walk backwards through the tree below one root.
+fn walk<R: Ord>(
+    spans: &[Interval],
+    root: u32,
+    rank: impl Fn(u32) -> R,
+    room: &mut Room,
+    each: impl FnMut(Section),
+) {
+    let root = root as usize;
+    let Some(span) = spans.get(root) else { return };
+    room.clipped.clear();
+    room.clipped.resize(spans.len(), None);
+    room.clipped[root] = Some((span.start_us, span.end()));
+    room.passed.clear();
+    room.passed.resize(spans.len(), 0);
+    let mut walk = Walk { spans, root, room };
+    walk.clip_below_root(rank);
+    walk.sections(each);
+}
 
+struct Walk<'a> {
+    spans: &'a [Interval],
+    root: usize,
+    room: &'a mut Room,
+}
+
+impl Walk<'_> {
     /// Parents come before children, so that a child is clipped to what is left of its parent. A child that
     /// drops out takes everything below it along.
     fn clip_below_root<R: Ord>(&mut self, rank: impl Fn(u32) -> R) {
-        let mut stack = vec![self.root];
+        let Room { children, clipped, stack, .. } = &mut *self.room;
+        stack.clear();
+        stack.push(self.root);
         while let Some(index) = stack.pop() {
-            let Some((start, end)) = self.clipped[index] else { continue };
-            let children = self.children.of_span_mut(index);
+            let Some((start, end)) = clipped[index] else { continue };
+            let children = children.of_span_mut(index);
             // By the unclipped end, as Jaeger UI orders them: clipping keeps this order.
-            children.sort_by_key(|&child| {
+            children.sort_unstable_by_key(|&child| {
                 let span = &self.spans[child as usize];
-                (Reverse(span.end()), span.start_us, rank(child))
+                (Reverse(span.end()), span.start_us, rank(child), child)
             });
             for &child in children.iter() {
                 let child = child as usize;
                 // A span met before stands on a cycle through the root.
-                if self.clipped[child].is_none() {
-                    self.clipped[child] = self.spans[child].clipped(start, end);
+                if clipped[child].is_none() {
+                    clipped[child] = self.spans[child].clipped(start, end);
                     stack.push(child);
                 }
             }
         }
     }
 
-    fn sections(mut self) -> Vec<Section> {
-        let mut sections = Vec::new();
+    fn sections(mut self, mut each: impl FnMut(Section)) {
         let mut index = self.root;
         let mut returned_at = None;
         // The root is always clipped to itself, and only clipped children are entered.
-        while let Some((start, end)) = self.clipped[index] {
+        while let Some((start, end)) = self.room.clipped[index] {
             let section_end = returned_at.unwrap_or(end);
             let child = self.last_finishing_child(index, returned_at);
             let section_start = child.map_or(start, |(_, child_end)| child_end);
             if section_start < section_end {
-                sections.push(Section { span: index as u32, start_us: section_start, end_us: section_end });
+                each(Section { span: index as u32, start_us: section_start, end_us: section_end });
             }
             match (child, parent_of(self.spans, index)) {
                 (Some((child, _)), _) => (index, returned_at) = (child, None),
@@ -119,16 +145,16 @@ impl<'a> Walk<'a> {
                 (None, _) => break,
             }
         }
-        sections
     }
 
     /// The child that ends last, strictly before the moment the walk came back from another child.
     fn last_finishing_child(&mut self, index: usize, returned_at: Option<i64>) -> Option<(usize, i64)> {
-        let children = self.children.of_span(index);
-        while let Some(&child) = children.get(self.passed[index] as usize) {
-            self.passed[index] += 1;
+        let Room { children, clipped, passed, .. } = &mut *self.room;
+        let children = children.of_span(index);
+        while let Some(&child) = children.get(passed[index] as usize) {
+            passed[index] += 1;
             let child = child as usize;
-            if let Some((_, end)) = self.clipped[child]
+            if let Some((_, end)) = clipped[child]
                 && child != self.root
                 && returned_at.is_none_or(|moment| end < moment)
             {
@@ -142,6 +168,7 @@ impl<'a> Walk<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
 
     fn span(start_us: i64, end_us: i64, parent: Option<u32>) -> Interval {
         Interval { start_us, end_us, parent, awaited: true }

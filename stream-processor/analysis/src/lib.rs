@@ -11,10 +11,12 @@ extern crate alloc;
 mod critical_path;
 mod self_time;
 pub mod skew;
+mod times;
 mod tree;
 
 pub use critical_path::{Section, critical_path, critical_path_by, critical_times, critical_times_by};
 pub use self_time::self_times;
+pub use times::Times;
 
 /// What these functions need to know of a span. A span is named by its index in the slice it stands in.
 ///

@@ -9,8 +9,17 @@ use alloc::vec::Vec;
 /// Children are clipped to their parent and counted once where they overlap. This is the self time of the
 /// collector's span-metrics connector, except that asynchronous children take nothing from their parent.
 pub fn self_times(spans: &[Interval]) -> Vec<u64> {
-    let mut children = Children::of(spans, |span| span.awaited);
-    (0..spans.len()).map(|index| self_time(spans, index, children.of_span_mut(index))).collect()
+    let mut children = Children::default();
+    children.group(spans, |span| span.awaited);
+    let mut times = Vec::new();
+    measure(spans, &mut children, &mut times);
+    times
+}
+
+/// The self time of each span, with the children that are awaited; those are put in another order.
+pub(crate) fn measure(spans: &[Interval], children: &mut Children, times: &mut Vec<u64>) {
+    times.clear();
+    times.extend((0..spans.len()).map(|index| self_time(spans, index, children.of_span_mut(index))));
 }
 
 fn self_time(spans: &[Interval], index: usize, children: &mut [u32]) -> u64 {

@@ -16,7 +16,8 @@ use alloc::vec::Vec;
 /// against the already shifted parent, by what suits all calls between the two hosts, or, where nothing does, by
 /// [`offset`]; and so is everything below it on the same host.
 pub fn repair(spans: &[Interval], host: &[u32]) -> Vec<i64> {
-    let children = Children::of(spans, |_| true);
+    let mut children = Children::default();
+    children.group(spans, |_| true);
     let rooms = rooms(spans, host);
     let mut shifts = vec![0; spans.len()];
     let mut stack: Vec<usize> = (0..spans.len()).filter(|&index| parent_of(spans, index).is_none()).collect();

@@ -1,20 +1,23 @@
 //! The children of every span, in two flat arrays.
 
 use crate::Interval;
-use alloc::vec;
 use alloc::vec::Vec;
 
 /// Children by parent. `children[first[i]..first[i + 1]]` are those of span `i`.
+#[derive(Default)]
 pub(crate) struct Children {
     first: Vec<u32>,
+    next: Vec<u32>,
     children: Vec<u32>,
 }
 
 impl Children {
     /// Groups the spans that `keep` lets through under their parents, in index order.
-    pub(crate) fn of(spans: &[Interval], keep: impl Fn(&Interval) -> bool) -> Self {
+    pub(crate) fn group(&mut self, spans: &[Interval], keep: impl Fn(&Interval) -> bool) {
+        let Self { first, next, children } = self;
         let parent = |index: usize| parent_of(spans, index).filter(|_| keep(&spans[index]));
-        let mut first = vec![0u32; spans.len() + 1];
+        first.clear();
+        first.resize(spans.len() + 1, 0);
         for index in 0..spans.len() {
             if let Some(parent) = parent(index) {
                 first[parent + 1] += 1;
@@ -23,15 +26,15 @@ impl Children {
         for index in 0..spans.len() {
             first[index + 1] += first[index];
         }
-        let mut next = first.clone();
-        let mut children = vec![0u32; first[spans.len()] as usize];
+        next.clone_from(first);
+        children.clear();
+        children.resize(first[spans.len()] as usize, 0);
         for index in 0..spans.len() {
             if let Some(parent) = parent(index) {
                 children[next[parent] as usize] = index as u32;
                 next[parent] += 1;
             }
         }
-        Children { first, children }
     }
 
     /// The children of one span.

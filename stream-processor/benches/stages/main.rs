@@ -39,7 +39,7 @@ fn main() {
             .collect();
         let began = cpu_time();
         for (_, value) in &batch {
-            let read = read_otlp(&semconv, value, &mut |span| drop(black_box(span.content)));
+            let read = read_otlp(&semconv, value, &mut |span| { black_box(span.content); });
             black_box(read.expect("a message"));
         }
         let decoded = cpu_time();

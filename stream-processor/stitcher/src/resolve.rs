@@ -256,7 +256,7 @@ fn virtual_marks(view: &View<'_>, found: &Calls, times: Option<&Times>, marks: &
                 client_error: call.verdict.client_error,
                 latency_us: caller_latency(view, call),
                 self_us: None,
-                critical_us: times.map(|times| times.of_span[call.client as usize]),
+                critical_us: times.map(|times| times.of_span.critical[call.client as usize]),
             }),
         });
     }
@@ -270,8 +270,8 @@ struct Times {
     own: Vec<u64>,
     /// Time the request's own spans, its outgoing calls excepted, held up the flow, by entry span.
     critical: Vec<u64>,
-    /// Time on the critical path of each single span.
-    of_span: Vec<u64>,
+    /// Of each single span.
+    of_span: analysis::Times,
     intervals: Vec<Interval>,
     request: Vec<u32>,
 }
@@ -289,9 +289,7 @@ impl Times {
                 awaited: !view.spans.takes(i as u32),
             }
         }));
-        let selves = analysis::self_times(&self.intervals);
-        let rank = |i: u32| view.records[i as usize].place();
-        self.of_span = analysis::critical_times_by(&self.intervals, root, rank);
+        self.of_span.measure(&self.intervals, root, |i| view.records[i as usize].place());
         blank(&mut self.own, many, 0);
         blank(&mut self.critical, many, 0);
         blank(&mut self.request, many, NONE);
@@ -301,8 +299,8 @@ impl Times {
             if !view.records[i].calls_out() || entry[i] {
                 // Bad clocks can make spans of centuries: many of them don't fit into any number.
                 let own = &mut self.own[self.request[i] as usize];
-                *own = own.saturating_add(selves[i]).min(MAX_US);
-                self.critical[self.request[i] as usize] += self.of_span[i];
+                *own = own.saturating_add(self.of_span.own[i]).min(MAX_US);
+                self.critical[self.request[i] as usize] += self.of_span.critical[i];
             }
         }
     }
