@@ -5,6 +5,7 @@ use crate::flow::{FlowEvent, FlowTrace};
 use crate::span::TraceId;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// Everything since the last commit.
@@ -98,7 +99,7 @@ pub struct Entombed {
     /// Until when it is remembered.
     pub until_us: i64,
     /// Sorted; none for a trace of which late spans came: it is only remembered for longer.
-    pub prints: Vec<u32>,
+    pub prints: Arc<[u32]>,
     /// Entombed traces whose fingerprints had to make room.
     pub evicted: Vec<TraceId>,
 }

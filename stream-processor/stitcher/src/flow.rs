@@ -37,7 +37,7 @@ pub struct FlowTrace {
     pub retries: u32,
     pub timeouts: u32,
     pub rejected: u32,
-    pub services: Vec<Name>,
+    pub services: Arc<[Name]>,
     pub root_service: Name,
     pub root_namespace: Name,
     pub root_name: Name,

@@ -10,7 +10,6 @@ use alloc::sync::Arc;
 /// What was said so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FlowFacts {
-    pub root_name: Said,
     pub ui_event: Said,
     pub session_id: Said,
     pub user_hash: Said,
@@ -20,19 +19,16 @@ pub(crate) struct FlowFacts {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Said(Option<(Place, Name)>);
 
-saved_struct!(FlowFacts: root_name, ui_event, session_id, user_hash);
+saved_struct!(FlowFacts: ui_event, session_id, user_hash);
 
 impl FlowFacts {
     /// Most spans say nothing of the kind.
     pub fn is_in(span: &Span<'_>, user_hash: &str) -> bool {
         let facts = &span.facts;
-        let is_named_root = span.parent_id.is_none() && !span.name.is_empty();
-        is_named_root || !facts.ui_event.is_empty() || !facts.session_id.is_empty() || !user_hash.is_empty()
+        !facts.ui_event.is_empty() || !facts.session_id.is_empty() || !user_hash.is_empty()
     }
 
     pub fn hear(&mut self, span: &Span<'_>, place: Place, user_hash: &str, longest: usize) {
-        let root_name = if span.parent_id.is_none() { span.name } else { "" };
-        self.root_name.hear(place, root_name, longest);
         self.ui_event.hear(place, span.facts.ui_event, longest);
         self.session_id.hear(place, span.facts.session_id, longest);
         self.user_hash.hear(place, user_hash, longest);
@@ -40,7 +36,6 @@ impl FlowFacts {
 
     /// What another copy of the trace heard.
     pub fn join(&mut self, other: &Self) {
-        self.root_name.join(&other.root_name);
         self.ui_event.join(&other.ui_event);
         self.session_id.join(&other.session_id);
         self.user_hash.join(&other.user_hash);

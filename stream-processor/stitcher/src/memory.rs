@@ -8,6 +8,7 @@ use crate::span::{Kind, TraceId};
 use crate::trace::{Traces, fingerprint};
 use crate::schedule::Queue;
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
@@ -36,7 +37,7 @@ pub(crate) struct Memory {
 struct Tomb {
     environment: Name,
     operation: Name,
-    prints: Vec<u32>,
+    prints: Arc<[u32]>,
     number: u64,
     /// The commit that journaled it, as the shard counts them.
     commit: u64,
@@ -112,8 +113,9 @@ impl Memory {
             Some(tomb) => {
                 self.digest = self.digest.wrapping_sub(tomb.digest(id));
                 tomb.until_us = until_us;
-                tomb.prints.extend(&entombed.prints);
-                tomb.prints.sort_unstable();
+                let mut prints = [&*tomb.prints, &*entombed.prints].concat();
+                prints.sort_unstable();
+                tomb.prints = prints.into();
                 self.digest = self.digest.wrapping_add(tomb.digest(id));
             }
             None => {

@@ -105,7 +105,7 @@ pub(crate) struct Source {
 pub(crate) struct Services {
     nodes: Box<[NodeId]>,
     /// In the order of text, each once.
-    pub names: Vec<Name>,
+    pub names: Arc<[Name]>,
 }
 
 /// Values by number, and numbers by value.
@@ -354,7 +354,7 @@ impl Names {
         let mut names: Vec<Name> = nodes.iter().map(|node| self.nodes[*node].name.clone()).collect();
         names.sort_unstable();
         names.dedup();
-        self.services.add(hash, Services { nodes: Box::from(nodes), names })
+        self.services.add(hash, Services { nodes: Box::from(nodes), names: names.into() })
     }
 
     pub fn services(&self, id: ServicesId) -> &Services {
@@ -404,8 +404,9 @@ impl Names {
         if !self.shapes.keep(id) {
             return;
         }
-        let Shape { source, peer, topic, calling_client, breaker, operation, fallback, entry, .. } =
+        let Shape { source, peer, topic, calling_client, breaker, operation, fallback, entry, root_name, .. } =
             self.shapes[id].clone();
+        self.keep_text(root_name);
         if self.sources.keep(source) {
             let Source { node, version, environment, .. } = self.sources[source];
             self.nodes.keep(node);

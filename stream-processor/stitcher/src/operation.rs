@@ -61,6 +61,13 @@ pub(crate) fn environment(view: &View<'_>) -> Option<NameId> {
     named.min_by_key(|i| place(view, *i)).map(environment)
 }
 
+/// The name of the earliest span without a parent id, its own included.
+pub(crate) fn root_name(view: &View<'_>) -> NameId {
+    let name = |i: usize| view.spans.shape(i as u32).root_name;
+    let named = (0..view.records.len()).filter(|i| name(*i) != EMPTY);
+    named.min_by_key(|i| view.records[*i].place()).map_or(EMPTY, name)
+}
+
 /// When the flow began: a client program's clock may be anybody's, then the first SERVER span's counts.
 pub(crate) fn start_us(view: &View<'_>, root: u32) -> i64 {
     let record = &view.records[root as usize];

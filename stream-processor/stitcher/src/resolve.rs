@@ -72,6 +72,7 @@ pub(crate) struct Resolved {
     pub explicit: Option<NameId>,
     pub fallback: Option<NameId>,
     pub environment: Option<NameId>,
+    pub root_name: NameId,
     pub root: u32,
     pub status: FlowStatus,
     pub start_us: i64,
@@ -88,7 +89,7 @@ pub(crate) struct Workspace {
     looks: Looks,
     calls: Calls,
     times: Times,
-    /// What the trace that was resolved last counts, sorted by `at`.
+    /// What the trace that was resolved last counts.
     pub marks: Vec<Mark>,
 }
 
@@ -109,6 +110,12 @@ impl Missing {
 }
 
 impl Workspace {
+    /// The marks, sorted by `at`.
+    pub fn sorted(&mut self) -> &[Mark] {
+        self.marks.sort_unstable_by_key(|mark| mark.at);
+        &self.marks
+    }
+
     /// What a trace says; the marks are left here.
     pub fn resolve(&mut self, spans: Spans<'_>, settled: bool) -> Resolved {
         let records = spans.records;
@@ -134,12 +141,12 @@ impl Workspace {
         if knows_root {
             self.marks.push(flow_mark(&view, root));
         }
-        self.marks.sort_unstable_by_key(|mark| mark.at);
         let last = (0..).zip(records).max_by_key(|(_, record)| (record.end_us(), record.place()));
         Resolved {
             explicit: operation::explicit(&view),
             fallback: if knows_root { operation::fallback(&view, &found.entry) } else { None },
             environment: operation::environment(&view),
+            root_name: operation::root_name(&view),
             root,
             status: status_of(spans.shape(root).verdict),
             start_us: operation::start_us(&view, root),

@@ -9,6 +9,7 @@ use crate::flow::FlowStatus;
 use crate::histogram::{Histogram, MAX_US, bucket_of};
 use crate::names::{EMPTY, Id, NameId, Names, NodeId, USER_NODE};
 use crate::resolve::{Body, EdgeMark, Mark, ServiceMark};
+use alloc::vec;
 use alloc::vec::Vec;
 use core::mem;
 use hashbrown::HashMap;
@@ -55,6 +56,8 @@ struct Row {
     replaced: u32,
     counts: [i64; 8],
     sums_us: [i64; 3],
+    /// How many times were added, and taken back.
+    values: [u32; 2],
 }
 
 /// Rows and times since the last commit.
@@ -63,8 +66,8 @@ pub(crate) struct Rollup {
     rows: Vec<Row>,
     /// By what was asked for, and whether the names in it had been admitted before.
     places: HashMap<(Key, bool), u32, FxBuildHasher>,
-    added: Vec<u64>,
-    taken_back: Vec<u64>,
+    /// Times added and taken back: row, measure and bucket in one number.
+    values: [Vec<u64>; 2],
 }
 
 impl Rollup {
@@ -107,7 +110,7 @@ impl Rollup {
 
     fn place(&mut self, asked: (Key, bool), key: Key, replaced: u32) -> u32 {
         let at = self.rows.len() as u32;
-        self.rows.push(Row { key, replaced, counts: [0; 8], sums_us: [0; 3] });
+        self.rows.push(Row { key, replaced, counts: [0; 8], sums_us: [0; 3], values: [0; 2] });
         self.places.insert(asked, at);
         at
     }
@@ -118,9 +121,11 @@ impl Rollup {
         for (count, flag) in row.counts.iter_mut().zip(flags) {
             *count += sign * i64::from(flag);
         }
-        let values = if sign > 0 { &mut self.added } else { &mut self.taken_back };
+        let taken_back = usize::from(sign < 0);
+        let values = &mut self.values[taken_back];
         for (measure, time_us) in (0_u64..).zip(times) {
             if let Some(time_us) = time_us {
+                row.values[taken_back] += 1;
                 row.sums_us[measure as usize] += sign * time_us.min(MAX_US).cast_signed();
                 values.push(u64::from(at) << 32 | measure << 16 | u64::from(bucket_of(time_us)));
             }
@@ -134,15 +139,14 @@ impl Rollup {
         let mut order: Vec<u32> = (0..rows.len() as u32).collect();
         let ranks = Ranks::of(&rows, names);
         order.sort_unstable_by_key(|at| ranks.of_row(&rows[*at as usize]));
-        let values = Values::sorted(&mut self.added, &mut self.taken_back, rows.len());
+        let values = [0, 1].map(|sign| Values::by_row(&self.values[sign], rows.iter().map(|row| row.values[sign])));
         let mut deltas = Deltas::default();
         for alike in order.chunk_by(|a, b| rows[*a as usize].key == rows[*b as usize].key) {
             let mut sum = Sum::default();
             alike.iter().for_each(|at| sum.add(&rows[*at as usize], &values, *at));
             sum.tell(&rows[alike[0] as usize].key, names, &mut deltas);
         }
-        self.added.clear();
-        self.taken_back.clear();
+        self.values.iter_mut().for_each(Vec::clear);
         self.rows = rows;
         self.rows.clear();
         deltas
@@ -237,33 +241,39 @@ fn ranked<T>(ids: impl Iterator<Item = Id<T>>, order: impl Fn(&Id<T>, &Id<T>) ->
     ranks
 }
 
-/// Times by row, sorted.
-struct Values<'a> {
-    added: &'a [u64],
-    taken_back: &'a [u64],
-    /// By row, where its times begin in both.
-    starts: Vec<(u32, u32)>,
+/// Times by row, sorted: measure and bucket in one number.
+struct Values {
+    values: Vec<u32>,
+    /// By row, where its times end.
+    ends: Vec<u32>,
 }
 
-impl<'a> Values<'a> {
-    fn sorted(added: &'a mut [u64], taken_back: &'a mut [u64], rows: usize) -> Self {
-        added.sort_unstable();
-        taken_back.sort_unstable();
-        let (mut starts, mut next) = (Vec::with_capacity(rows + 1), (0, 0));
-        for row in 0..=rows as u64 {
-            let begins = |values: &[u64], from: usize| {
-                values[from..].iter().position(|value| value >> 32 >= row).map_or(values.len(), |at| from + at)
-            };
-            next = (begins(added, next.0), begins(taken_back, next.1));
-            starts.push((next.0 as u32, next.1 as u32));
+impl Values {
+    /// `many` says how many each row has.
+    fn by_row(values: &[u64], many: impl Iterator<Item = u32>) -> Self {
+        let begins = many.scan(0, |next, many| {
+            let begins = *next;
+            *next += many;
+            Some(begins)
+        });
+        let mut ends: Vec<u32> = begins.collect();
+        let mut by_row = vec![0; values.len()];
+        for value in values {
+            let next = &mut ends[(value >> 32) as usize];
+            by_row[*next as usize] = *value as u32;
+            *next += 1;
         }
-        Self { added, taken_back, starts }
+        let mut from = 0;
+        for end in &ends {
+            by_row[from..*end as usize].sort_unstable();
+            from = *end as usize;
+        }
+        Self { values: by_row, ends }
     }
 
-    fn of_row(&self, row: u32) -> (&'a [u64], &'a [u64]) {
-        let (from, to) = (self.starts[row as usize], self.starts[row as usize + 1]);
-        let range = |from: u32, to: u32| from as usize..to as usize;
-        (&self.added[range(from.0, to.0)], &self.taken_back[range(from.1, to.1)])
+    fn of_row(&self, row: u32) -> &[u32] {
+        let from = row.checked_sub(1).map_or(0, |before| self.ends[before as usize]);
+        &self.values[from as usize..self.ends[row as usize] as usize]
     }
 }
 
@@ -275,20 +285,21 @@ struct Sum {
 }
 
 impl Sum {
-    fn add(&mut self, row: &Row, values: &Values<'_>, at: u32) {
+    fn add(&mut self, row: &Row, [added, taken_back]: &[Values; 2], at: u32) {
         self.counts.iter_mut().zip(row.counts).for_each(|(sum, count)| *sum += count);
         self.times.iter_mut().zip(row.sums_us).for_each(|(times, sum_us)| times.sum_us += sum_us);
-        let (added, taken_back) = values.of_row(at);
-        self.count(added, 1);
-        self.count(taken_back, -1);
+        self.count(added.of_row(at), 1);
+        self.count(taken_back.of_row(at), -1);
     }
 
     /// Sorted times, equal ones beside each other.
-    fn count(&mut self, values: &[u64], sign: i64) {
+    fn count(&mut self, values: &[u32], sign: i64) {
         for measured in values.chunk_by(|a, b| a >> 16 == b >> 16) {
-            let times = &mut self.times[(measured[0] >> 16 & 3) as usize];
-            let counts = measured.chunk_by(|a, b| a == b).map(|same| (same[0] as u16, sign * same.len() as i64));
+            let times = &mut self.times[(measured[0] >> 16) as usize];
+            let buckets = || measured.chunk_by(|a, b| a == b);
+            let counts = buckets().map(|same| (same[0] as u16, sign * same.len() as i64));
             if times.buckets.is_empty() {
+                times.buckets.reserve_exact(buckets().count());
                 times.buckets.extend(counts);
             } else {
                 counts.for_each(|(bucket, count)| times.add_bucket(bucket, count));

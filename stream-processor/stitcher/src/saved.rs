@@ -418,4 +418,4 @@ saved_struct!(Marks: proxy, stream, probe, timer, resend, names_peer);
 saved_struct!(Link: at, messages, span_id as Random);
 saved_struct!(Shape:
     source, verdict, marks, weight_milli, peer, topic, messaging, address, operation, fallback, entry, calling_client,
-    breaker);
+    root_name, breaker);

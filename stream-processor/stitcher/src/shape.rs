@@ -1,7 +1,7 @@
 //! What a span says beside its ids and times. Many spans say the same: it is judged once, when it is first heard.
 
 use crate::delta::NodeKind;
-use crate::names::{NameId, Names, NodeId, ShapeId, SourceId};
+use crate::names::{EMPTY, NameId, Names, NodeId, ShapeId, SourceId};
 use crate::span::{
     Facts, Failure, Kind, Messaging, MessagingOperation, OperationSource, Peer, PeerKind, Proxy, Resource, Span, Status,
 };
@@ -30,6 +30,8 @@ pub(crate) struct Shape {
     pub entry: Option<NameId>,
     /// Browser, mobile app or command line that called, as a node.
     pub calling_client: Option<NodeId>,
+    /// Name of a span without a parent.
+    pub root_name: NameId,
     /// Circuit breaker this span stands for, as a node of that name.
     pub breaker: Option<NodeId>,
 }
@@ -140,7 +142,7 @@ fn write(span: &Span<'_>, source: SourceId, to: &mut Vec<u8>) {
     }
 }
 
-/// Only [`fallback_of`] looks at a span's name.
+/// Only [`fallback_of`] and whoever asks for the root's look at a span's name.
 fn needs_name(span: &Span<'_>) -> bool {
     span.parent_id.is_none() || !matches!(span.kind, Kind::Client | Kind::Producer | Kind::Internal)
 }
@@ -161,6 +163,7 @@ impl Shape {
             fallback: fallback_of(span, topic, names),
             entry: entry_of(span, topic, names),
             calling_client: virtual_node(facts.calling_client, NodeKind::Client, names),
+            root_name: if span.parent_id.is_none() { names.text(span.name) } else { EMPTY },
             breaker: virtual_node(facts.breaker, NodeKind::Unknown, names),
             topic,
         }

@@ -76,6 +76,8 @@ pub struct Shard {
     to_save: BTreeSet<TraceId>,
     /// Numbers the records of admitted names in this hour.
     names_saved: u32,
+    /// Spans seen since the last commit.
+    spans: u64,
     /// Spans applied, and commits made or known of.
     applied: u64,
     commits: u64,
@@ -116,6 +118,7 @@ impl Shard {
             state: Vec::new(),
             to_save: BTreeSet::new(),
             names_saved: 0,
+            spans: 0,
             applied: 0,
             commits: 0,
             digest: 0,
@@ -193,7 +196,7 @@ impl Shard {
 
     /// A span of the record that was begun last.
     pub fn apply(&mut self, span: &Span<'_>) {
-        self.count("spans", 1);
+        self.spans += 1;
         let id = span.trace_id;
         if id.0 == 0 || span.span_id.0 == 0 {
             return self.count(if id.0 == 0 { "zero_trace_id" } else { "zero_span_id" }, 1);
@@ -236,6 +239,8 @@ impl Shard {
         self.keep_limits();
         self.resolve_dirty();
         let (cut, overflowed) = (mem::take(&mut self.names.cut), mem::take(&mut self.caps.overflowed));
+        let spans = mem::take(&mut self.spans);
+        self.count("spans", spans);
         self.count("names_cut", cut);
         self.count("overflowed", overflowed);
         self.save();

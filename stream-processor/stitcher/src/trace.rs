@@ -2,7 +2,7 @@
 
 use crate::flow::FlowStatus;
 use crate::flow_facts::FlowFacts;
-use crate::names::{NameId, Names, NodeId, ServicesId};
+use crate::names::{EMPTY, NameId, Names, NodeId, ServicesId};
 use crate::record::{Link, Record};
 use crate::resolve::{Missing, Role};
 use crate::rollup::Under;
@@ -10,6 +10,7 @@ use crate::saved::saved_struct;
 use crate::span::{Kind, TraceId};
 use crate::view::Spans;
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
 use hashbrown::{HashMap, HashTable};
@@ -17,6 +18,8 @@ use rustc_hash::FxBuildHasher;
 
 /// Below this many spans a scan beats a table.
 const SCANNED: usize = 32;
+/// So many spans have room at first.
+const FEW: usize = 8;
 
 type Index = HashMap<(u64, Kind), u32, FxBuildHasher>;
 
@@ -49,9 +52,9 @@ pub(crate) struct Trace {
     pub sampled: bool,
     pub sample_milli: u32,
     pub started: bool,
-    /// Revisions of its summary so far, and a hash of the last one.
+    /// Revisions of its summary so far, and how many spans the last one was about.
     pub revision: u32,
-    pub summary_hash: u64,
+    pub summarised: u32,
     /// What the trace counts under that these late spans belong to, whose other spans are forgotten.
     pub inherited: Option<Under>,
     /// What went under `__other__`, which can't be worked out anew: the names admitted then are not those of now.
@@ -59,8 +62,9 @@ pub(crate) struct Trace {
     /// The first of its spans that is not in `flow_state`.
     pub unsaved: Option<Unsaved>,
     pub saved: SavedSpans,
-    /// Its share of the shard's digest, its spans' aside.
+    /// Its share of the shard's digest, and that of its spans.
     pub digest: u64,
+    pub spans_digest: u64,
 }
 
 /// What has been counted of a trace. Which marks that were follows from its first spans: it is worked out again when it is
@@ -82,6 +86,7 @@ pub(crate) struct Gist {
     pub start_us: i64,
     pub end_us: i64,
     pub environment: NameId,
+    pub root_name: NameId,
     pub last_service: Option<NodeId>,
     pub cycles: u32,
     /// Of its calls, but not of the one that reached the root.
@@ -177,12 +182,13 @@ impl Trace {
             sample_milli: 1_000,
             started: false,
             revision: 0,
-            summary_hash: 0,
+            summarised: 0,
             inherited: None,
             overflow: None,
             unsaved: None,
             saved: SavedSpans::default(),
             digest: 0,
+            spans_digest: 0,
         }
     }
 
@@ -202,6 +208,7 @@ impl Trace {
             names.keep_text(under.operation);
         }
         names.keep_text(self.gist.environment);
+        names.keep_text(self.gist.root_name);
         self.gist.last_service.into_iter().for_each(|node| names.keep_node(node));
         self.gist.services.into_iter().for_each(|services| names.keep_services(services));
     }
@@ -239,6 +246,10 @@ impl Trace {
     }
 
     pub fn push(&mut self, record: Record) {
+        if self.records.len() == self.records.capacity() {
+            // Most traces have a few dozen spans: a Vec of its own accord would begin with four, and move them often.
+            self.records.reserve_exact((self.records.len() * 2).max(FEW));
+        }
         let at = self.records.len() as u32;
         if let Some(index) = &mut self.index {
             index.insert((record.span_id, record.kind()), at);
@@ -251,11 +262,11 @@ impl Trace {
     }
 
     /// 32 bits for each span, to know it again when the spans themselves are gone.
-    pub fn fingerprints(&self) -> Vec<u32> {
+    pub fn fingerprints(&self) -> Arc<[u32]> {
         let mut prints: Vec<u32> =
             self.records.iter().map(|record| fingerprint(record.span_id, record.kind())).collect();
         prints.sort_unstable();
-        prints
+        prints.into()
     }
 }
 
@@ -270,7 +281,8 @@ impl Default for Gist {
             status: FlowStatus::Success,
             start_us: 0,
             end_us: 0,
-            environment: crate::names::EMPTY,
+            environment: EMPTY,
+            root_name: EMPTY,
             last_service: None,
             cycles: 0,
             errors: 0,

@@ -17,6 +17,8 @@ const MOST_PROXIES: usize = 8;
 pub(crate) struct Looks {
     /// The span whose service it belongs to: itself, or who a nameless CLIENT works for; [`NONE`]: transparent.
     owner: Vec<u32>,
+    /// That service's node.
+    node: Vec<Option<NodeId>>,
     /// Nearest opaque ancestor.
     above: Vec<u32>,
     /// Nearest opaque ancestor that is no INTERNAL span of the same service.
@@ -103,7 +105,7 @@ impl<'a> View<'a> {
     }
 
     pub fn node(&self, i: u32) -> Option<NodeId> {
-        self.owner(i).map(|owner| owner.node)
+        self.looks.node[i as usize]
     }
 
     /// Nearest opaque ancestor.
@@ -135,7 +137,7 @@ impl<'a> View<'a> {
 
     /// Both opaque, and of one service.
     pub fn same_service(&self, i: u32, other: u32) -> bool {
-        self.looks.same_service(self.spans, i, other)
+        self.looks.same_service(i, other)
     }
 
     /// The transparent spans between `i` and the nearest opaque one above it.
@@ -157,6 +159,7 @@ impl Looks {
     fn look(&mut self, spans: Spans<'_>, tree: &Tree) {
         let many = spans.records.len();
         blank(&mut self.owner, many, NONE);
+        blank(&mut self.node, many, None);
         blank(&mut self.above, many, NONE);
         blank(&mut self.boundary, many, NONE);
         blank(&mut self.lost, many, false);
@@ -180,9 +183,10 @@ impl Looks {
         }
         let above = self.above[at];
         self.owner[at] = self.owner_of(spans, i, stands);
+        self.node[at] = self.owner(spans, i).map(|owner| owner.node);
         self.boundary[at] = match above {
             NONE => NONE,
-            _ if is_inner(spans, above) && self.same_service(spans, i, above) => self.boundary[above as usize],
+            _ if is_inner(spans, above) && self.same_service(i, above) => self.boundary[above as usize],
             _ => above,
         };
     }
@@ -209,11 +213,8 @@ impl Looks {
         }
     }
 
-    fn same_service(&self, spans: Spans<'_>, i: u32, other: u32) -> bool {
-        match (self.owner(spans, i), self.owner(spans, other)) {
-            (Some(a), Some(b)) => a.node == b.node,
-            _ => false,
-        }
+    fn same_service(&self, i: u32, other: u32) -> bool {
+        self.node[i as usize].is_some() && self.node[i as usize] == self.node[other as usize]
     }
 }
 

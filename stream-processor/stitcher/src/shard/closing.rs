@@ -2,7 +2,6 @@
 
 use super::{Close, Entombed, Shard};
 use crate::delta::Name;
-use crate::digest;
 use crate::span::TraceId;
 use crate::summary::NOTHING;
 use crate::trace::{Life, Slot, Trace};
@@ -71,8 +70,7 @@ impl Shard {
 
     pub(super) fn remove(&mut self, id: TraceId) -> Option<Trace> {
         let trace = self.traces.remove(id)?;
-        let spans = trace.records.iter().map(|record| digest::of_span(id, record));
-        self.digest = spans.fold(self.digest.wrapping_sub(trace.digest), u64::wrapping_sub);
+        self.digest = self.digest.wrapping_sub(trace.digest).wrapping_sub(trace.spans_digest);
         Some(trace)
     }
 

@@ -10,6 +10,7 @@ use crate::summary::sample_of;
 use crate::trace::{Known, Life, Slot, Trace, Unsaved};
 use crate::user::hashed;
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
 
@@ -28,12 +29,13 @@ impl Shard {
 
     pub(super) fn was_counted(&mut self, span: &Span<'_>, slot: Option<Slot>) -> bool {
         let content = (span.content ^ (span.content >> 32)) as u32;
-        let here = slot.map(|slot| self.traces[slot].knows(span.span_id.0, span.kind, content));
-        let known = match here {
-            None | Some(Known::No) if self.memory.has_print(span.trace_id, span.span_id.0, span.kind) => {
-                Known::Exactly
-            }
-            other => other.unwrap_or(Known::No),
+        let here = slot.map(|slot| &self.traces[slot]);
+        let known = here.map_or(Known::No, |trace| trace.knows(span.span_id.0, span.kind, content));
+        // Only a trace of late spans has fingerprints beside spans.
+        let may_have_print = known == Known::No && here.is_none_or(|trace| trace.inherited.is_some());
+        let known = match may_have_print && self.memory.has_print(span.trace_id, span.span_id.0, span.kind) {
+            true => Known::Exactly,
+            false => known,
         };
         match known {
             Known::No => return false,
@@ -103,7 +105,9 @@ impl Shard {
 
     pub(super) fn push(&mut self, id: TraceId, slot: Slot, record: Record) {
         let trace = &mut self.traces[slot];
-        self.digest = self.digest.wrapping_add(digest::of_span(id, &record));
+        let digest = digest::of_span(id, &record);
+        trace.spans_digest = trace.spans_digest.wrapping_add(digest);
+        self.digest = self.digest.wrapping_add(digest);
         trace.push(record);
         if trace.unsaved.is_none() {
             let offset = self.next_offset - 1;
@@ -152,7 +156,7 @@ impl Shard {
         let slot = self.traces.insert(id, trace);
         self.memory.closed(id, since_us, 0, false);
         let (environment, operation) = (self.names.name(under.environment), self.names.name(under.operation));
-        let (prints, evicted) = (Vec::new(), Vec::new());
+        let (prints, evicted) = (Arc::from([]), Vec::new());
         let trace_id = id;
         self.entomb(Entombed {
             trace_id,

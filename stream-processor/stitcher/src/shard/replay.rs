@@ -9,7 +9,6 @@ use crate::resolve::Role;
 use crate::saved::{Reader, Saved, Unreadable};
 use crate::settings::Settings;
 use crate::span::{Span, TraceId};
-use crate::summary::{graph, shows_graph, summarise};
 use crate::trace::{Gist, Life, SavedSpans, Slot, Told, Trace};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -391,10 +390,7 @@ impl Shard {
         });
         match trace.closed() {
             Some((since_us, complete)) => {
-                let graph = shows_graph(id, trace, &self.settings)
-                    .then(|| graph(&self.workspace.marks, &self.names));
-                let summary = summarise(id, trace, &self.names, graph);
-                trace.summary_hash = super::telling::content_of(&summary);
+                trace.summarised = counted as u32;
                 self.memory.closed(id, since_us, spans, complete);
             }
             None => {

@@ -12,9 +12,7 @@ use crate::trace::{Gist, Overflow, Slot, Told, Trace};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
-use core::hash::BuildHasher;
 use core::mem;
-use rustc_hash::FxBuildHasher;
 
 /// Traces up to this size are resolved at every commit that sees new spans of them; larger ones when they have
 /// grown by an eighth, or after [`LARGE_TRACE_WAIT_US`], so that one huge trace can't take all the time.
@@ -110,7 +108,7 @@ impl Shard {
                 if trace.inherited.is_some() {
                     before.marks.retain(|mark| mark.at.1 != Role::Flow);
                 }
-                changes(&before.marks, &workspace.marks, |was, is| {
+                changes(before.sorted(), workspace.sorted(), |was, is| {
                     let replaced = was.map_or(0, |mark| said.replaced_before(mark));
                     if old.under == under && was == is && replaced == 0 {
                         return;
@@ -127,7 +125,8 @@ impl Shard {
             }
         }
         trace.told = Some(Told { under, spans: trace.records.len() as u32, settled });
-        let (had_overflow, replaced) = (said.overflow.is_some(), said.replaced);
+        let (had_overflow, mut replaced) = (said.overflow.is_some(), said.replaced);
+        replaced.sort_unstable();
         let fits = replaced.is_empty() && is_admitted;
         trace.overflow = (!fits).then(|| Box::new(Overflow { under, replaced }));
         if had_overflow || trace.overflow.is_some() {
@@ -152,10 +151,13 @@ impl Shard {
 
     /// A new revision of the flow's summary, if it says anything new. `is_resolved`: what it counts is in the workspace.
     pub(super) fn revise(&mut self, id: TraceId, slot: Slot, is_resolved: bool) {
-        let trace = &self.traces[slot];
-        if trace.inherited.is_some() {
+        let trace = &mut self.traces[slot];
+        // It would say the same again.
+        let is_known = trace.revision > 0 && trace.summarised as usize == trace.records.len();
+        if is_known || trace.inherited.is_some() {
             return;
         }
+        (trace.revision, trace.summarised) = (trace.revision + 1, trace.records.len() as u32);
         let graph = shows_graph(id, trace, &self.settings).then(|| {
             if !is_resolved {
                 let many = trace.records.len();
@@ -163,19 +165,12 @@ impl Shard {
             }
             graph(&self.workspace.marks, &self.names)
         });
-        let mut summary = summarise(id, trace, &self.names, graph);
-        let hash = content_of(&summary);
-        let trace = &mut self.traces[slot];
-        if hash != trace.summary_hash || trace.revision == 0 {
-            trace.summary_hash = hash;
-            trace.revision += 1;
-            summary.revision = trace.revision;
-            if trace.revision > 1 {
-                self.journaled.revised.push((id, trace.revision));
-            }
-            self.summaries.push(summary);
-            self.save_again(id);
+        let summary = summarise(id, trace, &self.names, graph);
+        if trace.revision > 1 {
+            self.journaled.revised.push((id, trace.revision));
         }
+        self.summaries.push(summary);
+        self.save_again(id);
     }
 
     pub(super) fn complete_event(&mut self, id: TraceId, slot: Slot) {
@@ -255,9 +250,4 @@ fn changes(before: &[Mark], after: &[Mark], mut each: impl FnMut(Option<&Mark>, 
             Ordering::Equal => each(old.next(), new.next()),
         }
     }
-}
-
-/// Whether two summaries say the same, revision aside.
-pub(super) fn content_of(summary: &FlowTrace) -> u64 {
-    FxBuildHasher.hash_one(FlowTrace { revision: 0, ..summary.clone() })
 }
