@@ -11,6 +11,7 @@ use opentelemetry_proto::tonic::trace::v1::{ScopeSpans, TracesData};
 use prost::Message;
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::sync::Arc;
 
 /// Spans of a round, about: long enough for the clock, short enough for many rounds.
 const SPANS: usize = 40_000;
@@ -26,7 +27,14 @@ fn main() {
             let ns = median_ns(&mut || messages.iter().for_each(|(_, bytes)| once(bytes)));
             println!("  {name:<24} {:>7.1} ns a span {:>7.3} ns a byte", ns / spans as f64, ns / bytes as f64);
         };
-        let semconv = reader::Semconv::embedded();
+        let semconv = Arc::new(reader::Semconv::embedded());
+        let mut reader = reader::Reader::new(semconv.clone());
+        report("Reader", &mut |bytes| {
+            let read = reader.read(bytes, &mut |span| {
+                black_box(span);
+            });
+            black_box(read.unwrap());
+        });
         report("read_otlp", &mut |bytes| {
             let read = reader::read_otlp(&semconv, bytes, &mut |span| {
                 black_box(span);

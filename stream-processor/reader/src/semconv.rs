@@ -1,7 +1,8 @@
 //! The alias table, compiled: one look-up an attribute says which facts and markers it speaks of.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
+use otlp::Text;
 use rustc_hash::FxBuildHasher;
 use schemas::semconv::{
     BaggageFact, Marker, Markers, MessagingOperation as Operation, ResourceFact, SpanFact, SpanKind, Table,
@@ -10,12 +11,13 @@ use stitcher::span::{Failure, Kind, MessagingOperation};
 
 pub use schemas::semconv::SemconvError;
 
+use crate::keys::Keys;
 use crate::value::Value;
 
 /// The alias table in the shape the reader wants it. Build it once and share it.
 pub struct Semconv {
-    span: Keys<SpanFact>,
-    resource: Keys<ResourceFact>,
+    span: Keys<Rule<SpanFact>>,
+    resource: Keys<Rule<ResourceFact>>,
     exception: Vec<String>,
     request_prefixes: Vec<String>,
     /// Facts that are part of a request's key, by number.
@@ -46,7 +48,7 @@ pub(crate) enum When {
     StartsWith(Vec<String>),
 }
 
-type Keys<Fact> = HashMap<String, Rule<Fact>, FxBuildHasher>;
+type Rules<Fact> = BTreeMap<String, Rule<Fact>>;
 
 impl Semconv {
     /// The table that comes with Weir.
@@ -70,7 +72,7 @@ impl Semconv {
         for fact in &table.request_keys.facts {
             in_request_key[*fact as usize] = true;
         }
-        let (mut span, mut resource) = (Keys::default(), Keys::default());
+        let (mut span, mut resource) = (Rules::default(), Rules::default());
         for (fact, names) in &table.span {
             take(&mut span, *fact, names);
         }
@@ -84,8 +86,8 @@ impl Semconv {
             }
         }
         Self {
-            span,
-            resource,
+            span: Keys::compile(span),
+            resource: Keys::compile(resource),
             exception: table.event.values().flatten().cloned().collect(),
             request_prefixes: table.request_keys.prefixes.clone(),
             in_request_key,
@@ -107,21 +109,23 @@ impl Semconv {
     }
 
     #[inline]
-    pub(crate) fn of_span(&self, key: &str) -> Option<&Rule<SpanFact>> {
+    pub(crate) fn of_span(&self, key: &[u8]) -> Option<&Rule<SpanFact>> {
         self.span.get(key)
     }
 
     #[inline]
-    pub(crate) fn of_resource(&self, key: &str) -> Option<&Rule<ResourceFact>> {
+    pub(crate) fn of_resource(&self, key: &[u8]) -> Option<&Rule<ResourceFact>> {
         self.resource.get(key)
     }
 
-    pub(crate) fn is_request_key(&self, key: &str) -> bool {
-        self.request_prefixes.iter().any(|prefix| key.starts_with(prefix.as_str()))
+    /// Whether an attribute without a fact tells one request from another. A key that is not UTF-8 is nobody's.
+    #[inline]
+    pub(crate) fn is_request_key(&self, key: Text<'_>) -> bool {
+        self.request_prefixes.iter().any(|prefix| key.bytes().starts_with(prefix.as_bytes())) && key.str().is_ok()
     }
 
-    pub(crate) fn is_exception_type(&self, key: &str) -> bool {
-        self.exception.iter().any(|name| name == key)
+    pub(crate) fn is_exception_type(&self, key: Text<'_>) -> bool {
+        self.exception.iter().any(|name| name.as_bytes() == key.bytes())
     }
 
     pub(crate) fn of_baggage(&self, key: &str) -> Option<(BaggageFact, u8)> {
@@ -240,25 +244,25 @@ fn ranked(names: &[String]) -> impl Iterator<Item = (&String, u8)> + '_ {
     names.iter().zip(0..u8::MAX)
 }
 
-fn entry<'k, Fact>(keys: &'k mut Keys<Fact>, name: &str) -> &'k mut Rule<Fact> {
-    keys.entry(name.to_owned()).or_insert_with(|| Rule { takes: None, marks: Vec::new() })
+fn entry<'k, Fact>(rules: &'k mut Rules<Fact>, name: &str) -> &'k mut Rule<Fact> {
+    rules.entry(name.to_owned()).or_insert_with(|| Rule { takes: None, marks: Vec::new() })
 }
 
-fn take<Fact: Copy>(keys: &mut Keys<Fact>, fact: Fact, names: &[String]) {
+fn take<Fact: Copy>(rules: &mut Rules<Fact>, fact: Fact, names: &[String]) {
     for (name, rank) in ranked(names) {
-        entry(keys, name).takes = Some((fact, rank));
+        entry(rules, name).takes = Some((fact, rank));
     }
 }
 
-fn mark<Fact>(keys: &mut Keys<Fact>, marker: Marker, conditions: &Markers) {
+fn mark<Fact>(rules: &mut Rules<Fact>, marker: Marker, conditions: &Markers) {
     for name in &conditions.present {
-        entry(keys, name).marks.push((marker, When::Present));
+        entry(rules, name).marks.push((marker, When::Present));
     }
     for (name, values) in &conditions.equals {
-        entry(keys, name).marks.push((marker, When::Equals(values.clone())));
+        entry(rules, name).marks.push((marker, When::Equals(values.clone())));
     }
     for (name, starts) in &conditions.starts_with {
-        entry(keys, name).marks.push((marker, When::StartsWith(starts.clone())));
+        entry(rules, name).marks.push((marker, When::StartsWith(starts.clone())));
     }
 }
 
@@ -285,7 +289,7 @@ fn flags(table: &Table) -> HashMap<String, Option<Failure>, FxBuildHasher> {
 }
 
 fn spelled<Row: Copy, Meaning>(
-    rows: &std::collections::BTreeMap<Row, Vec<String>>,
+    rows: &BTreeMap<Row, Vec<String>>,
     meaning: impl Fn(Row) -> Meaning,
 ) -> HashMap<String, Meaning, FxBuildHasher> {
     let spellings = |(row, names): (&Row, &Vec<String>)| -> Vec<_> {
