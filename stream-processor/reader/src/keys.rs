@@ -2,73 +2,84 @@
 
 use std::collections::BTreeMap;
 
-/// What names lead to. A name is found by its length and its ends, and compared once.
+/// What names lead to. A name is found by its length and its ends, which most of them are told apart by.
 pub(crate) struct Keys<Rule> {
-    /// Open addressing, a power of two of slots, at most a quarter of them taken.
-    slots: Vec<Slot>,
-    rules: Vec<(Box<[u8]>, Rule)>,
+    /// Open addressing, a power of two of slots, at most a quarter of them taken: number of a key, from 1.
+    slots: Vec<u16>,
+    keys: Vec<Key<Rule>>,
 }
 
-#[derive(Clone, Copy, Default)]
-struct Slot {
-    /// Bits of the hash that don't choose the slot.
-    tag: u32,
-    /// Number of the rule, from 1; 0: the slot is free.
-    rule: u32,
+struct Key<Rule> {
+    ends: Ends,
+    name: Box<[u8]>,
+    rule: Rule,
+}
+
+/// Length, the first and the last eight bytes, which may overlap.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Ends {
+    length: usize,
+    first: u64,
+    last: u64,
 }
 
 impl<Rule> Keys<Rule> {
-    pub(crate) fn compile(named: BTreeMap<String, Rule>) -> Self {
-        let rules: Vec<_> =
-            named.into_iter().map(|(name, rule)| (name.into_bytes().into_boxed_slice(), rule)).collect();
-        let mut slots = vec![Slot::default(); (rules.len() * 4).next_power_of_two().max(2)];
-        for (number, (name, _)) in (1..).zip(&rules) {
-            let (mut at, tag) = place(name, slots.len());
-            while slots[at].rule != 0 {
-                at = (at + 1) % slots.len();
+    /// # Panics
+    /// If there are more than 65,535 names.
+    pub(crate) fn compile(rules: BTreeMap<String, Rule>) -> Self {
+        let mut slots = vec![0; (rules.len() * 4).next_power_of_two().max(2)];
+        let mut keys = Vec::new();
+        for (number, (name, rule)) in (1_u16..).zip(rules) {
+            let name = name.into_bytes().into_boxed_slice();
+            let ends = Ends::of(&name);
+            let mut at = ends.slot(slots.len());
+            while slots[at] != 0 {
+                at = (at + 1) & (slots.len() - 1);
             }
-            slots[at] = Slot { tag, rule: number };
+            slots[at] = number;
+            keys.push(Key { ends, name, rule });
         }
-        Self { slots, rules }
+        Self { slots, keys }
     }
 
     #[inline]
     pub(crate) fn get(&self, name: &[u8]) -> Option<&Rule> {
-        let (mut at, tag) = place(name, self.slots.len());
+        let ends = Ends::of(name);
+        let mut at = ends.slot(self.slots.len());
         loop {
-            let slot = self.slots[at];
-            if slot.rule == 0 {
-                return None;
-            }
-            if slot.tag == tag {
-                let (key, rule) = &self.rules[slot.rule as usize - 1];
-                if **key == *name {
-                    return Some(rule);
-                }
+            let key = &self.keys[usize::from(self.slots[at].checked_sub(1)?)];
+            if key.ends == ends && has_same_middle(&key.name, name) {
+                return Some(&key.rule);
             }
             at = (at + 1) & (self.slots.len() - 1);
         }
     }
 }
 
-/// Where the search for a name begins, and its tag.
-#[inline]
-fn place(name: &[u8], slots: usize) -> (usize, u32) {
-    let (first, last) = ends(name);
-    let mixed = (first ^ last.rotate_left(29) ^ name.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    ((mixed >> 40) as usize & (slots - 1), mixed as u32 ^ (mixed >> 32) as u32)
+impl Ends {
+    #[inline]
+    fn of(name: &[u8]) -> Self {
+        let (first, last) = match (name.first_chunk(), name.last_chunk()) {
+            (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+            _ => (name.iter().fold(0, |bytes, byte| bytes << 8 | u64::from(*byte)), 0),
+        };
+        Self { length: name.len(), first, last }
+    }
+
+    #[inline]
+    fn slot(self, slots: usize) -> usize {
+        let mixed = self.first ^ self.last.rotate_left(29) ^ self.length as u64;
+        (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize & (slots - 1)
+    }
 }
 
-/// The first and the last eight bytes; they may overlap.
+/// Whether two names with the same ends are equal. A comparison in place: calling `memcmp` costs more than the few
+/// bytes that are left.
 #[inline]
-fn ends(name: &[u8]) -> (u64, u64) {
-    if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
-        return (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
-    }
-    if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
-        return (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last)));
-    }
-    (name.iter().fold(0, |bytes, byte| bytes << 8 | u64::from(*byte)), 0)
+fn has_same_middle(left: &[u8], right: &[u8]) -> bool {
+    let (left, right) = (left.get(8..).unwrap_or_default(), right.get(8..).unwrap_or_default());
+    let (left, right) = (left.as_chunks::<8>().0, right.as_chunks::<8>().0);
+    left.iter().zip(right).all(|(left, right)| left == right)
 }
 
 #[cfg(test)]

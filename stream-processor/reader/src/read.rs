@@ -14,7 +14,7 @@ use stitcher::span::{Kind, Span, SpanId, Status, TraceId};
 
 use crate::Undecodable;
 use crate::content;
-use crate::facts::{self, Made};
+use crate::facts::{self, Made, Room};
 use crate::resources::{Emitter, Resources};
 use crate::said::{Said, bounded};
 use crate::semconv::Semconv;
@@ -54,12 +54,13 @@ impl Read {
 pub struct Reader {
     semconv: Arc<Semconv>,
     resources: Resources,
+    room: Room,
 }
 
 impl Reader {
     /// A reader that has seen nothing.
     pub fn new(semconv: Arc<Semconv>) -> Self {
-        Self { semconv, resources: Resources::of_many_messages() }
+        Self { semconv, resources: Resources::of_many_messages(), room: Room::default() }
     }
 
     /// Reads one `otlp_spans` value or OTLP request body and gives its spans to `each`, in their order. A span that
@@ -68,7 +69,7 @@ impl Reader {
     /// # Errors
     /// If the message as a whole can't be read; then no span of it has been given on.
     pub fn read(&mut self, bytes: &[u8], each: &mut dyn FnMut(&Span<'_>)) -> Result<Read, Undecodable> {
-        read_message(&self.semconv, &mut self.resources, bytes, each)
+        read_message(&self.semconv, &mut self.resources, &mut self.room, bytes, each)
     }
 }
 
@@ -81,7 +82,7 @@ pub fn read_otlp(
     bytes: &[u8],
     each: &mut dyn FnMut(&Span<'_>),
 ) -> Result<Read, Undecodable> {
-    read_message(semconv, &mut Resources::of_one_message(), bytes, each)
+    read_message(semconv, &mut Resources::of_one_message(), &mut Room::default(), bytes, each)
 }
 
 /// Gives the spans of a decoded message to `each`.
@@ -93,6 +94,7 @@ pub fn spans_of(semconv: &Semconv, data: &messages::TracesData, each: &mut dyn F
 fn read_message(
     semconv: &Semconv,
     resources: &mut Resources,
+    room: &mut Room,
     bytes: &[u8],
     each: &mut dyn FnMut(&Span<'_>),
 ) -> Result<Read, Undecodable> {
@@ -107,7 +109,7 @@ fn read_message(
             for field in scope_spans.flatten() {
                 let ScopeSpansField::Span(span) = field else { continue };
                 match emitter {
-                    Ok(emitter) => read_span(semconv, emitter, &mut said, span, &mut read, each),
+                    Ok(emitter) => read_span(semconv, emitter, &mut said, room, span, &mut read, each),
                     Err(reason) => read.reject(reason),
                 }
             }
@@ -166,6 +168,7 @@ fn read_span<'a>(
     semconv: &Semconv,
     emitter: &Emitter,
     said: &mut Said<'a>,
+    room: &mut Room,
     span: otlp::Span<'a>,
     read: &mut Read,
     each: &mut dyn FnMut(&Span<'_>),
@@ -199,7 +202,7 @@ fn read_span<'a>(
         status,
         resource: emitter.resource(),
         resource_number: emitter.number,
-        facts: facts::facts(semconv, said, &made, (kind, status, name, trace_state)),
+        facts: facts::facts(semconv, said, &made, room, (kind, status, name, trace_state)),
         links: body.links,
         first_link: body.first_link,
         content: content::join(content::hash(span.rest()), emitter.content),

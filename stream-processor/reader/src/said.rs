@@ -157,13 +157,11 @@ impl<'a> Said<'a> {
     /// Hash of what tells this request from others; doesn't depend on the order of attributes. 0: nothing does.
     pub(crate) fn request_key(&self, semconv: &Semconv) -> u64 {
         let mut key = self.extra_request_key;
-        let mut left = self.present;
+        let mut left = self.present & semconv.in_request_key.0;
         while left != 0 {
             let index = left.trailing_zeros() as usize;
             left &= left - 1;
-            if semconv.in_request_key[index] {
-                key = key.wrapping_add(content::join(index as u64 + 1, self.values[index].hash()));
-            }
+            key = key.wrapping_add(content::join(index as u64 + 1, self.values[index].hash()));
         }
         key
     }

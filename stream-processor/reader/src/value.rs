@@ -14,6 +14,19 @@ pub(crate) enum Value<'a> {
     Bool(bool),
 }
 
+/// A text that a value is compared with, and the number or truth that it reads as.
+pub(crate) struct Wanted {
+    text: String,
+    int: Option<i64>,
+    bool: Option<bool>,
+}
+
+impl Wanted {
+    pub(crate) fn new(text: &str) -> Self {
+        Self { text: text.to_owned(), int: text.parse().ok(), bool: text.parse().ok() }
+    }
+}
+
 impl<'a> Value<'a> {
     /// What a fact can take of it. Text that is not UTF-8 ends where it goes wrong; `repaired` is then set.
     #[inline]
@@ -68,12 +81,21 @@ impl<'a> Value<'a> {
     }
 
     /// Whether the value, written out, is this text; case doesn't matter.
-    pub(crate) fn reads(&self, wanted: &str) -> bool {
+    pub(crate) fn reads(&self, wanted: &Wanted) -> bool {
         match self {
-            Self::Text(text) => text.eq_ignore_ascii_case(wanted),
-            Self::Int(value) => wanted.parse() == Ok(*value),
-            Self::Bool(value) => wanted.parse() == Ok(*value),
+            Self::Text(text) => text.eq_ignore_ascii_case(&wanted.text),
+            Self::Int(value) => wanted.int == Some(*value),
+            Self::Bool(value) => wanted.bool == Some(*value),
             Self::Double(_) | Self::None => false,
+        }
+    }
+
+    /// Whether the value is this truth, or reads so.
+    pub(crate) fn is(&self, truth: bool) -> bool {
+        match self {
+            Self::Bool(value) => *value == truth,
+            Self::Text(text) => text.eq_ignore_ascii_case(if truth { "true" } else { "false" }),
+            Self::Int(_) | Self::Double(_) | Self::None => false,
         }
     }
 
