@@ -23,7 +23,7 @@ pub use message::{
     KeyValueListField, Link, LinkField, Resource, ResourceField, ResourceSpans, ResourceSpansField,
     ScopeSpans, ScopeSpansField, Span, SpanField, Status, StatusField, TracesData, TracesDataField,
 };
-pub use value::{Entries, Items, Value};
+pub use value::{Entries, Items, Usual, Value};
 pub use wire::{Bits32, Field, Fields, Text, Untyped};
 
 /// Values may be lists of lists; nobody needs more, and every reader of them recurses.

@@ -24,41 +24,20 @@ pub enum Value<'a> {
     StringStrindex(i32),
 }
 
+/// What most attributes hold.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "named as in the definition")]
+pub enum Usual<'a> {
+    String(Text<'a>),
+    Int(i64),
+}
+
 impl<'a> KeyValue<'a> {
     /// The key and the value, which is checked to its bottom but for texts.
     ///
     /// # Errors
     /// If anything in it is malformed, or nested deeper than [`MAX_NESTING`](crate::MAX_NESTING).
-    #[inline(always)]
-    pub fn read(self) -> Result<(Text<'a>, Value<'a>), Malformed> {
-        match self.usual() {
-            Some(read) => Ok(read),
-            None => self.read_whole(),
-        }
-    }
-
-    /// As encoders write most attributes: a short key, then a short text or an integer. `None`: not of that form.
-    #[inline(always)]
-    fn usual(self) -> Option<(Text<'a>, Value<'a>)> {
-        let [0x0a, key_length @ 0..=0x7f, rest @ ..] = self.0.rest else { return None };
-        let (key, [0x12, length @ 0..=0x7f, value @ ..]) = rest.split_at_checked(usize::from(*key_length))?
-        else {
-            return None;
-        };
-        if value.len() != usize::from(*length) {
-            return None;
-        }
-        let value = match value {
-            [0x0a, length, text @ ..] if text.len() == usize::from(*length) => Value::String(Text(text)),
-            [0x18, number @ 0..=0x7f] => Value::Int(i64::from(*number)),
-            [0x18, low, high @ 0..=0x7f] => Value::Int(i64::from(low & 0x7f) | i64::from(*high) << 7),
-            _ => return None,
-        };
-        Some((Text(key), value))
-    }
-
-    #[inline(never)]
-    fn read_whole(mut self) -> Result<(Text<'a>, Value<'a>), Malformed> {
+    pub fn read(mut self) -> Result<(Text<'a>, Value<'a>), Malformed> {
         let (mut key, mut value) = (Text::default(), Value::None);
         while let Some(field) = self.next() {
             match field? {
@@ -68,6 +47,27 @@ impl<'a> KeyValue<'a> {
             }
         }
         Ok((key, value))
+    }
+
+    /// The key and the value of an attribute as encoders write most of them: a short key, then a short text or a small
+    /// number. `None`: of another form, to be [read](Self::read).
+    #[inline(always)]
+    pub fn usual(self) -> Option<(Text<'a>, Usual<'a>)> {
+        let [0x0a, key_length @ 0..=0x7f, rest @ ..] = self.0.rest else { return None };
+        let (key, [0x12, length @ 0..=0x7f, value @ ..]) = rest.split_at_checked(usize::from(*key_length))?
+        else {
+            return None;
+        };
+        if value.len() != usize::from(*length) {
+            return None;
+        }
+        let value = match value {
+            [0x0a, length, text @ ..] if text.len() == usize::from(*length) => Usual::String(Text(text)),
+            [0x18, number @ 0..=0x7f] => Usual::Int(i64::from(*number)),
+            [0x18, low, high @ 0..=0x7f] => Usual::Int(i64::from(low & 0x7f) | i64::from(*high) << 7),
+            _ => return None,
+        };
+        Some((Text(key), value))
     }
 }
 

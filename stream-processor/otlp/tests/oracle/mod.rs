@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::trace::v1::{self as trace, span};
 use otlp::{
     AnyValue, EntityRefField, EventField, InstrumentationScopeField, KeyValue, KeyValueField, LinkField,
     Malformed, ResourceField, ResourceSpansField, ScopeSpansField, SpanField, StatusField, TracesData,
-    TracesDataField, Value, Why,
+    TracesDataField, Usual, Value, Why,
 };
 use prost::Message;
 
@@ -189,6 +189,12 @@ fn attribute(pair: KeyValue<'_>) -> Result<common::KeyValue, Malformed> {
         }
     }
     let (key, of_pair) = pair.read()?;
+    match (pair.usual(), of_pair) {
+        (None, _) => {}
+        (Some((same, Usual::String(usual))), Value::String(text)) => assert_eq!((same, usual), (key, text)),
+        (Some((same, Usual::Int(usual))), Value::Int(number)) => assert_eq!((same, usual), (key, number)),
+        (usual, read) => panic!("{usual:?} is not {read:?}"),
+    }
     read.key = key.str()?.to_owned();
     let of_pair = value(of_pair)?;
     read.value = has_value.then_some(common::AnyValue { value: of_pair });
