@@ -1,13 +1,12 @@
-//! Collects what the attributes of one span or resource say, the best-ranked name of each fact winning.
+//! Collects what the attributes of one span say, the best-ranked name of each fact winning.
 
-use schemas::semconv::{Marker, ResourceFact, SpanFact};
-use stitcher::span::{Failure, Resource};
+use otlp::{KeyValue, Malformed, Text, Usual};
+use schemas::semconv::{Marker, SpanFact};
+use stitcher::span::Failure;
 
-use crate::Undecodable;
 use crate::content;
 use crate::semconv::{Rule, Semconv};
-use crate::value::{Value, check_nesting};
-use crate::wire::{Field, fields};
+use crate::value::{Value, text_of};
 
 /// Longest text that is passed on, in bytes: names beyond it are noise, and every one of them is kept in memory.
 pub const MAX_TEXT_BYTES: usize = 512;
@@ -30,11 +29,15 @@ impl Facts {
     }
 }
 
-/// What one span said. Reused from span to span: only `present` is cleared.
+/// What one span said. Reused from span to span: only the sets are cleared.
 pub(crate) struct Said<'a> {
+    /// Of facts in `texts_present`.
+    texts: [&'a str; FACTS],
+    /// Of the others in `present`.
     values: [Value<'a>; FACTS],
     ranks: [u8; FACTS],
     present: u64,
+    texts_present: u64,
     marks: u8,
     extra_request_key: u64,
     /// An exception was recorded.
@@ -48,9 +51,11 @@ pub(crate) struct Said<'a> {
 impl<'a> Said<'a> {
     pub(crate) fn new() -> Self {
         Self {
+            texts: [""; FACTS],
             values: [Value::None; FACTS],
             ranks: [0; FACTS],
             present: 0,
+            texts_present: 0,
             marks: 0,
             extra_request_key: 0,
             exception: false,
@@ -61,6 +66,7 @@ impl<'a> Said<'a> {
 
     pub(crate) fn clear(&mut self) {
         self.present = 0;
+        self.texts_present = 0;
         self.marks = 0;
         self.extra_request_key = 0;
         self.exception = false;
@@ -68,49 +74,84 @@ impl<'a> Said<'a> {
         self.repaired = false;
     }
 
-    /// Takes in one `KeyValue` of the span.
-    pub(crate) fn attribute(&mut self, semconv: &Semconv, pair: &'a [u8]) -> Result<(), Undecodable> {
-        let (key, value) = pair_of(pair)?;
-        let Some(rule) = semconv.of_span(key) else {
-            if semconv.is_request_key(key) {
-                let value = Value::read(value, &mut self.repaired)?;
-                let part = content::join(content::hash(key.as_bytes()), value.hash());
-                self.extra_request_key = self.extra_request_key.wrapping_add(part);
+    /// Takes in one attribute of the span.
+    #[inline(always)]
+    pub(crate) fn attribute(&mut self, semconv: &Semconv, pair: KeyValue<'a>) -> Result<(), Malformed> {
+        match pair.usual() {
+            Some((key, Usual::String(text))) => {
+                self.take(semconv, key, |repaired| Value::Text(text_of(text, repaired)));
             }
-            return check_compound(value);
-        };
-        check_compound(value)?;
-        let value = Value::read(value, &mut self.repaired)?;
-        self.obey(rule, value);
+            Some((key, Usual::Int(number))) => self.take(semconv, key, |_| Value::Int(number)),
+            None => self.unusual_attribute(semconv, pair)?,
+        }
         Ok(())
     }
 
+    #[inline(never)]
+    fn unusual_attribute(&mut self, semconv: &Semconv, pair: KeyValue<'a>) -> Result<(), Malformed> {
+        let (key, value) = pair.read()?;
+        self.take(semconv, key, |repaired| Value::of(value, repaired));
+        Ok(())
+    }
+
+    /// Most attributes say nothing that matters: their values are not looked at.
+    #[inline(always)]
+    fn take(&mut self, semconv: &Semconv, key: Text<'_>, value: impl FnOnce(&mut bool) -> Value<'a>) {
+        match semconv.of_span(key.bytes()) {
+            Some(rule) => {
+                let value = value(&mut self.repaired);
+                self.obey(rule, value);
+            }
+            None if semconv.is_request_key(key) => {
+                let value = value(&mut self.repaired);
+                let part = content::join(content::hash(key.bytes()), value.hash());
+                self.extra_request_key = self.extra_request_key.wrapping_add(part);
+            }
+            None => {}
+        }
+    }
+
+    #[inline(always)]
     fn obey(&mut self, rule: &Rule<SpanFact>, value: Value<'a>) {
+        if !rule.marks.is_empty() {
+            self.mark(rule, value);
+        }
+        let Some((fact, rank)) = rule.takes else { return };
+        let index = fact as usize;
+        let bit = 1 << index;
+        if self.present & bit != 0 && rank >= self.ranks[index] {
+            return;
+        }
+        match value {
+            // An empty text says nothing, except in Zipkin's `error` tag.
+            Value::None => return,
+            Value::Text("") if fact != SpanFact::Error => return,
+            Value::Text(text) => {
+                self.texts[index] = text;
+                self.texts_present |= bit;
+            }
+            value => {
+                self.values[index] = value;
+                self.texts_present &= !bit;
+            }
+        }
+        self.present |= bit;
+        self.ranks[index] = rank;
+    }
+
+    fn mark(&mut self, rule: &Rule<SpanFact>, value: Value<'a>) {
         for (marker, when) in &rule.marks {
             if when.holds(&value) {
                 self.marks |= 1 << *marker as u8;
             }
         }
-        let Some((fact, rank)) = rule.takes else { return };
-        // An empty text says nothing, except in Zipkin's `error` tag.
-        if value == Value::None || (value == Value::Text("") && fact != SpanFact::Error) {
-            return;
-        }
-        let index = fact as usize;
-        let bit = 1 << index;
-        if self.present & bit == 0 || rank < self.ranks[index] {
-            self.present |= bit;
-            self.ranks[index] = rank;
-            self.values[index] = value;
-        }
     }
 
-    /// Takes in one `KeyValue` of a span event.
-    pub(crate) fn event_attribute(&mut self, semconv: &Semconv, pair: &'a [u8]) -> Result<(), Undecodable> {
-        let (key, value) = pair_of(pair)?;
-        check_compound(value)?;
+    /// Takes in one attribute of a span event.
+    pub(crate) fn event_attribute(&mut self, semconv: &Semconv, pair: KeyValue<'a>) -> Result<(), Malformed> {
+        let (key, value) = pair.read()?;
         if semconv.is_exception_type(key)
-            && let Some(text) = Value::read(value, &mut self.repaired)?.text()
+            && let Some(text) = Value::of(value, &mut self.repaired).text()
         {
             self.exception = true;
             self.exception_means = semconv.failure(text).or(self.exception_means);
@@ -126,7 +167,14 @@ impl<'a> Said<'a> {
 
     #[inline]
     pub(crate) fn value(&self, fact: SpanFact) -> Value<'a> {
-        if self.present & (1 << fact as usize) == 0 { Value::None } else { self.values[fact as usize] }
+        let bit = 1 << fact as usize;
+        if self.texts_present & bit != 0 {
+            Value::Text(self.texts[fact as usize])
+        } else if self.present & bit != 0 {
+            self.values[fact as usize]
+        } else {
+            Value::None
+        }
     }
 
     /// The fact's text, bounded; empty when it isn't said or isn't text.
@@ -138,7 +186,7 @@ impl<'a> Said<'a> {
     /// The fact's text, however long.
     #[inline]
     pub(crate) fn whole_text(&self, fact: SpanFact) -> &'a str {
-        self.value(fact).text().unwrap_or_default()
+        if self.texts_present & (1 << fact as usize) == 0 { "" } else { self.texts[fact as usize] }
     }
 
     pub(crate) fn int(&self, fact: SpanFact) -> Option<i64> {
@@ -157,74 +205,14 @@ impl<'a> Said<'a> {
     /// Hash of what tells this request from others; doesn't depend on the order of attributes. 0: nothing does.
     pub(crate) fn request_key(&self, semconv: &Semconv) -> u64 {
         let mut key = self.extra_request_key;
-        let mut left = self.present;
+        let mut left = self.present & semconv.in_request_key.0;
         while left != 0 {
             let index = left.trailing_zeros() as usize;
+            let value = self.value(SpanFact::ALL[index]);
+            key = key.wrapping_add(content::join(index as u64 + 1, value.hash()));
             left &= left - 1;
-            if semconv.in_request_key[index] {
-                key = key.wrapping_add(content::join(index as u64 + 1, self.values[index].hash()));
-            }
         }
         key
-    }
-}
-
-/// What one resource said.
-pub(crate) struct Emitter<'a> {
-    pub(crate) resource: Resource<'a>,
-    pub(crate) content: u64,
-    pub(crate) repaired: bool,
-    ranks: [u8; ResourceFact::ALL.len()],
-}
-
-impl<'a> Emitter<'a> {
-    pub(crate) fn new() -> Self {
-        Self {
-            resource: Resource::default(),
-            content: 0,
-            repaired: false,
-            ranks: [u8::MAX; ResourceFact::ALL.len()],
-        }
-    }
-
-    /// Takes in a `Resource` message; several of one `ResourceSpans` are one resource, as protobuf merges them.
-    pub(crate) fn read(&mut self, semconv: &Semconv, resource: &'a [u8]) -> Result<(), Undecodable> {
-        self.content = content::join(self.content, content::hash(resource));
-        for field in fields(resource) {
-            if let (1, pair) = field? {
-                self.attribute(semconv, pair.bytes()?)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn attribute(&mut self, semconv: &Semconv, pair: &'a [u8]) -> Result<(), Undecodable> {
-        let (key, value) = pair_of(pair)?;
-        check_compound(value)?;
-        let Some(rule) = semconv.of_resource(key) else { return Ok(()) };
-        let value = Value::read(value, &mut self.repaired)?;
-        if rule.marks.iter().any(|(marker, when)| *marker == Marker::ClientResource && when.holds(&value)) {
-            self.resource.is_client = true;
-        }
-        if let (Some((fact, rank)), Some(text)) = (rule.takes, value.text())
-            && !text.is_empty()
-            && rank < self.ranks[fact as usize]
-        {
-            self.ranks[fact as usize] = rank;
-            *self.slot(fact) = bounded(text);
-        }
-        Ok(())
-    }
-
-    fn slot(&mut self, fact: ResourceFact) -> &mut &'a str {
-        match fact {
-            ResourceFact::Cluster => &mut self.resource.cluster,
-            ResourceFact::Namespace => &mut self.resource.namespace,
-            ResourceFact::Service => &mut self.resource.service,
-            ResourceFact::Version => &mut self.resource.version,
-            ResourceFact::Pod => &mut self.resource.pod,
-            ResourceFact::Environment => &mut self.resource.environment,
-        }
     }
 }
 
@@ -232,28 +220,4 @@ impl<'a> Emitter<'a> {
 #[inline]
 pub(crate) fn bounded(text: &str) -> &str {
     if text.len() <= MAX_TEXT_BYTES { text } else { &text[..text.floor_char_boundary(MAX_TEXT_BYTES)] }
-}
-
-/// Key and encoded value of a `KeyValue`. A key that is not UTF-8 is nobody's: it reads as empty.
-#[inline]
-fn pair_of(pair: &[u8]) -> Result<(&str, &[u8]), Undecodable> {
-    let (mut key, mut value): (&[u8], &[u8]) = (&[], &[]);
-    for field in fields(pair) {
-        match field? {
-            (1, Field::Bytes(bytes)) => key = bytes,
-            (2, Field::Bytes(bytes)) => value = bytes,
-            (1 | 2, _) => return Err(Undecodable::Malformed),
-            _ => {}
-        }
-    }
-    Ok((std::str::from_utf8(key).unwrap_or_default(), value))
-}
-
-/// Only lists (field 5) and maps (field 6) can nest.
-#[inline]
-fn check_compound(value: &[u8]) -> Result<(), Undecodable> {
-    match value.first() {
-        Some(0x2a | 0x32) => check_nesting(value, 1),
-        _ => Ok(()),
-    }
 }
