@@ -2,11 +2,13 @@
 //! `cargo bench -p stream-processor --bench stages`; the argument `--spans` says how many spans are measured.
 
 #[path = "../exactly_once/workload.rs"]
+#[allow(dead_code)] // every benchmark uses its own part
 mod workload;
 
 use prost::Message as _;
-use reader::{Semconv, read_otlp};
+use reader::{Reader, Semconv};
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Duration;
 use stitcher::{Settings, Shard};
 use stream_processor::processor::shard::encoded_bytes;
@@ -24,7 +26,8 @@ fn main() {
     let spans: i64 = std::env::args().skip_while(|arg| arg != "--spans").nth(1).map_or(1_000_000, |n| {
         n.parse().expect("--spans takes a number")
     });
-    let semconv = Semconv::embedded();
+    let semconv = Arc::new(Semconv::embedded());
+    let (mut first, mut second) = (Reader::new(semconv.clone()), Reader::new(semconv));
     let mut shard = Shard::new(Settings::default());
     let (mut offset, mut committed_us) = (0, START_US);
     let mut cpu = Cpu::default();
@@ -39,13 +42,15 @@ fn main() {
             .collect();
         let began = cpu_time();
         for (_, value) in &batch {
-            let read = read_otlp(&semconv, value, &mut |span| { black_box(span.content); });
+            let read = first.read(value, &mut |span| {
+                black_box(span.content);
+            });
             black_box(read.expect("a message"));
         }
         let decoded = cpu_time();
         for (i, (time_us, value)) in (0..).zip(&batch) {
             shard.begin_record(offset + i, *time_us);
-            let read = read_otlp(&semconv, value, &mut |span| shard.apply(span));
+            let read = second.read(value, &mut |span| shard.apply(span));
             black_box(read.expect("a message"));
         }
         let applied = cpu_time();

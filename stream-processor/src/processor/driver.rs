@@ -10,6 +10,7 @@ use super::recovery::{Log, Recovery, Rules, Start, deletions, last_commit};
 use super::running::Progress;
 use super::standby::Kept;
 use super::work::{Standing, Work};
+use reader::Reader;
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -126,6 +127,7 @@ pub struct Driver<'a, B: Broker> {
     broker: &'a B,
     rules: &'a Rules,
     told: &'a Told<'a>,
+    reader: Reader,
     work: Work,
     input: B::Input,
     transactor: B::Transactor,
@@ -150,7 +152,8 @@ impl<'a, B: Broker> Driver<'a, B> {
         let (input, transactor) = Self::catch_up(broker, rules, told, kept)?;
         let work = kept.work.take().ok_or_else(|| Failure::Retry("there is no shard".to_owned()))?;
         let (committed, asked_end, time_moved) = (broker.elapsed(), None, false);
-        Ok(Self { broker, rules, told, work, input, transactor, committed, asked_end, time_moved })
+        let reader = Reader::new(rules.semconv.clone());
+        Ok(Self { broker, rules, told, reader, work, input, transactor, committed, asked_end, time_moved })
     }
 
     fn catch_up(
@@ -211,7 +214,7 @@ impl<'a, B: Broker> Driver<'a, B> {
     /// # Errors
     /// The driver has to be started anew.
     pub fn step(&mut self) -> Result<(), Failure> {
-        let Self { rules, told, work, input, .. } = self;
+        let Self { rules, told, reader, work, input, .. } = self;
         let partition = rules.settings.shard.cast_signed();
         input.poll(&mut |record| {
             let (topic, offset, appended_us) = (&rules.topic, record.offset, record.appended_us);
@@ -221,7 +224,7 @@ impl<'a, B: Broker> Driver<'a, B> {
                 work.intake.skip(origin, record.value);
             } else {
                 told.progress.applies(offset);
-                work.intake.apply(&rules.semconv, origin, record.value);
+                work.intake.apply(reader, origin, record.value);
             }
             Ok(())
         })?;

@@ -2,10 +2,12 @@
 
 use super::deltas::{self, Stamp, kind};
 use super::intake::DeadLetter;
+use super::wire::Wire;
 use prost::Message;
 use schemas::topics::MAX_RECORD_BYTES;
 use schemas::v1;
 use std::fmt::Write;
+use std::sync::Arc;
 use stitcher::Commit;
 use stitcher::flow::{FlowEvent, FlowEventKind, FlowGraph, FlowStatus, FlowTrace};
 use stitcher::span::TraceId;
@@ -40,7 +42,7 @@ pub struct Record {
     /// Protobuf, the head of a dead letter, or a piece of state; `None` deletes that.
     pub value: Option<Vec<u8>>,
     /// Names and texts.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(&'static str, Arc<str>)>,
 }
 
 /// Everything a commit says, its journal last.
@@ -52,16 +54,15 @@ pub fn records(
 ) -> Vec<Record> {
     let mut records = Vec::with_capacity(2 + commit.events.len() + commit.traces.len() + dead_letters.len());
     records.extend(deltas::parts(stamp, &commit.deltas).iter().map(|part| plain(Output::Deltas, part)));
-    let time = rfc3339(stamp.clock_us);
+    let event_headers = Headers::new(stamp, "event");
     for (part, event) in commit.events.iter().enumerate() {
-        let parts = commit.events.len();
-        let message = flow_event(stamp, (part, parts), event);
-        records.push(cloud_event(Output::Events, stamp, part, event.trace_id, &message, &time));
+        let value = flow_event(stamp, (part, commit.events.len()), event);
+        records.push(event_headers.record(Output::Events, part, event.trace_id, value));
     }
+    let trace_headers = Headers::new(stamp, "trace");
     for (part, trace) in commit.traces.iter().enumerate() {
-        let parts = commit.traces.len();
-        let message = bounded(flow_trace(stamp, (part, parts), trace));
-        records.push(cloud_event(Output::Traces, stamp, part, trace.trace_id, &message, &time));
+        let value = flow_trace(stamp, (part, commit.traces.len()), trace);
+        records.push(trace_headers.record(Output::Traces, part, trace.trace_id, value));
     }
     records.extend(dead_letters.iter().map(dead_letter));
     records.extend(commit.state.iter().map(|change| Record {
@@ -86,148 +87,164 @@ fn plain(output: Output, message: &impl Message) -> Record {
     Record { output, key: None, value: Some(message.encode_to_vec()), headers: Vec::new() }
 }
 
-/// A record with the headers of CloudEvents' binary content mode, so that event routers take it unconfigured.
-fn cloud_event(
-    output: Output,
-    stamp: Stamp,
-    part: usize,
-    trace_id: TraceId,
-    message: &impl Message,
-    time: &str,
-) -> Record {
-    let (name, what) = match output {
-        Output::Traces => ("weir.flow.trace.v1", "trace"),
-        _ => ("weir.flow.event.v1", "event"),
-    };
-    let headers = vec![
-        ("ce_specversion", "1.0".to_owned()),
-        ("ce_type", name.to_owned()),
-        ("ce_source", format!("/weir/shard/{}", stamp.shard)),
-        ("ce_id", format!("{what}-{}-{}-{part}", stamp.shard, stamp.seq)),
-        ("ce_time", time.to_owned()),
-        ("content-type", "application/protobuf".to_owned()),
-    ];
-    Record { output, key: Some(trace_id.to_string()), value: Some(message.encode_to_vec()), headers }
+/// The headers of CloudEvents' binary content mode, so that event routers take records unconfigured. All records of a
+/// commit share them but for their id.
+struct Headers {
+    headers: Vec<(&'static str, Arc<str>)>,
+    id: String,
+}
+
+const ID: usize = 3;
+
+impl Headers {
+    fn new(stamp: Stamp, what: &str) -> Self {
+        let headers = [
+            ("ce_specversion", "1.0".to_owned()),
+            ("ce_type", format!("weir.flow.{what}.v1")),
+            ("ce_source", format!("/weir/shard/{}", stamp.shard)),
+            ("ce_id", String::new()),
+            ("ce_time", rfc3339(stamp.clock_us)),
+            ("content-type", "application/protobuf".to_owned()),
+        ];
+        let headers = headers.map(|(name, text)| (name, text.into())).to_vec();
+        Self { headers, id: format!("{what}-{}-{}", stamp.shard, stamp.seq) }
+    }
+
+    fn record(&self, output: Output, part: usize, trace_id: TraceId, value: Vec<u8>) -> Record {
+        let mut headers = self.headers.clone();
+        headers[ID].1 = format!("{}-{part}", self.id).into();
+        Record { output, key: Some(trace_id.to_string()), value: Some(value), headers }
+    }
 }
 
 fn dead_letter(letter: &DeadLetter) -> Record {
     let value = Some(letter.head.clone());
-    Record { output: Output::DeadLetters, key: None, headers: letter.headers(), value }
+    let headers = letter.headers().into_iter().map(|(name, text)| (name, text.into())).collect();
+    Record { output: Output::DeadLetters, key: None, headers, value }
 }
 
-fn bytes(trace_id: TraceId) -> Vec<u8> {
-    trace_id.0.to_be_bytes().to_vec()
-}
-
-fn flow_event(stamp: Stamp, (part, parts): (usize, usize), event: &FlowEvent) -> v1::FlowEvent {
+fn flow_event(stamp: Stamp, (part, parts): (usize, usize), event: &FlowEvent) -> Vec<u8> {
     let kind = match event.kind {
         FlowEventKind::Start => v1::FlowEventKind::Start,
         FlowEventKind::Update => v1::FlowEventKind::Update,
         FlowEventKind::Complete => v1::FlowEventKind::Complete,
     };
-    let summary = event.summary.as_ref().map(|trace| {
-        let whole = flow_trace(stamp, (part, parts), trace);
-        bounded(v1::FlowTrace { graph: None, ..whole })
-    });
-    v1::FlowEvent {
-        kind: kind.into(),
-        trace_id: bytes(event.trace_id),
-        shard: stamp.shard,
-        seq: stamp.seq,
-        part: part as u32,
-        parts: parts as u32,
-        clock_us: event.clock_us,
-        environment: event.environment.to_string(),
-        operation: event.operation.to_string(),
-        current_service: event.current_service.to_string(),
-        elapsed_us: event.elapsed_us,
-        sample_milli: event.sample_milli,
-        status: status(event.status).into(),
-        spans: event.spans,
-        progress: event.progress,
-        summary,
+    let mut wire = Wire::with_capacity(256);
+    wire.uint(1, kind as u32)
+        .element(2, &event.trace_id.0.to_be_bytes())
+        .uint(3, stamp.shard)
+        .uint(4, stamp.seq)
+        .int(5, event.clock_us)
+        .text(6, &event.environment)
+        .text(7, &event.operation)
+        .text(8, &event.current_service)
+        .int(9, event.elapsed_us)
+        .uint(10, event.sample_milli)
+        .uint(11, part as u32)
+        .uint(12, parts as u32)
+        .uint(13, status(event.status))
+        .uint(14, event.spans)
+        .uint(15, event.progress);
+    if let Some(summary) = &event.summary {
+        wire.element(16, &flow_trace(stamp, (part, parts), &FlowTrace { graph: None, ..summary.clone() }));
     }
-}
-
-fn flow_trace(stamp: Stamp, (part, parts): (usize, usize), trace: &FlowTrace) -> v1::FlowTrace {
-    v1::FlowTrace {
-        trace_id: bytes(trace.trace_id),
-        revision: trace.revision,
-        shard: stamp.shard,
-        seq: stamp.seq,
-        part: part as u32,
-        parts: parts as u32,
-        environment: trace.environment.to_string(),
-        operation: trace.operation.to_string(),
-        status: status(trace.status).into(),
-        start_us: trace.start_us,
-        duration_us: trace.duration_us,
-        tail_us: trace.tail_us,
-        spans: trace.spans,
-        errors: trace.errors,
-        client_errors: trace.client_errors,
-        retries: trace.retries,
-        timeouts: trace.timeouts,
-        rejected: trace.rejected,
-        services: trace.services.iter().map(ToString::to_string).collect(),
-        root_service: trace.root_service.to_string(),
-        root_namespace: trace.root_namespace.to_string(),
-        root_name: trace.root_name.to_string(),
-        ui_event: trace.ui_event.to_string(),
-        session_id: trace.session_id.to_string(),
-        user_hash: trace.user_hash.clone(),
-        weight_milli: trace.weight_milli,
-        complete: trace.complete,
-        truncated: trace.truncated,
-        graph: trace.graph.as_ref().map(flow_graph),
-    }
+    wire.into_bytes()
 }
 
 /// A flow through thousands of services gives up its graph first, which can be computed from its spans, and then
 /// names fewer services.
-fn bounded(mut trace: v1::FlowTrace) -> v1::FlowTrace {
-    if trace.encoded_len() > MAX_RECORD_BYTES {
-        trace.graph = None;
-    }
-    if trace.encoded_len() > MAX_RECORD_BYTES {
-        trace.services.truncate(FEWER_SERVICES);
-    }
-    trace
+fn flow_trace(stamp: Stamp, parts: (usize, usize), trace: &FlowTrace) -> Vec<u8> {
+    let all = trace.services.len();
+    let mut forms = [(trace.graph.as_ref(), all), (None, all), (None, all.min(FEWER_SERVICES))].into_iter();
+    let bounded = |(graph, services)| {
+        let value = summary(stamp, parts, trace, graph, services);
+        (value.len() <= MAX_RECORD_BYTES).then_some(value)
+    };
+    forms.find_map(bounded).unwrap_or_default()
 }
 
-fn flow_graph(graph: &FlowGraph) -> v1::FlowGraph {
-    let nodes = graph.nodes.iter().map(|node| v1::FlowNode {
-        cluster: node.node.cluster.to_string(),
-        namespace: node.node.namespace.to_string(),
-        name: node.node.name.to_string(),
-        kind: kind(node.node.kind).into(),
-        version: node.version.to_string(),
-        requests: node.requests,
-        errors: node.errors,
-        duration_us: node.duration_us,
-        self_us: node.self_us,
-        critical_us: node.critical_us,
-    });
-    let edges = graph.edges.iter().map(|edge| v1::FlowEdge {
-        client: edge.client,
-        server: edge.server,
-        calls: edge.calls,
-        errors: edge.errors,
-        client_errors: edge.client_errors,
-        retries: edge.retries,
-        timeouts: edge.timeouts,
-        rejected: edge.rejected,
-        duration_us: edge.duration_us,
-    });
-    v1::FlowGraph { nodes: nodes.collect(), edges: edges.collect() }
+/// A summary with so many of its services.
+fn summary(
+    stamp: Stamp,
+    (part, parts): (usize, usize),
+    trace: &FlowTrace,
+    graph: Option<&FlowGraph>,
+    services: usize,
+) -> Vec<u8> {
+    let mut wire = Wire::with_capacity(512);
+    wire.element(1, &trace.trace_id.0.to_be_bytes())
+        .uint(2, trace.revision)
+        .uint(3, stamp.shard)
+        .uint(4, stamp.seq)
+        .text(5, &trace.environment)
+        .text(6, &trace.operation)
+        .uint(7, status(trace.status))
+        .int(8, trace.start_us)
+        .int(9, trace.duration_us)
+        .int(10, trace.tail_us)
+        .uint(11, trace.spans)
+        .uint(12, trace.errors)
+        .uint(13, trace.client_errors)
+        .uint(14, trace.retries)
+        .uint(15, trace.timeouts)
+        .uint(16, trace.rejected);
+    for service in &trace.services[..services] {
+        wire.element(17, service.as_bytes());
+    }
+    wire.text(18, &trace.root_service)
+        .text(19, &trace.root_namespace)
+        .text(20, &trace.root_name)
+        .text(21, &trace.ui_event)
+        .text(22, &trace.session_id)
+        .text(23, &trace.user_hash)
+        .uint(24, trace.weight_milli)
+        .uint(25, trace.complete)
+        .uint(26, trace.truncated)
+        .uint(27, part as u32)
+        .uint(28, parts as u32);
+    if let Some(graph) = graph {
+        wire.message(29, |wire| flow_graph(wire, graph));
+    }
+    wire.into_bytes()
 }
 
-fn status(status: FlowStatus) -> v1::FlowStatus {
-    match status {
+fn flow_graph(wire: &mut Wire, graph: &FlowGraph) {
+    for node in &graph.nodes {
+        wire.message(1, |wire| {
+            wire.text(1, &node.node.cluster)
+                .text(2, &node.node.namespace)
+                .text(3, &node.node.name)
+                .uint(4, kind(node.node.kind) as u32)
+                .text(5, &node.version)
+                .uint(6, node.requests)
+                .uint(7, node.errors)
+                .int(8, node.duration_us)
+                .int(9, node.self_us)
+                .int(10, node.critical_us);
+        });
+    }
+    for edge in &graph.edges {
+        wire.message(2, |wire| {
+            wire.uint(1, edge.client)
+                .uint(2, edge.server)
+                .uint(3, edge.calls)
+                .uint(4, edge.errors)
+                .uint(5, edge.client_errors)
+                .uint(6, edge.retries)
+                .uint(7, edge.timeouts)
+                .uint(8, edge.rejected)
+                .int(9, edge.duration_us);
+        });
+    }
+}
+
+fn status(status: FlowStatus) -> u32 {
+    let status = match status {
         FlowStatus::Success => v1::FlowStatus::Success,
         FlowStatus::Error => v1::FlowStatus::Error,
         FlowStatus::Timeout => v1::FlowStatus::Timeout,
-    }
+    };
+    status as u32
 }
 
 /// RFC 3339 in UTC; the calendar is Howard Hinnant's `civil_from_days`.

@@ -162,7 +162,7 @@ fn an_event_carries_its_summary_without_the_graph() {
 fn flow_records_are_cloud_events() {
     let records = written(&commit(vec![event(None)], vec![trace(1)]), &[]);
     let headers = &only(&records, Output::Traces).headers;
-    let header = |name| headers.iter().find(|(header, _)| *header == name).map(|(_, text)| text.as_str());
+    let header = |name| headers.iter().find(|(header, _)| *header == name).map(|(_, text)| &**text);
     assert_eq!(header("ce_specversion"), Some("1.0"));
     assert_eq!(header("ce_type"), Some("weir.flow.trace.v1"));
     assert_eq!(header("ce_source"), Some("/weir/shard/1"));
@@ -202,8 +202,8 @@ fn dead_letters_keep_their_head_and_say_why() {
     let records = written(&commit(vec![], vec![]), &[letter]);
     let record = only(&records, Output::DeadLetters);
     assert_eq!((value(record), record.key.as_deref()), (b"garbage".as_slice(), None));
-    assert!(record.headers.contains(&("reason", "the message is cut off".to_owned())));
-    assert!(record.headers.contains(&("offset", "5".to_owned())));
+    assert!(record.headers.contains(&("reason", "the message is cut off".into())));
+    assert!(record.headers.contains(&("offset", "5".into())));
     let journal = records.last().unwrap();
     assert_eq!(journal.output, Output::Journal, "the journal is written last");
 }

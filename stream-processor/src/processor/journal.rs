@@ -387,7 +387,7 @@ mod tests {
             low_watermark: 4,
             digest: u64::MAX,
             closes: (0..closes).map(close).collect(),
-            entombed: vec![entombed.clone(), Entombed { prints: vec![], evicted: vec![], ..entombed }],
+            entombed: vec![entombed.clone(), Entombed { prints: [].into(), evicted: vec![], ..entombed }],
             late: vec![(TraceId(1), 8), (TraceId(2), 9)],
             published: vec![(TraceId(3), 500)],
             revised: vec![(TraceId(4), 2)],

@@ -6,7 +6,7 @@
 //!        ├─ broker       what it needs of Kafka and of time; `kafka` is the real one
 //!        ├─ intake       record ▶ spans ▶ stitcher::Shard, or a dead letter
 //!        ├─ work         the shard and what is not committed yet
-//!        ├─ encode       stitcher::Commit ▶ records
+//!        ├─ encode       stitcher::Commit ▶ records, by `deltas` and `wire`
 //!        ├─ journal      what a successor needs ▶ records, and back
 //!        ├─ rebuild      a shard in the making
 //!        ├─ standby      a copy of a shard that another process owns
@@ -34,6 +34,7 @@ mod recovery;
 mod running;
 mod standby;
 mod topics;
+mod wire;
 mod work;
 
 pub use options::{FirstBoot, Options, RecordAt};

@@ -13,6 +13,7 @@ use super::rebuild::Rebuild;
 use reader::Semconv;
 use schemas::v1::ShardCommit;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 use stitcher::{CORE_VERSION, Journaled, Settings, Shard, StateChange};
 
@@ -37,7 +38,7 @@ pub struct Rules {
     /// It closes everything and ends.
     pub drain: bool,
     /// How spans are read.
-    pub semconv: Semconv,
+    pub semconv: Arc<Semconv>,
     config_hash: u64,
 }
 
@@ -52,7 +53,7 @@ impl Rules {
             accept_gap: false,
             quarantine: BTreeSet::new(),
             drain: false,
-            semconv: Semconv::embedded(),
+            semconv: Arc::new(Semconv::embedded()),
         }
     }
 
@@ -222,7 +223,7 @@ impl<B: Broker> Recovery<'_, B> {
                 tracing::info!(offset = next, until, "traces in memory are rebuilt");
             }
             input.poll(&mut |record| {
-                spans += rebuild.apply(&self.rules.semconv, record);
+                spans += rebuild.apply(record);
                 heard = now;
                 Ok(())
             })?;

@@ -130,7 +130,7 @@ fn send(
     deadline: Instant,
 ) -> Result<(), Failure> {
     let headers = record.headers.iter().fold(OwnedHeaders::new_with_capacity(6), |headers, (key, value)| {
-        headers.insert(Header { key, value: Some(value) })
+        headers.insert(Header { key, value: Some(&**value) })
     });
     let (topic, partition) = destination(setting, record.output);
     let mut message = BaseRecord::to(topic).partition(partition).headers(headers);
