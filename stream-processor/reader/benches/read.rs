@@ -31,7 +31,9 @@ fn main() {
             let (median, fastest) = times_ns(&mut || messages.iter().for_each(|(_, bytes)| once(bytes)));
             let (a_span, a_byte) = (median / spans as f64, median / bytes as f64);
             let fastest = fastest / spans as f64;
-            println!("  {name:<12} {a_span:>7.1} ns a span {a_byte:>7.3} ns a byte; fastest {fastest:>7.1} ns a span");
+            println!(
+                "  {name:<12} {a_span:>7.1} ns a span {a_byte:>7.3} ns a byte; fastest {fastest:>7.1} ns a span"
+            );
         };
         let semconv = Arc::new(reader::Semconv::embedded());
         let mut reader = reader::Reader::new(semconv.clone());
@@ -78,7 +80,9 @@ fn grouped(traces: Vec<TracesData>) -> TracesData {
             empty.scope_spans = vec![ScopeSpans::default()];
             empty
         });
-        into.scope_spans[0].spans.extend(resource_spans.scope_spans.into_iter().flat_map(|scope| scope.spans));
+        into.scope_spans[0]
+            .spans
+            .extend(resource_spans.scope_spans.into_iter().flat_map(|scope| scope.spans));
     }
     TracesData { resource_spans: by_resource.into_values().collect() }
 }
