@@ -96,7 +96,7 @@ macro_rules! message {
                 while !self.0.rest.is_empty() {
                     match self.0.key()? {
                         $(Self::$name => return <$type as Typed<'a>>::read(&mut self.0).map($field::$name).map(Some),)*
-                        key => self.0.skip(key, matches!(key >> 3, $($number)|*))?,
+                        key => self.0.skip(key, [$($number),*].contains(&(key >> 3)))?,
                     }
                 }
                 Ok(None)

@@ -27,7 +27,8 @@ impl<'a> Text<'a> {
     /// If it is not UTF-8.
     #[inline]
     pub fn str(self) -> Result<&'a str, Malformed> {
-        core::str::from_utf8(self.0).map_err(|wrong| Malformed::new(Why::Text, &self.0[wrong.valid_up_to()..]))
+        core::str::from_utf8(self.0)
+            .map_err(|wrong| Malformed::new(Why::Text, &self.0[wrong.valid_up_to()..]))
     }
 }
 

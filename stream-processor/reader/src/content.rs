@@ -5,7 +5,8 @@
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 const SEED: u64 = 0x243f_6a88_85a3_08d3;
 /// What a word of each lane is mixed with: digits of pi.
-const LANES: [u64; 4] = [0x1319_8a2e_0370_7344, 0xa409_3822_299f_31d0, 0x082e_fa98_ec4e_6c89, 0x4528_21e6_38d0_1377];
+const LANES: [u64; 4] =
+    [0x1319_8a2e_0370_7344, 0xa409_3822_299f_31d0, 0x082e_fa98_ec4e_6c89, 0x4528_21e6_38d0_1377];
 
 /// Hash of `bytes`.
 #[inline]

@@ -12,9 +12,9 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 use serde::Deserialize;
 use serde_json::Value as Json;
 
+use crate::MAX_NESTING;
 use crate::Undecodable;
 use crate::text::hex;
-use crate::MAX_NESTING;
 
 /// Brackets in brackets that a document may have: a value at [`MAX_NESTING`] takes four a level, its envelopes a
 /// dozen. The limit is checked before parsing, because the parser recurses.

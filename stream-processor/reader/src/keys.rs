@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 pub(crate) struct Keys<Rule> {
     /// Open addressing, a power of two of slots, at most a quarter of them taken: number of a key, from 1.
     slots: Vec<u16>,
+    /// Lengths of the names, a bit each; the last one stands for all that are longer.
+    lengths: u64,
     keys: Vec<Key<Rule>>,
 }
 
@@ -28,7 +30,7 @@ impl<Rule> Keys<Rule> {
     /// If there are more than 65,535 names.
     pub(crate) fn compile(rules: BTreeMap<String, Rule>) -> Self {
         let mut slots = vec![0; (rules.len() * 4).next_power_of_two().max(2)];
-        let mut keys = Vec::new();
+        let (mut keys, mut lengths) = (Vec::new(), 0);
         for (number, (name, rule)) in (1_u16..).zip(rules) {
             let name = name.into_bytes().into_boxed_slice();
             let ends = Ends::of(&name);
@@ -37,13 +39,17 @@ impl<Rule> Keys<Rule> {
                 at = (at + 1) & (slots.len() - 1);
             }
             slots[at] = number;
+            lengths |= length_bit(name.len());
             keys.push(Key { ends, name, rule });
         }
-        Self { slots, keys }
+        Self { slots, lengths, keys }
     }
 
     #[inline]
     pub(crate) fn get(&self, name: &[u8]) -> Option<&Rule> {
+        if self.lengths & length_bit(name.len()) == 0 {
+            return None;
+        }
         let ends = Ends::of(name);
         let mut at = ends.slot(self.slots.len());
         loop {
@@ -56,12 +62,19 @@ impl<Rule> Keys<Rule> {
     }
 }
 
+fn length_bit(length: usize) -> u64 {
+    1 << length.min(63)
+}
+
 impl Ends {
     #[inline]
     fn of(name: &[u8]) -> Self {
-        let (first, last) = match (name.first_chunk(), name.last_chunk()) {
-            (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
-            _ => (name.iter().fold(0, |bytes, byte| bytes << 8 | u64::from(*byte)), 0),
+        let (first, last) = if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+            (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
+        } else if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+            (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into())
+        } else {
+            (name.iter().fold(0, |bytes, byte| bytes << 8 | u64::from(*byte)), 0)
         };
         Self { length: name.len(), first, last }
     }

@@ -137,7 +137,12 @@ struct Said<'a> {
 
 impl<'a> Said<'a> {
     fn read(semconv: &Semconv, bytes: &'a [u8]) -> Result<Self, Malformed> {
-        let mut said = Self { texts: [""; ResourceFact::ALL.len()], ranks: [u8::MAX; ResourceFact::ALL.len()], is_client: false, repaired: false };
+        let mut said = Self {
+            texts: [""; ResourceFact::ALL.len()],
+            ranks: [u8::MAX; ResourceFact::ALL.len()],
+            is_client: false,
+            repaired: false,
+        };
         for field in otlp::Resource::of(bytes) {
             match field? {
                 ResourceField::Attribute(pair) => said.attribute(semconv, pair)?,

@@ -233,35 +233,34 @@ impl When {
     }
 }
 
-/// Beginnings of texts; case doesn't matter.
-pub(crate) struct Beginnings {
-    starts: Vec<String>,
-    /// Whether one of them begins with this byte: few texts need a second look.
-    first: [bool; 256],
-}
+/// Beginnings of texts, by the text's first byte: few texts need a second look.
+pub(crate) struct Beginnings(Box<[Vec<String>; 256]>);
 
 impl Beginnings {
     fn new(starts: &[String]) -> Self {
-        let mut first = [starts.iter().any(String::is_empty); 256];
-        for byte in starts.iter().filter_map(|start| start.bytes().next()) {
-            first[usize::from(byte.to_ascii_lowercase())] = true;
-            first[usize::from(byte.to_ascii_uppercase())] = true;
-        }
-        Self { starts: starts.to_vec(), first }
+        let may_begin = |start: &str, byte: u8| {
+            start.bytes().next().is_none_or(|first| first.eq_ignore_ascii_case(&byte))
+        };
+        let of_byte = |byte| starts.iter().filter(|start| may_begin(start, byte as u8)).cloned().collect();
+        Self(Box::new(std::array::from_fn(of_byte)))
+    }
+
+    /// Those that come into question; the empty text begins with none.
+    #[inline]
+    fn of(&self, text: &[u8]) -> &[String] {
+        text.first().map_or(&[], |first| &self.0[usize::from(*first)])
+    }
+
+    /// Whether one of them begins the text; case doesn't matter.
+    #[inline]
+    fn begin(&self, text: &str) -> bool {
+        self.of(text.as_bytes()).iter().any(|start| starts_with(text, start))
     }
 
     /// Whether one of them begins these bytes as it is.
     #[inline]
     fn begin_exactly(&self, bytes: &[u8]) -> bool {
-        let first = bytes.first().copied().unwrap_or_default();
-        self.first[usize::from(first)] && self.starts.iter().any(|start| bytes.starts_with(start.as_bytes()))
-    }
-
-    /// Whether one of them begins the text.
-    #[inline]
-    fn begin(&self, text: &str) -> bool {
-        let first = text.bytes().next().unwrap_or_default();
-        self.first[usize::from(first)] && self.starts.iter().any(|start| starts_with(text, start))
+        self.of(bytes).iter().any(|start| bytes.starts_with(start.as_bytes()))
     }
 }
 
@@ -292,7 +291,9 @@ fn mark<Fact>(rules: &mut Rules<Fact>, marker: Marker, conditions: &Markers) {
         entry(rules, name).marks.push((marker, When::Present));
     }
     for (name, values) in &conditions.equals {
-        entry(rules, name).marks.push((marker, When::Equals(values.iter().map(|value| Wanted::new(value)).collect())));
+        entry(rules, name)
+            .marks
+            .push((marker, When::Equals(values.iter().map(|value| Wanted::new(value)).collect())));
     }
     for (name, starts) in &conditions.starts_with {
         entry(rules, name).marks.push((marker, When::StartsWith(Beginnings::new(starts))));

@@ -6,17 +6,17 @@ use std::net::{IpAddr, SocketAddr};
 /// Path of a URL or request target, without query and fragment.
 pub(crate) fn path_of(target: &str) -> &str {
     let rest = match after_scheme(target) {
-        Some(rest) => &rest[position(rest, b"/?#")..],
+        Some(rest) => &rest[position(rest, |byte| matches!(byte, b'/' | b'?' | b'#'))..],
         None => target,
     };
-    let path = &rest[..position(rest, b"?#")];
+    let path = &rest[..position(rest, |byte| matches!(byte, b'?' | b'#'))];
     if path.is_empty() && !target.is_empty() { "/" } else { path }
 }
 
 /// `host[:port]` of a URL, without user and password. Empty when there is none.
 pub(crate) fn authority_of(url: &str) -> &str {
     let Some(rest) = after_scheme(url) else { return "" };
-    let authority = &rest[..position(rest, b"/?#;,")];
+    let authority = &rest[..position(rest, |byte| matches!(byte, b'/' | b'?' | b'#' | b';' | b','))];
     authority.rsplit_once('@').map_or(authority, |(_, host)| host)
 }
 
@@ -34,9 +34,9 @@ fn after_scheme(url: &str) -> Option<&str> {
     Some(&url[colon + 3..])
 }
 
-/// Where the first of these ASCII characters stands, else the text's end.
-fn position(text: &str, wanted: &[u8]) -> usize {
-    text.bytes().position(|byte| wanted.contains(&byte)).unwrap_or(text.len())
+/// Where the first of some ASCII characters stands, else the text's end.
+fn position(text: &str, is_wanted: impl Fn(u8) -> bool) -> usize {
+    text.bytes().position(is_wanted).unwrap_or(text.len())
 }
 
 /// Whether this is a bare IP address, with or without a port.

@@ -124,11 +124,11 @@ impl<'a> Value<'a> {
 /// The longest valid beginning of a text: SDKs that limit lengths cut in the middle of a character.
 #[inline]
 pub(crate) fn text_of<'a>(text: Text<'a>, repaired: &mut bool) -> &'a str {
-    match std::str::from_utf8(text.bytes()) {
+    match text.str() {
         Ok(text) => text,
-        Err(error) => {
+        Err(_) => {
             *repaired = true;
-            std::str::from_utf8(&text.bytes()[..error.valid_up_to()]).unwrap_or_default()
+            text.bytes().utf8_chunks().next().map_or("", |chunk| chunk.valid())
         }
     }
 }

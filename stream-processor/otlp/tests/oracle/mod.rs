@@ -21,12 +21,16 @@ pub fn agree(bytes: &[u8]) -> Result<trace::TracesData, Why> {
     }
     match (&ours, &theirs) {
         // As bytes, because a number may be none.
-        (Ok(ours), Ok(theirs)) => assert_eq!(ours.encode_to_vec(), theirs.encode_to_vec(), "{ours:#?}\n{theirs:#?}"),
+        (Ok(ours), Ok(theirs)) => {
+            assert_eq!(ours.encode_to_vec(), theirs.encode_to_vec(), "{ours:#?}\n{theirs:#?}")
+        }
         (Err(malformed), Ok(theirs)) => {
             assert_eq!(malformed.why(), Why::Nesting, "prost read {theirs:#?}");
         }
         // prost counts messages in messages: a map takes three of its 100.
-        (Ok(ours), Err(refusal)) => assert!(refusal.to_string().contains("recursion"), "{refusal}: {ours:#?}"),
+        (Ok(ours), Err(refusal)) => {
+            assert!(refusal.to_string().contains("recursion"), "{refusal}: {ours:#?}")
+        }
         (Err(_), Err(_)) => {}
     }
     let ours = ours.map_err(|malformed| malformed.why());
