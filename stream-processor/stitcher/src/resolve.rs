@@ -6,7 +6,7 @@ use crate::flow::FlowStatus;
 use crate::histogram::MAX_US;
 use crate::names::{EMPTY, NameId, NodeId};
 use crate::operation;
-use crate::retries;
+use crate::retries::Retries;
 use crate::shape::Verdict;
 use crate::tree::{NONE, Tree, blank};
 use crate::view::{Looks, Spans, View};
@@ -88,6 +88,7 @@ pub(crate) struct Workspace {
     tree: Tree,
     looks: Looks,
     calls: Calls,
+    retries: Retries,
     times: Times,
     /// What the trace that was resolved last counts.
     pub marks: Vec<Mark>,
@@ -122,7 +123,7 @@ impl Workspace {
         self.tree.build(records);
         let view = View::new(spans, &self.tree, &mut self.looks);
         self.calls.find(&view, settled);
-        retries::mark(&view, &mut self.calls.calls);
+        self.retries.mark(&view, &mut self.calls.calls);
         let found = &self.calls;
         let seen_root = operation::root(&view);
         let root = seen_root.or_else(|| operation::stand_in(&view, &found.entry)).unwrap_or(0);

@@ -11,10 +11,25 @@ use alloc::vec::Vec;
 /// By the first attempt under a CLIENT, the last one at the same service.
 type LastAttempts = BTreeMap<usize, usize>;
 
-/// Marks the retries among the calls, and lets only the first of the calls under one CLIENT carry its length.
-pub(crate) fn mark(view: &View<'_>, calls: &mut [Call]) {
-    let last = under_one_client(view, calls);
-    beside_each_other(view, calls, &last);
+/// Room to put calls in order.
+#[derive(Default)]
+pub(crate) struct Retries {
+    attempts: Vec<Attempt>,
+    siblings: Vec<Sibling>,
+}
+
+/// A call under a CLIENT: that one, where it stands, and which call.
+type Attempt = (u32, Place, usize);
+
+/// A call under a span: that one, who was called with what, where it stands, and which call.
+type Sibling = (u64, NodeId, u32, Place, usize);
+
+impl Retries {
+    /// Marks the retries among the calls, and lets only the first of the calls under one CLIENT carry its length.
+    pub fn mark(&mut self, view: &View<'_>, calls: &mut [Call]) {
+        let last = under_one_client(view, calls, &mut self.attempts);
+        beside_each_other(view, calls, &last, &mut self.siblings);
+    }
 }
 
 /// The side that tells one attempt from another.
@@ -23,16 +38,16 @@ fn top(call: &Call) -> u32 {
 }
 
 /// Of several SERVERs under one CLIENT, those of the same service that follow a failed attempt.
-fn under_one_client(view: &View<'_>, calls: &mut [Call]) -> LastAttempts {
+fn under_one_client(view: &View<'_>, calls: &mut [Call], order: &mut Vec<Attempt>) -> LastAttempts {
     let both_sides = calls.iter().enumerate().filter(|(_, call)| call.client != NONE && call.server != NONE);
-    let mut order: Vec<(u32, Place, usize)> =
-        both_sides.map(|(i, call)| (call.client, view.records[call.server as usize].place(), i)).collect();
+    order.clear();
+    order.extend(both_sides.map(|(i, call)| (call.client, view.records[call.server as usize].place(), i)));
     order.sort_unstable();
     let under_one = order.chunk_by(|a, b| a.0 == b.0).filter(|attempts| attempts.len() > 1);
     under_one.map(|attempts| of_one_client(view, calls, attempts)).collect()
 }
 
-fn of_one_client(view: &View<'_>, calls: &mut [Call], attempts: &[(u32, Place, usize)]) -> (usize, usize) {
+fn of_one_client(view: &View<'_>, calls: &mut [Call], attempts: &[Attempt]) -> (usize, usize) {
     let first = attempts[0].2;
     // The previous attempt of the same service, whoever answered in between.
     let mut previous: BTreeMap<NodeId, usize> = BTreeMap::new();
@@ -51,16 +66,20 @@ fn of_one_client(view: &View<'_>, calls: &mut [Call], attempts: &[(u32, Place, u
 }
 
 /// A resend by its own word, or the call right after a sibling that failed in a retryable way.
-fn beside_each_other(view: &View<'_>, calls: &mut [Call], last: &LastAttempts) {
+fn beside_each_other(view: &View<'_>, calls: &mut [Call], last: &LastAttempts, order: &mut Vec<Sibling>) {
+    let may_retry = |call: &Call| call.verdict.retryable || view.spans.shape(top(call)).marks.resend;
+    if !calls.iter().any(may_retry) {
+        return;
+    }
     let record = |call: &Call| &view.records[top(call) as usize];
-    let mut order: Vec<(u64, NodeId, u32, Place, usize)> = Vec::new();
+    order.clear();
     for (i, call) in calls.iter().enumerate().filter(|(_, call)| call.caller_measured) {
         let top = record(call);
         order.push((top.parent_id, call.callee, top.attempt, top.place(), i));
     }
     order.sort_unstable();
     let mut previous: Option<usize> = None;
-    for (_, _, _, _, i) in order {
+    for (_, _, _, _, i) in order.iter().copied() {
         let this = record(&calls[i]);
         let marks = view.spans.shape(top(&calls[i])).marks;
         let sibling = previous.filter(|p| {

@@ -144,7 +144,13 @@ fn write(span: &Span<'_>, source: SourceId, to: &mut Vec<u8>) {
 
 /// Only [`fallback_of`] and whoever asks for the root's look at a span's name.
 fn needs_name(span: &Span<'_>) -> bool {
-    span.parent_id.is_none() || !matches!(span.kind, Kind::Client | Kind::Producer | Kind::Internal)
+    let facts = &span.facts;
+    let is_named_otherwise = match span.kind {
+        Kind::Client | Kind::Producer | Kind::Internal => true,
+        Kind::Server => is_specific(facts.http_route) || !facts.rpc_method.is_empty(),
+        Kind::Consumer | Kind::Unspecified => false,
+    };
+    span.parent_id.is_none() || !is_named_otherwise
 }
 
 impl Shape {

@@ -263,10 +263,11 @@ impl Trace {
 
     /// 32 bits for each span, to know it again when the spans themselves are gone.
     pub fn fingerprints(&self) -> Arc<[u32]> {
-        let mut prints: Vec<u32> =
+        let mut prints: Arc<[u32]> =
             self.records.iter().map(|record| fingerprint(record.span_id, record.kind())).collect();
-        prints.sort_unstable();
-        prints.into()
+        // Nobody else has it yet.
+        Arc::get_mut(&mut prints).into_iter().for_each(|prints| prints.sort_unstable());
+        prints
     }
 }
 
