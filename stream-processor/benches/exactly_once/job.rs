@@ -145,12 +145,12 @@ impl Job {
                 }
             };
             if matches!(self.task, Task::Fetch | Task::Decode) {
-                let mut input = proper(shard.way.input());
+                let (mut input, mut reader) = (proper(shard.way.input()), shard.rules.reader());
                 proper(input.read_from(0));
                 reads(&mut || {
                     input.poll(&mut |spans| {
                         if self.task == Task::Decode {
-                            let read = reader::read_otlp(&shard.rules.semconv, spans.value, &mut |span| {
+                            let read = reader.read(spans.value, &mut |span| {
                                 std::hint::black_box(span);
                             });
                             std::hint::black_box(read.is_ok());

@@ -178,7 +178,7 @@ impl<'a, B: Broker> Driver<'a, B> {
                     None => recovery.start(log, &mut input)?,
                 };
                 (replayed, gap) = (start.replayed, start.gap);
-                Work::begin(start, rules.settings.shard, rules.config_hash())
+                Work::begin(start, rules.reader(), rules.settings.shard, rules.config_hash())
             }
         };
         let work = kept.work.insert(work);
@@ -221,7 +221,7 @@ impl<'a, B: Broker> Driver<'a, B> {
                 work.intake.skip(origin, record.value);
             } else {
                 told.progress.applies(offset);
-                work.intake.apply(&rules.semconv, origin, record.value);
+                work.intake.apply(origin, record.value);
             }
             Ok(())
         })?;

@@ -1,6 +1,6 @@
 //! Records in: the spans of a record go to the shard; what can't be decoded, or crashes it, becomes a dead letter.
 
-use reader::{Semconv, Undecodable};
+use reader::{Reader, Undecodable};
 use schemas::topics::MAX_RECORD_BYTES;
 use schemas::v1::LastRecord;
 use sha2::{Digest, Sha256};
@@ -16,6 +16,7 @@ const OUTPUT_BYTES: usize = 8 << 20;
 
 /// The shard, and what was applied to it since the last commit.
 pub struct Intake {
+    reader: Reader,
     shard: Shard,
     applied: Applied,
 }
@@ -68,17 +69,17 @@ pub struct Origin<'a> {
 
 impl Intake {
     /// Takes over a shard.
-    pub fn new(shard: Shard) -> Self {
-        Self { shard, applied: Applied::default() }
+    pub fn new(reader: Reader, shard: Shard) -> Self {
+        Self { reader, shard, applied: Applied::default() }
     }
 
     /// Applies one record: log time moves on to its timestamp, then its spans follow.
-    pub fn apply(&mut self, semconv: &Semconv, origin: Origin<'_>, value: &[u8]) {
+    pub fn apply(&mut self, origin: Origin<'_>, value: &[u8]) {
         self.applied.records += 1;
         self.applied.last_record = Some(origin.last_record());
         self.shard.begin_record(origin.offset, origin.appended_us);
         let shard = &mut self.shard;
-        match reader::read_otlp(semconv, value, &mut |span| shard.apply(span)) {
+        match self.reader.read(value, &mut |span| shard.apply(span)) {
             Ok(read) => self.count(read.spans, read.rejected),
             Err(undecodable) => {
                 self.shard.count_rejected("undecodable_record", 1);
@@ -228,6 +229,8 @@ mod tests {
     use super::*;
     use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, TracesData};
     use prost::Message;
+    use reader::Semconv;
+    use std::sync::Arc;
     use stitcher::Settings;
 
     fn record(spans: Vec<Span>) -> Vec<u8> {
@@ -249,7 +252,7 @@ mod tests {
     }
 
     fn intake() -> Intake {
-        Intake::new(Shard::new(Settings::default()))
+        Intake::new(Reader::new(Arc::new(Semconv::embedded())), Shard::new(Settings::default()))
     }
 
     fn at(offset: i64) -> Origin<'static> {
@@ -259,7 +262,7 @@ mod tests {
     #[test]
     fn spans_of_a_record_reach_the_shard_and_bad_ones_are_counted() {
         let mut intake = intake();
-        intake.apply(&Semconv::embedded(), at(9), &record(vec![span(1), span(0), span(2)]));
+        intake.apply(at(9), &record(vec![span(1), span(0), span(2)]));
         let (commit, applied) = intake.commit(11);
         assert_eq!((applied.records, applied.spans), (1, 2));
         assert_eq!(applied.rejected.values().sum::<u64>(), 1);
@@ -271,7 +274,7 @@ mod tests {
     fn garbage_becomes_a_dead_letter_and_progress_goes_on() {
         let mut intake = intake();
         let garbage = vec![0xff; 20_000];
-        intake.apply(&Semconv::embedded(), at(7), &garbage);
+        intake.apply(at(7), &garbage);
         assert!(intake.has_output());
         let (_, applied) = intake.commit(8);
         assert_eq!((applied.records, applied.spans), (1, 0));
@@ -290,10 +293,9 @@ mod tests {
     #[test]
     fn a_flood_of_garbage_asks_for_a_commit_by_its_bytes() {
         let mut intake = intake();
-        let semconv = Semconv::embedded();
         let garbage = vec![0xff; HEAD_BYTES];
         let letters = OUTPUT_BYTES / HEAD_BYTES;
-        (0..letters as i64).for_each(|offset| intake.apply(&semconv, at(offset), &garbage));
+        (0..letters as i64).for_each(|offset| intake.apply(at(offset), &garbage));
         assert!(intake.is_full(u64::MAX));
         intake.commit(letters as i64);
         assert!(!intake.is_full(u64::MAX));

@@ -4,7 +4,7 @@ use super::broker::Spans;
 use super::failure::Failure;
 use super::journal::{Chain, Past};
 use super::recovery::{Rules, refusal, refuse_foreign};
-use reader::Semconv;
+use reader::Reader;
 use schemas::v1::ShardCommit;
 use std::collections::{BTreeMap, BTreeSet};
 use stitcher::{Replay, Shard};
@@ -12,6 +12,7 @@ use stitcher::{Replay, Shard};
 /// The stitcher's replay, and which records it never saw.
 pub struct Rebuild {
     replay: Replay,
+    reader: Reader,
     skipped: BTreeSet<i64>,
 }
 
@@ -31,7 +32,7 @@ impl Rebuild {
         let skipped = needed.iter().flat_map(|past| past.skipped.iter().copied()).collect();
         let commits = needed.into_iter().map(|Past { journaled, .. }| journaled).collect();
         let replay = Replay::new(rules.settings.clone(), commits).ok_or_else(|| unreadable(last))?;
-        Ok(Self { replay, skipped })
+        Ok(Self { replay, reader: rules.reader(), skipped })
     }
 
     /// Loads what is in `flow_state`.
@@ -69,13 +70,13 @@ impl Rebuild {
     }
 
     /// Applies a record. Returns how many spans that were.
-    pub fn apply(&mut self, semconv: &Semconv, record: Spans<'_>) -> u64 {
-        let Self { replay, skipped } = self;
+    pub fn apply(&mut self, record: Spans<'_>) -> u64 {
+        let Self { replay, reader, skipped } = self;
         let is_meant = record.offset < replay.reads_until() && !skipped.contains(&record.offset);
         if !is_meant || !replay.begin_record(record.offset, record.appended_us) {
             return 0;
         }
-        let read = reader::read_otlp(semconv, record.value, &mut |span| replay.apply(span));
+        let read = reader.read(record.value, &mut |span| replay.apply(span));
         // What can't be decoded was counted when it was read first.
         read.map_or(0, |read| read.spans)
     }

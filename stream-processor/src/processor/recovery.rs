@@ -10,9 +10,10 @@ use super::failure::Failure;
 use super::journal::Chain;
 use super::options::{FirstBoot, config_hash};
 use super::rebuild::Rebuild;
-use reader::Semconv;
+use reader::{Reader, Semconv};
 use schemas::v1::ShardCommit;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 use stitcher::{CORE_VERSION, Journaled, Settings, Shard, StateChange};
 
@@ -37,7 +38,7 @@ pub struct Rules {
     /// It closes everything and ends.
     pub drain: bool,
     /// How spans are read.
-    pub semconv: Semconv,
+    semconv: Arc<Semconv>,
     config_hash: u64,
 }
 
@@ -52,8 +53,13 @@ impl Rules {
             accept_gap: false,
             quarantine: BTreeSet::new(),
             drain: false,
-            semconv: Semconv::embedded(),
+            semconv: Arc::new(Semconv::embedded()),
         }
+    }
+
+    /// A reader of the log's records.
+    pub fn reader(&self) -> Reader {
+        Reader::new(self.semconv.clone())
     }
 
     /// Tells settings apart under which the same log gives another shard.
@@ -222,7 +228,7 @@ impl<B: Broker> Recovery<'_, B> {
                 tracing::info!(offset = next, until, "traces in memory are rebuilt");
             }
             input.poll(&mut |record| {
-                spans += rebuild.apply(&self.rules.semconv, record);
+                spans += rebuild.apply(record);
                 heard = now;
                 Ok(())
             })?;

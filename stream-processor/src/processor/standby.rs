@@ -78,7 +78,7 @@ impl<I: Input> Copy<I> {
         let Self { rebuild, chain, journal, log, spans } = self;
         if log.next() < rebuild.reads_until() {
             return log.poll(&mut |record| {
-                *spans += rebuild.apply(&rules.semconv, record);
+                *spans += rebuild.apply(record);
                 Ok(())
             });
         }
