@@ -2,7 +2,7 @@
 # make demo ARGS="--for 60s --verify"
 # make chaos KILLS=50  every process is killed under the same workload; nothing may be lost or doubled
 # make test            every check and test; the last line says how many passed and failed
-.PHONY: help demo chaos build test simulate bench clean
+.PHONY: help demo chaos build test simulate fuzz bench clean
 
 SHELL := bash
 export CARGO_TARGET_DIR ?= $(or $(WEIR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/weir)/target
@@ -27,6 +27,11 @@ test: ## install what is missing and run every check and test
 simulate: ## crash processor and store at every step on simulated servers; SEEDS=2000, FROM=1
 	@tools/install
 	@cargo run --release --locked -q -p simulator -- --seeds $(or $(SEEDS),200) --from $(or $(FROM),1)
+
+fuzz: ## the OTLP views against prost on bytes that a fuzzer finds, with AddressSanitizer; SECONDS=600
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
+	@cd stream-processor/otlp && RUSTC_BOOTSTRAP=1 cargo fuzz run prost \
+		--target-dir "$(CARGO_TARGET_DIR)/fuzz" -- -max_total_time=$(or $(SECONDS),600) -max_len=2048
 
 bench: build ## what exactly-once costs and how long recovery takes, on a real Kafka; ARGS="--only recovery"
 	@WEIR_BINARY="$(CARGO_TARGET_DIR)/release/weir" tools/with-servers \

@@ -14,8 +14,9 @@ const DOORS: &[(&str, &[&str])] = &[
     ("process", &[]),
     ("analysis", &[]),
     ("stitcher", &["analysis"]),
+    ("otlp", &[]),
     // The edge: from the formats of the world to the facts the stitcher takes.
-    ("reader", &["schemas", "stitcher"]),
+    ("reader", &["otlp", "schemas", "stitcher"]),
     ("ingest", &["process", "reader", "schemas"]),
     ("stream-processor", &["process", "reader", "schemas", "stitcher"]),
     // For tests only: runs the processor's own driver and recovery on a Kafka of its own.
@@ -39,8 +40,11 @@ const TEST_DOORS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that are a function of their arguments, and everything they may use: hash tables and hash functions.
-const PURE: &[(&str, &[&str])] =
-    &[("analysis", &[]), ("stitcher", &["analysis", "hashbrown", "hmac", "rustc-hash", "sha2"])];
+const PURE: &[(&str, &[&str])] = &[
+    ("analysis", &[]),
+    ("otlp", &[]),
+    ("stitcher", &["analysis", "hashbrown", "hmac", "rustc-hash", "sha2"]),
+];
 
 /// What those use in turn, none of which knows more than memory and registers.
 const PURE_BELOW: &[&str] = &[

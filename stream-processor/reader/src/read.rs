@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use opentelemetry_proto::tonic::trace::v1 as messages;
 use otlp::{
-    Event, EventField, Link, LinkField, Malformed, ResourceSpans, ResourceSpansField, ScopeSpansField,
-    SpanField, StatusField, Text, TracesData, TracesDataField,
+    Event, EventField, Link, LinkField, Malformed, Resource, ResourceSpans, ResourceSpansField,
+    ScopeSpansField, SpanField, StatusField, Text, TracesData, TracesDataField,
 };
 use prost::Message;
 use stitcher::span::{Kind, Span, SpanId, Status, TraceId};
@@ -102,8 +102,8 @@ fn read_message(
     let (mut read, mut said) = (Read::default(), Said::new());
     // From here on nothing is malformed but resources and spans.
     for TracesDataField::ResourceSpans(resource_spans) in TracesData::of(bytes).flatten() {
-        let resource = resource_of(resource_spans);
-        let emitter = resources.find(semconv, &resource);
+        let resource = resource_of(resource_spans).map_err(|malformed| reason_of(malformed.why()));
+        let emitter = resource.and_then(|resource| resources.find(semconv, &resource));
         for field in resource_spans.flatten() {
             let ResourceSpansField::ScopeSpans(scope_spans) = field else { continue };
             for field in scope_spans.flatten() {
@@ -135,17 +135,21 @@ fn check_envelopes(bytes: &[u8]) -> Result<(), Malformed> {
 }
 
 /// The resource's bytes. Several of one `ResourceSpans` are one resource: protobuf merges them, as if they stood one
-/// after the other.
-fn resource_of(resource_spans: ResourceSpans<'_>) -> Cow<'_, [u8]> {
+/// after the other. Each has to be whole by itself.
+fn resource_of(resource_spans: ResourceSpans<'_>) -> Result<Cow<'_, [u8]>, Malformed> {
     let mut whole = Cow::Borrowed(&[][..]);
     for field in resource_spans.flatten() {
         let ResourceSpansField::Resource(resource) = field else { continue };
         match &mut whole {
             Cow::Borrowed([]) => whole = Cow::Borrowed(resource.rest()),
-            whole => whole.to_mut().extend_from_slice(resource.rest()),
+            whole => {
+                Resource::of(whole).check()?;
+                resource.check()?;
+                whole.to_mut().extend_from_slice(resource.rest());
+            }
         }
     }
-    whole
+    Ok(whole)
 }
 
 /// The fields of a span that are no attributes.

@@ -62,13 +62,13 @@ impl Resources {
     }
 
     /// What the resource of these bytes says, or the reason why it can't be read.
-    pub(crate) fn find(&mut self, semconv: &Semconv, bytes: &[u8]) -> &Result<Emitter, &'static str> {
+    pub(crate) fn find(&mut self, semconv: &Semconv, bytes: &[u8]) -> Result<&Emitter, &'static str> {
         let hash = content::hash(bytes);
         let at = match self.by_hash.get(&hash) {
             Some(at) if *self.known[*at].bytes == *bytes => *at,
             _ => self.learn(semconv, bytes, hash),
         };
-        &self.known[at].emitter
+        self.known[at].emitter.as_ref().map_err(|reason| *reason)
     }
 
     #[cold]

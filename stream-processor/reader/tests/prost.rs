@@ -79,3 +79,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn two_halves_of_a_resource_are_no_whole() {
+    // A span of a resource whose only attribute begins in one message and ends in the next.
+    let span = [
+        0x12, 32, 0x12, 30, 0x0a, 16, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0x12, 8, 2, 2, 2, 2, 2,
+        2, 2, 2, 0x30, 1,
+    ];
+    let halves = [0x0a, 4, 0x0a, 5, 0x0a, 1, 0x0a, 3, b'k', 0x12, 0];
+    let bytes = [&[0x0a, (span.len() + halves.len()) as u8], &span[..], &halves].concat();
+    compare(&bytes);
+    assert!(TracesData::decode(bytes.as_slice()).is_err());
+    let (spans, read) = given(|each| read_otlp(&SEMCONV, &bytes, each));
+    assert_eq!((spans.len(), read.unwrap().rejected["truncated"]), (0, 1));
+}
