@@ -7,7 +7,6 @@ use super::encode::records;
 use super::intake::{Applied, Intake};
 use super::journal::{self, Beside};
 use super::recovery::Start;
-use reader::Reader;
 use schemas::v1::ShardCommit;
 use std::collections::BTreeMap;
 use stitcher::StateChange;
@@ -55,12 +54,12 @@ pub enum Standing {
 
 impl Work {
     /// A shard that begins where the journal ends.
-    pub fn begin(start: Start, reader: Reader, shard: u32, config_hash: u64) -> Self {
+    pub fn begin(start: Start, shard: u32, config_hash: u64) -> Self {
         Self {
             shard,
             config_hash,
             clock_us: start.shard.clock_us(),
-            intake: Intake::new(reader, start.shard),
+            intake: Intake::new(start.shard),
             next_offset: start.next_offset,
             last: start.last,
             anew: start.anew,
@@ -166,8 +165,6 @@ impl Work {
 mod tests {
     use super::super::encode::Output;
     use super::*;
-    use reader::Semconv;
-    use std::sync::Arc;
     use stitcher::{Settings, Shard};
 
     const LOG: Watermarks = Watermarks { low: 0, high: 1_000 };
@@ -176,8 +173,7 @@ mod tests {
         let next_offset = last.as_ref().map_or(0, |last| last.next_offset);
         let shard = Shard::new(Settings::default());
         let anew = last.is_none().then(Vec::new);
-        let reader = Reader::new(Arc::new(Semconv::embedded()));
-        Work::begin(Start { shard, last, next_offset, gap: 0, anew, replayed: 0 }, reader, 0, 0)
+        Work::begin(Start { shard, last, next_offset, gap: 0, anew, replayed: 0 }, 0, 0)
     }
 
     fn commit(seq: u64, next_offset: i64) -> ShardCommit {
