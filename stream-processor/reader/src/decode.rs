@@ -1,11 +1,10 @@
 //! OTLP protobuf as messages, for those who store or pass on whole spans.
 
 use opentelemetry_proto::tonic::trace::v1::TracesData;
+use otlp::{Fields, MAX_NESTING, Malformed, Untyped, Why};
 use prost::Message;
 
 use crate::Undecodable;
-use crate::value::MAX_NESTING;
-use crate::wire::fields;
 
 /// Decodes `TracesData`, which is also an OTLP request body.
 ///
@@ -46,6 +45,14 @@ pub fn decode_otlp_repaired(bytes: &[u8]) -> Result<(TracesData, u64), Undecodab
         mended[hole] = b'?';
     }
     Ok((TracesData::decode(mended.as_slice()).map_err(|_| Undecodable::Malformed)?, texts))
+}
+
+fn unlocated(malformed: Malformed) -> Undecodable {
+    match malformed.why() {
+        Why::Truncated => Undecodable::Truncated,
+        Why::Nesting => Undecodable::Nesting,
+        _ => Undecodable::Malformed,
+    }
 }
 
 /// What a field holds, as far as it is checked.
@@ -97,10 +104,10 @@ fn check(
     depth: u32,
     on_text: &mut OnText<'_>,
 ) -> Result<(), Undecodable> {
-    for field in fields(message) {
-        let (number, field) = field?;
-        let Some((_, shape)) = shape.iter().find(|(known, _)| *known == number) else { continue };
-        let bytes = field.bytes()?;
+    for field in Fields::of(message) {
+        let field = field.map_err(unlocated)?;
+        let Some((_, shape)) = shape.iter().find(|(known, _)| *known == field.number) else { continue };
+        let Untyped::Bytes(bytes) = field.value else { return Err(Undecodable::Malformed) };
         match *shape {
             Text => on_text(bytes)?,
             Id(length) if bytes.is_empty() || bytes.len() == length => {}

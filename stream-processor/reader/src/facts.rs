@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use schemas::semconv::{BaggageFact, Marker, SpanFact};
-use stitcher::span::{Facts, Failure, Kind, Messaging, Proxy, Status, Text};
+use stitcher::span::{Facts, Failure, Kind, Messaging, Proxy, Status};
 
 use crate::operation::{Baggage, operation};
 use crate::peer::peer;
@@ -73,9 +73,16 @@ pub(crate) fn status(said: &Said<'_>, wire: Status) -> Status {
     // Zipkin's tag holds a message, which may be empty; Jaeger's is a truth value.
     match said.value(SpanFact::Error) {
         Value::None => Status::Unset,
-        value if value.reads("false") => Status::Unset,
+        value if value.is(false) => Status::Unset,
         _ => Status::Error,
     }
+}
+
+/// Where texts are put together; kept from span to span.
+#[derive(Default)]
+pub(crate) struct Room {
+    peer: String,
+    rpc_method: String,
 }
 
 /// All facts of one span.
@@ -83,13 +90,16 @@ pub(crate) fn facts<'s>(
     semconv: &'s Semconv,
     said: &Said<'s>,
     made: &'s Made<'s>,
+    room: &'s mut Room,
     span: (Kind, Status, &'s str, &str),
 ) -> Facts<'s> {
+    room.peer.clear();
+    room.rpc_method.clear();
     let (kind, status, name, trace_state) = span;
     let user_agent = said.text(SpanFact::UserAgent);
     let (url_path, http_route) = (url_path(said), said.text(SpanFact::HttpRoute));
     let (http_status, grpc_status) = (http_status(said), grpc_status(semconv, said));
-    let rpc_method = rpc_method(semconv, said, name);
+    let rpc_method = rpc_method(semconv, said, name, &mut room.rpc_method);
     let succeeded =
         status == Status::Ok || grpc_status == Some(0) || http_status.is_some_and(|code| code < 400);
     Facts {
@@ -100,7 +110,7 @@ pub(crate) fn facts<'s>(
         http_status,
         grpc_status,
         resends: resends(said),
-        peer: peer(semconv, said, kind),
+        peer: peer(semconv, said, kind, &mut room.peer),
         server_address: said.text(SpanFact::ServerAddress),
         messaging: messaging(semconv, said),
         proxy: said.is(Marker::Proxy).then(|| Proxy {
@@ -112,8 +122,8 @@ pub(crate) fn facts<'s>(
         probe: (!user_agent.is_empty() && semconv.is_probe_agent(user_agent))
             || (!url_path.is_empty() && semconv.is_probe_path(url_path))
             || (!http_route.is_empty() && semconv.is_probe_path(http_route))
-            || (!rpc_method.is_empty() && semconv.is_probe_rpc(&rpc_method)),
-        rpc_method,
+            || (!rpc_method.is_empty() && semconv.is_probe_rpc(rpc_method)),
+        rpc_method: Cow::Borrowed(rpc_method),
         timer: said.is(Marker::Timer),
         calling_client: calling_client(semconv, said, kind, user_agent),
         breaker: said.text(SpanFact::Breaker),
@@ -143,9 +153,9 @@ fn url_path<'a>(said: &Said<'a>) -> &'a str {
 }
 
 /// `package.Service/Method`. Old conventions split it over two attributes; OpenTracing left it in the span's name.
-fn rpc_method<'a>(semconv: &Semconv, said: &Said<'a>, name: &'a str) -> Text<'a> {
+fn rpc_method<'a>(semconv: &Semconv, said: &Said<'a>, name: &'a str, room: &'a mut String) -> &'a str {
     if !said.says_any(RPC) {
-        return Cow::Borrowed("");
+        return "";
     }
     let (service, method) = (said.text(SpanFact::RpcService), said.text(SpanFact::RpcMethod));
     if method.is_empty() {
@@ -153,12 +163,15 @@ fn rpc_method<'a>(semconv: &Semconv, said: &Said<'a>, name: &'a str) -> Text<'a>
             .iter()
             .any(|fact| semconv.is_named_rpc(said.text(*fact)));
         let path = name.trim_start_matches('/');
-        return Cow::Borrowed(if named && path.contains('/') && !path.contains(' ') { path } else { "" });
+        return if named && path.contains('/') && !path.contains(' ') { path } else { "" };
     }
     if service.is_empty() || method.contains('/') {
-        return Cow::Borrowed(method.trim_start_matches('/'));
+        return method.trim_start_matches('/');
     }
-    Cow::Owned(format!("{service}/{method}"))
+    for part in [service, "/", method] {
+        room.push_str(part);
+    }
+    room
 }
 
 fn http_status(said: &Said<'_>) -> Option<u16> {
@@ -188,7 +201,7 @@ fn messaging<'s>(semconv: &'s Semconv, said: &Said<'s>) -> Option<Messaging<'s>>
     }
     let (system, named) = (said.text(SpanFact::MessagingSystem), said.text(SpanFact::MessagingDestination));
     let template = said.text(SpanFact::MessagingTemplate);
-    let temporary = said.value(SpanFact::MessagingTemporary).reads("true");
+    let temporary = said.value(SpanFact::MessagingTemporary).is(true);
     let destination = match (named, template, temporary) {
         (_, "", true) => TEMPORARY,
         (_, template, true) | ("", template, false) => template,

@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 
 use crate::Undecodable;
 use crate::text::hex;
-use crate::value::MAX_NESTING;
+use crate::MAX_NESTING;
 
 /// Brackets in brackets that a document may have: a value at [`MAX_NESTING`] takes four a level, its envelopes a
 /// dozen. The limit is checked before parsing, because the parser recurses.

@@ -20,7 +20,12 @@ const PEER: Facts = Facts::of(&[
 ]);
 
 /// The peer, by the strongest statement there is.
-pub(crate) fn peer<'s>(semconv: &'s Semconv, said: &Said<'s>, kind: Kind) -> Option<Peer<'s>> {
+pub(crate) fn peer<'s>(
+    semconv: &'s Semconv,
+    said: &Said<'s>,
+    kind: Kind,
+    room: &'s mut String,
+) -> Option<Peer<'s>> {
     if !said.says_any(PEER) {
         return None;
     }
@@ -31,7 +36,10 @@ pub(crate) fn peer<'s>(semconv: &'s Semconv, said: &Said<'s>, kind: Kind) -> Opt
     if matches!(kind, Kind::Server | Kind::Consumer) {
         return None;
     }
-    database(semconv, said).or_else(|| cloud_service(semconv, said)).or_else(|| address(said))
+    if !said.text(SpanFact::DbSystem).is_empty() {
+        return Some(database(semconv, said, room));
+    }
+    cloud_service(semconv, said).or_else(|| address(said, room))
 }
 
 fn explicit<'a>(said: &Said<'a>) -> Option<Peer<'a>> {
@@ -47,12 +55,8 @@ fn explicit<'a>(said: &Said<'a>) -> Option<Peer<'a>> {
 }
 
 /// `postgresql:orders-db/orders`: system, address and namespace, as far as they are known.
-fn database<'a>(semconv: &'a Semconv, said: &Said<'a>) -> Option<Peer<'a>> {
-    let system = said.text(SpanFact::DbSystem);
-    if system.is_empty() {
-        return None;
-    }
-    let mut name = semconv.db_system(system).to_owned();
+fn database<'a>(semconv: &Semconv, said: &Said<'_>, name: &'a mut String) -> Peer<'a> {
+    name.push_str(semconv.db_system(said.text(SpanFact::DbSystem)));
     let address = match said.text(SpanFact::ServerAddress) {
         "" => authority_of(said.text(SpanFact::DbConnection)),
         address => address,
@@ -67,7 +71,7 @@ fn database<'a>(semconv: &'a Semconv, said: &Said<'a>) -> Option<Peer<'a>> {
         name.push('/');
         name.push_str(namespace);
     }
-    Some(Peer { name: Cow::Owned(name), namespace: "", kind: PeerKind::Database })
+    Peer { name: Cow::Borrowed(name), namespace: "", kind: PeerKind::Database }
 }
 
 /// AWS SDKs name the service they call, and reach it by hosts that differ from region to region.
@@ -82,16 +86,15 @@ fn cloud_service<'a>(semconv: &Semconv, said: &Said<'a>) -> Option<Peer<'a>> {
     Some(Peer { name: Cow::Borrowed(name), namespace: "", kind: PeerKind::External })
 }
 
-fn address<'a>(said: &Said<'a>) -> Option<Peer<'a>> {
-    let host = said.text(SpanFact::ServerAddress);
-    let url_host = authority_of(said.text(SpanFact::UrlFull));
-    let ip = said.text(SpanFact::NetworkPeer);
-    let name = match (host, url_host, ip) {
-        ("", "", "") => return None,
-        ("", "", ip) => Cow::Borrowed(ip),
-        ("", url_host, _) => Cow::Borrowed(url_host),
-        (host, _, _) => with_port(host, said.int(SpanFact::ServerPort)),
+fn address<'a>(said: &Said<'a>, room: &'a mut String) -> Option<Peer<'a>> {
+    let name = match said.text(SpanFact::ServerAddress) {
+        "" => match (authority_of(said.text(SpanFact::UrlFull)), said.text(SpanFact::NetworkPeer)) {
+            ("", "") => return None,
+            ("", ip) => ip,
+            (url_host, _) => url_host,
+        },
+        host => with_port(host, said.int(SpanFact::ServerPort), room),
     };
-    let kind = if is_ip(&name) { PeerKind::Ip } else { PeerKind::External };
-    Some(Peer { name, namespace: "", kind })
+    let kind = if is_ip(name) { PeerKind::Ip } else { PeerKind::External };
+    Some(Peer { name: Cow::Borrowed(name), namespace: "", kind })
 }

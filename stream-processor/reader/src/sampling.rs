@@ -7,7 +7,8 @@ use crate::said::Said;
 /// Adjusted count in thousandths: tracestate `ot=th` (OpenTelemetry's probability sampling), else a configured
 /// rate attribute. `None`: nothing says that the span was sampled.
 pub(crate) fn weight_milli(trace_state: &str, said: &Said<'_>) -> Option<u32> {
-    threshold(trace_state).map(adjusted_milli).or_else(|| {
+    let threshold = if trace_state.is_empty() { None } else { threshold(trace_state) };
+    threshold.map(adjusted_milli).or_else(|| {
         let rate = said.value(SpanFact::SampleRate).double()?;
         (rate >= 1.0).then(|| (rate * 1000.0).round().min(f64::from(u32::MAX)) as u32)
     })

@@ -1,7 +1,8 @@
 //! The alias table, compiled: one look-up an attribute says which facts and markers it speaks of.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
+use otlp::Text;
 use rustc_hash::FxBuildHasher;
 use schemas::semconv::{
     BaggageFact, Marker, Markers, MessagingOperation as Operation, ResourceFact, SpanFact, SpanKind, Table,
@@ -10,24 +11,28 @@ use stitcher::span::{Failure, Kind, MessagingOperation};
 
 pub use schemas::semconv::SemconvError;
 
-use crate::value::Value;
+use crate::keys::Keys;
+use crate::said::Facts;
+use crate::value::{Value, Wanted};
 
 /// The alias table in the shape the reader wants it. Build it once and share it.
 pub struct Semconv {
-    span: Keys<SpanFact>,
-    resource: Keys<ResourceFact>,
+    span: Keys<Rule<SpanFact>>,
+    resource: Keys<Rule<ResourceFact>>,
     exception: Vec<String>,
-    request_prefixes: Vec<String>,
-    /// Facts that are part of a request's key, by number.
-    pub(crate) in_request_key: [bool; SpanFact::ALL.len()],
+    request_prefixes: Beginnings,
+    /// Facts that are part of a request's key.
+    pub(crate) in_request_key: Facts,
     baggage: HashMap<String, (BaggageFact, u8), FxBuildHasher>,
     failures: HashMap<String, Failure, FxBuildHasher>,
     flags: HashMap<String, Option<Failure>, FxBuildHasher>,
     messaging_operations: HashMap<String, MessagingOperation, FxBuildHasher>,
     kinds: HashMap<String, Kind, FxBuildHasher>,
     grpc_codes: HashMap<String, u8, FxBuildHasher>,
-    probe_paths: HashSet<String, FxBuildHasher>,
-    steps: HashSet<String, FxBuildHasher>,
+    probe_agents: Beginnings,
+    probe_paths: Keys<()>,
+    client_agents: Vec<(String, Beginnings)>,
+    steps: Keys<()>,
     table: Table,
 }
 
@@ -42,11 +47,11 @@ pub(crate) struct Rule<Fact> {
 /// A marker's condition.
 pub(crate) enum When {
     Present,
-    Equals(Vec<String>),
-    StartsWith(Vec<String>),
+    Equals(Vec<Wanted>),
+    StartsWith(Beginnings),
 }
 
-type Keys<Fact> = HashMap<String, Rule<Fact>, FxBuildHasher>;
+type Rules<Fact> = BTreeMap<String, Rule<Fact>>;
 
 impl Semconv {
     /// The table that comes with Weir.
@@ -66,11 +71,7 @@ impl Semconv {
     }
 
     fn compile(table: Table) -> Self {
-        let mut in_request_key = [false; SpanFact::ALL.len()];
-        for fact in &table.request_keys.facts {
-            in_request_key[*fact as usize] = true;
-        }
-        let (mut span, mut resource) = (Keys::default(), Keys::default());
+        let (mut span, mut resource) = (Rules::default(), Rules::default());
         for (fact, names) in &table.span {
             take(&mut span, *fact, names);
         }
@@ -84,11 +85,11 @@ impl Semconv {
             }
         }
         Self {
-            span,
-            resource,
+            span: Keys::compile(span),
+            resource: Keys::compile(resource),
             exception: table.event.values().flatten().cloned().collect(),
-            request_prefixes: table.request_keys.prefixes.clone(),
-            in_request_key,
+            request_prefixes: Beginnings::new(&table.request_keys.prefixes),
+            in_request_key: Facts::of(&table.request_keys.facts),
             baggage: (table.baggage.iter())
                 .flat_map(|(fact, names)| ranked(names).map(|(name, rank)| (name.clone(), (*fact, rank))))
                 .collect(),
@@ -100,28 +101,34 @@ impl Semconv {
                 .zip(&table.grpc.codes)
                 .map(|(code, name)| (grpc_spelling(name), code))
                 .collect(),
-            probe_paths: table.probe.paths.iter().cloned().collect(),
-            steps: table.steps.span_names.iter().cloned().collect(),
+            probe_agents: Beginnings::new(&table.probe.user_agents),
+            probe_paths: set(&table.probe.paths),
+            client_agents: (table.client_agents.iter())
+                .map(|agent| (agent.name.clone(), Beginnings::new(&agent.user_agents)))
+                .collect(),
+            steps: set(&table.steps.span_names),
             table,
         }
     }
 
     #[inline]
-    pub(crate) fn of_span(&self, key: &str) -> Option<&Rule<SpanFact>> {
+    pub(crate) fn of_span(&self, key: &[u8]) -> Option<&Rule<SpanFact>> {
         self.span.get(key)
     }
 
     #[inline]
-    pub(crate) fn of_resource(&self, key: &str) -> Option<&Rule<ResourceFact>> {
+    pub(crate) fn of_resource(&self, key: &[u8]) -> Option<&Rule<ResourceFact>> {
         self.resource.get(key)
     }
 
-    pub(crate) fn is_request_key(&self, key: &str) -> bool {
-        self.request_prefixes.iter().any(|prefix| key.starts_with(prefix.as_str()))
+    /// Whether an attribute without a fact tells one request from another. A key that is not UTF-8 is nobody's.
+    #[inline]
+    pub(crate) fn is_request_key(&self, key: Text<'_>) -> bool {
+        self.request_prefixes.begin_exactly(key.bytes()) && key.str().is_ok()
     }
 
-    pub(crate) fn is_exception_type(&self, key: &str) -> bool {
-        self.exception.iter().any(|name| name == key)
+    pub(crate) fn is_exception_type(&self, key: Text<'_>) -> bool {
+        self.exception.iter().any(|name| name.as_bytes() == key.bytes())
     }
 
     pub(crate) fn of_baggage(&self, key: &str) -> Option<(BaggageFact, u8)> {
@@ -167,15 +174,15 @@ impl Semconv {
 
     /// Whether a CLIENT span of this name is a step of another call.
     pub(crate) fn is_step(&self, span_name: &str) -> bool {
-        self.steps.contains(span_name)
+        self.steps.get(span_name.as_bytes()).is_some()
     }
 
     pub(crate) fn is_probe_agent(&self, user_agent: &str) -> bool {
-        self.table.probe.user_agents.iter().any(|start| starts_with(user_agent, start))
+        self.probe_agents.begin(user_agent)
     }
 
     pub(crate) fn is_probe_path(&self, path: &str) -> bool {
-        self.probe_paths.contains(path)
+        self.probe_paths.get(path.as_bytes()).is_some()
     }
 
     pub(crate) fn is_probe_rpc(&self, method: &str) -> bool {
@@ -185,12 +192,8 @@ impl Semconv {
 
     /// The client that a user agent stands for.
     pub(crate) fn client_agent(&self, user_agent: &str) -> Option<&str> {
-        let client = |agents: &[String]| agents.iter().any(|start| starts_with(user_agent, start));
-        self.table
-            .client_agents
-            .iter()
-            .find(|agent| client(&agent.user_agents))
-            .map(|agent| agent.name.as_str())
+        let client = self.client_agents.iter().find(|(_, agents)| agents.begin(user_agent));
+        client.map(|(name, _)| name.as_str())
     }
 
     pub(crate) fn is_cloud_rpc(&self, system: &str) -> bool {
@@ -224,11 +227,41 @@ impl When {
     pub(crate) fn holds(&self, value: &Value<'_>) -> bool {
         match self {
             Self::Present => true,
-            Self::Equals(wanted) => wanted.iter().any(|text| value.reads(text)),
-            Self::StartsWith(starts) => {
-                value.text().is_some_and(|text| starts.iter().any(|start| starts_with(text, start)))
-            }
+            Self::Equals(wanted) => wanted.iter().any(|wanted| value.reads(wanted)),
+            Self::StartsWith(starts) => value.text().is_some_and(|text| starts.begin(text)),
         }
+    }
+}
+
+/// Beginnings of texts; case doesn't matter.
+pub(crate) struct Beginnings {
+    starts: Vec<String>,
+    /// Whether one of them begins with this byte: few texts need a second look.
+    first: [bool; 256],
+}
+
+impl Beginnings {
+    fn new(starts: &[String]) -> Self {
+        let mut first = [starts.iter().any(String::is_empty); 256];
+        for byte in starts.iter().filter_map(|start| start.bytes().next()) {
+            first[usize::from(byte.to_ascii_lowercase())] = true;
+            first[usize::from(byte.to_ascii_uppercase())] = true;
+        }
+        Self { starts: starts.to_vec(), first }
+    }
+
+    /// Whether one of them begins these bytes as it is.
+    #[inline]
+    fn begin_exactly(&self, bytes: &[u8]) -> bool {
+        let first = bytes.first().copied().unwrap_or_default();
+        self.first[usize::from(first)] && self.starts.iter().any(|start| bytes.starts_with(start.as_bytes()))
+    }
+
+    /// Whether one of them begins the text.
+    #[inline]
+    fn begin(&self, text: &str) -> bool {
+        let first = text.bytes().next().unwrap_or_default();
+        self.first[usize::from(first)] && self.starts.iter().any(|start| starts_with(text, start))
     }
 }
 
@@ -236,29 +269,33 @@ fn starts_with(text: &str, start: &str) -> bool {
     text.as_bytes().get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start.as_bytes()))
 }
 
+fn set(names: &[String]) -> Keys<()> {
+    Keys::compile(names.iter().map(|name| (name.clone(), ())).collect())
+}
+
 fn ranked(names: &[String]) -> impl Iterator<Item = (&String, u8)> + '_ {
     names.iter().zip(0..u8::MAX)
 }
 
-fn entry<'k, Fact>(keys: &'k mut Keys<Fact>, name: &str) -> &'k mut Rule<Fact> {
-    keys.entry(name.to_owned()).or_insert_with(|| Rule { takes: None, marks: Vec::new() })
+fn entry<'k, Fact>(rules: &'k mut Rules<Fact>, name: &str) -> &'k mut Rule<Fact> {
+    rules.entry(name.to_owned()).or_insert_with(|| Rule { takes: None, marks: Vec::new() })
 }
 
-fn take<Fact: Copy>(keys: &mut Keys<Fact>, fact: Fact, names: &[String]) {
+fn take<Fact: Copy>(rules: &mut Rules<Fact>, fact: Fact, names: &[String]) {
     for (name, rank) in ranked(names) {
-        entry(keys, name).takes = Some((fact, rank));
+        entry(rules, name).takes = Some((fact, rank));
     }
 }
 
-fn mark<Fact>(keys: &mut Keys<Fact>, marker: Marker, conditions: &Markers) {
+fn mark<Fact>(rules: &mut Rules<Fact>, marker: Marker, conditions: &Markers) {
     for name in &conditions.present {
-        entry(keys, name).marks.push((marker, When::Present));
+        entry(rules, name).marks.push((marker, When::Present));
     }
     for (name, values) in &conditions.equals {
-        entry(keys, name).marks.push((marker, When::Equals(values.clone())));
+        entry(rules, name).marks.push((marker, When::Equals(values.iter().map(|value| Wanted::new(value)).collect())));
     }
     for (name, starts) in &conditions.starts_with {
-        entry(keys, name).marks.push((marker, When::StartsWith(starts.clone())));
+        entry(rules, name).marks.push((marker, When::StartsWith(Beginnings::new(starts))));
     }
 }
 
@@ -285,7 +322,7 @@ fn flags(table: &Table) -> HashMap<String, Option<Failure>, FxBuildHasher> {
 }
 
 fn spelled<Row: Copy, Meaning>(
-    rows: &std::collections::BTreeMap<Row, Vec<String>>,
+    rows: &BTreeMap<Row, Vec<String>>,
     meaning: impl Fn(Row) -> Meaning,
 ) -> HashMap<String, Meaning, FxBuildHasher> {
     let spellings = |(row, names): (&Row, &Vec<String>)| -> Vec<_> {

@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 use serde_json::Value as Json;
 use stitcher::span::Kind;
 
-use crate::otlp::{Read, spans_of};
+use crate::read::{Read, spans_of};
 use crate::semconv::Semconv;
 
 /// Names and values of attributes.

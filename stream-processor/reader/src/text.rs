@@ -5,18 +5,18 @@ use std::net::{IpAddr, SocketAddr};
 
 /// Path of a URL or request target, without query and fragment.
 pub(crate) fn path_of(target: &str) -> &str {
-    let rest = match target.split_once("://") {
-        Some((_, rest)) => rest.find(['/', '?', '#']).map_or("", |start| &rest[start..]),
+    let rest = match after_scheme(target) {
+        Some(rest) => &rest[position(rest, b"/?#")..],
         None => target,
     };
-    let path = rest.split(['?', '#']).next().unwrap_or_default();
+    let path = &rest[..position(rest, b"?#")];
     if path.is_empty() && !target.is_empty() { "/" } else { path }
 }
 
 /// `host[:port]` of a URL, without user and password. Empty when there is none.
 pub(crate) fn authority_of(url: &str) -> &str {
-    let Some((_, rest)) = url.split_once("://") else { return "" };
-    let authority = rest.split(['/', '?', '#', ';', ',']).next().unwrap_or_default();
+    let Some(rest) = after_scheme(url) else { return "" };
+    let authority = &rest[..position(rest, b"/?#;,")];
     authority.rsplit_once('@').map_or(authority, |(_, host)| host)
 }
 
@@ -28,20 +28,46 @@ pub(crate) fn host_of(address: &str) -> &str {
     }
 }
 
+/// What follows `://`.
+fn after_scheme(url: &str) -> Option<&str> {
+    let colon = url.as_bytes().windows(3).position(|three| three == b"://")?;
+    Some(&url[colon + 3..])
+}
+
+/// Where the first of these ASCII characters stands, else the text's end.
+fn position(text: &str, wanted: &[u8]) -> usize {
+    text.bytes().position(|byte| wanted.contains(&byte)).unwrap_or(text.len())
+}
+
 /// Whether this is a bare IP address, with or without a port.
 pub(crate) fn is_ip(address: &str) -> bool {
+    // A zone may follow `%`. Most names are told by their first letters.
+    let is_of_ip = |byte: u8| byte.is_ascii_hexdigit() || b"[]:.".contains(&byte);
+    if !address.bytes().take(4).all(is_of_ip) {
+        return false;
+    }
     let plain = address.trim_start_matches('[').trim_end_matches(']');
     plain.parse::<IpAddr>().is_ok() || address.parse::<SocketAddr>().is_ok()
 }
 
-/// `address:port`, unless the address has one or none is known.
-pub(crate) fn with_port(address: &str, port: Option<i64>) -> Cow<'_, str> {
+/// `address:port`, unless the address has one or none is known. Written to `room` if it has to be put together.
+pub(crate) fn with_port<'a>(address: &'a str, port: Option<i64>, room: &'a mut String) -> &'a str {
     match port {
         Some(port @ 1..=65_535) if host_of(address).len() == address.len() && !address.starts_with('/') => {
-            Cow::Owned(format!("{address}:{port}"))
+            room.push_str(address);
+            room.push(':');
+            push_number(room, port.unsigned_abs());
+            room
         }
-        _ => Cow::Borrowed(address),
+        _ => address,
     }
+}
+
+fn push_number(text: &mut String, number: u64) {
+    if number >= 10 {
+        push_number(text, number / 10);
+    }
+    text.push(char::from(b'0' + (number % 10) as u8));
 }
 
 fn is_port(text: &str) -> bool {
@@ -109,7 +135,9 @@ mod tests {
 
     #[test]
     fn ports_are_added_once() {
+        let with_port = |address, port| with_port(address, port, &mut String::new()).to_owned();
         assert_eq!(with_port("pay", Some(443)), "pay:443");
+        assert_eq!(with_port("pay", Some(65_535)), "pay:65535");
         assert_eq!(with_port("pay:80", Some(443)), "pay:80");
         assert_eq!(with_port("pay", None), "pay");
         assert_eq!(with_port("pay", Some(0)), "pay");

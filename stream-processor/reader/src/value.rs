@@ -1,10 +1,6 @@
 //! Attribute values, borrowed from the message.
 
-use crate::Undecodable;
-use crate::wire::{Field, fields};
-
-/// Values may be lists of lists; nobody needs more, and every reader of them recurses.
-pub const MAX_NESTING: u32 = 32;
+use otlp::{Items, Text};
 
 /// An attribute's value. Of a list only the first text counts: captured headers are lists of one.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -18,35 +14,43 @@ pub(crate) enum Value<'a> {
     Bool(bool),
 }
 
+/// A text that a value is compared with, and the number or truth that it reads as.
+pub(crate) struct Wanted {
+    text: String,
+    int: Option<i64>,
+    bool: Option<bool>,
+}
+
+impl Wanted {
+    pub(crate) fn new(text: &str) -> Self {
+        Self { text: text.to_owned(), int: text.parse().ok(), bool: text.parse().ok() }
+    }
+}
+
 impl<'a> Value<'a> {
-    /// Reads an `AnyValue`. Text that is not UTF-8 ends where it goes wrong; `repaired` is then set.
-    pub(crate) fn read(message: &'a [u8], repaired: &mut bool) -> Result<Self, Undecodable> {
-        let mut value = Self::None;
-        for field in fields(message) {
-            value = match field? {
-                (1, text) => Self::Text(text_of(text.bytes()?, repaired)),
-                (2, field) => Self::Bool(field.varint()? != 0),
-                (3, field) => Self::Int(field.varint()?.cast_signed()),
-                (4, field) => Self::Double(f64::from_bits(field.fixed64()?)),
-                (5, list) => Self::first_text(list.bytes()?, repaired)?,
-                (6 | 7, _) => Self::None,
-                _ => value,
-            };
+    /// What a fact can take of it. Text that is not UTF-8 ends where it goes wrong; `repaired` is then set.
+    #[inline]
+    pub(crate) fn of(value: otlp::Value<'a>, repaired: &mut bool) -> Self {
+        match value {
+            otlp::Value::String(text) => Self::Text(text_of(text, repaired)),
+            otlp::Value::Bool(value) => Self::Bool(value),
+            otlp::Value::Int(value) => Self::Int(value),
+            otlp::Value::Double(value) => Self::Double(value),
+            otlp::Value::Array(items) => Self::first_text(items, repaired),
+            otlp::Value::None
+            | otlp::Value::Map(_)
+            | otlp::Value::Bytes(_)
+            | otlp::Value::StringStrindex(_) => Self::None,
         }
-        Ok(value)
     }
 
-    fn first_text(list: &'a [u8], repaired: &mut bool) -> Result<Self, Undecodable> {
-        for field in fields(list) {
-            if let (1, Field::Bytes(item)) = field? {
-                for part in fields(item) {
-                    if let (1, Field::Bytes(text)) = part? {
-                        return Ok(Self::Text(text_of(text, repaired)));
-                    }
-                }
+    fn first_text(items: Items<'a>, repaired: &mut bool) -> Self {
+        for item in items.flatten() {
+            if let Ok(otlp::Value::String(text)) = item.read() {
+                return Self::Text(text_of(text, repaired));
             }
         }
-        Ok(Self::None)
+        Self::None
     }
 
     #[inline]
@@ -77,12 +81,21 @@ impl<'a> Value<'a> {
     }
 
     /// Whether the value, written out, is this text; case doesn't matter.
-    pub(crate) fn reads(&self, wanted: &str) -> bool {
+    pub(crate) fn reads(&self, wanted: &Wanted) -> bool {
         match self {
-            Self::Text(text) => text.eq_ignore_ascii_case(wanted),
-            Self::Int(value) => wanted.parse() == Ok(*value),
-            Self::Bool(value) => wanted.parse() == Ok(*value),
+            Self::Text(text) => text.eq_ignore_ascii_case(&wanted.text),
+            Self::Int(value) => wanted.int == Some(*value),
+            Self::Bool(value) => wanted.bool == Some(*value),
             Self::Double(_) | Self::None => false,
+        }
+    }
+
+    /// Whether the value is this truth, or reads so.
+    pub(crate) fn is(&self, truth: bool) -> bool {
+        match self {
+            Self::Bool(value) => *value == truth,
+            Self::Text(text) => text.eq_ignore_ascii_case(if truth { "true" } else { "false" }),
+            Self::Int(_) | Self::Double(_) | Self::None => false,
         }
     }
 
@@ -110,49 +123,12 @@ impl<'a> Value<'a> {
 
 /// The longest valid beginning of a text: SDKs that limit lengths cut in the middle of a character.
 #[inline]
-pub(crate) fn text_of<'a>(bytes: &'a [u8], repaired: &mut bool) -> &'a str {
-    match std::str::from_utf8(bytes) {
+pub(crate) fn text_of<'a>(text: Text<'a>, repaired: &mut bool) -> &'a str {
+    match std::str::from_utf8(text.bytes()) {
         Ok(text) => text,
         Err(error) => {
             *repaired = true;
-            std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default()
+            std::str::from_utf8(&text.bytes()[..error.valid_up_to()]).unwrap_or_default()
         }
     }
-}
-
-/// Refuses an `AnyValue` that is nested too deeply. Recursion ends at the limit.
-pub(crate) fn check_nesting(message: &[u8], depth: u32) -> Result<(), Undecodable> {
-    if depth > MAX_NESTING {
-        return Err(Undecodable::Nesting);
-    }
-    for field in fields(message) {
-        match field? {
-            (5, list) => {
-                for item in fields(list.bytes()?) {
-                    if let (1, Field::Bytes(value)) = item? {
-                        check_nesting(value, depth + 1)?;
-                    }
-                }
-            }
-            (6, map) => {
-                for item in fields(map.bytes()?) {
-                    if let (1, Field::Bytes(pair)) = item? {
-                        check_pair(pair, depth + 1)?;
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Refuses a `KeyValue` whose value, at `depth`, is nested too deeply.
-pub(crate) fn check_pair(pair: &[u8], depth: u32) -> Result<(), Undecodable> {
-    for field in fields(pair) {
-        if let (2, Field::Bytes(value)) = field? {
-            check_nesting(value, depth)?;
-        }
-    }
-    Ok(())
 }

@@ -47,4 +47,4 @@ pub use span::Span;
 
 /// Stands in every journal record. To be changed with whatever makes a shard go on differently from the same journal,
 /// state and log: rules, limits of time, the form of `flow_state`.
-pub const CORE_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "+2");
+pub const CORE_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "+3");

@@ -43,6 +43,8 @@ pub struct Span<'a> {
     pub status: Status,
     /// Who emitted it.
     pub resource: Resource<'a>,
+    /// Equal numbers mean equal resources; 0: not known.
+    pub resource_number: u64,
     /// What its attributes, events and tracestate say, in the terms of `semconv.toml`.
     pub facts: Facts<'a>,
     /// Number of span links.
