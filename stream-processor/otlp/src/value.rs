@@ -51,7 +51,9 @@ impl<'a> KeyValue<'a> {
         let value = match value {
             [0x0a, length, text @ ..] if text.len() == usize::from(*length) => Value::String(Text(text)),
             [0x18, number @ 0..=0x7f] => Value::Int(i64::from(*number)),
-            [0x18, low, high @ 0..=0x7f] => Value::Int(i64::from(low & 0x7f) | i64::from(*high) << 7),
+            [0x18, low @ 0x80..=0xff, high @ 0..=0x7f] => {
+                Value::Int(i64::from(low & 0x7f) | i64::from(*high) << 7)
+            }
             _ => return None,
         };
         Some((Text(key), value))
