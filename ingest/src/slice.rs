@@ -30,11 +30,12 @@ pub struct Plan<'a> {
     check: Check<'a>,
     resources: Vec<Head>,
     scopes: Vec<Scope>,
+    /// What the heads of resources and scopes consist of.
     resource_pieces: Vec<Range<u32>>,
     scope_pieces: Vec<Range<u32>>,
     spans: Vec<PlannedSpan<'a>>,
     cuts: Vec<Cut>,
-    /// And its partition.
+    /// The trace of the span before, and its partition.
     last_trace: (u128, u32),
     /// Spans that stay behind, and why.
     pub rejected: Rejected,
