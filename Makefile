@@ -2,7 +2,7 @@
 # make demo ARGS="--for 60s --verify"
 # make chaos KILLS=50  every process is killed under the same workload; nothing may be lost or doubled
 # make test            every check and test; the last line says how many passed and failed
-.PHONY: help demo chaos build test simulate bench bench-ingest clean
+.PHONY: help demo chaos build test simulate bench bench-ingest bench-store clean
 
 SHELL := bash
 export CARGO_TARGET_DIR ?= $(or $(WEIR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/weir)/target
@@ -35,6 +35,10 @@ bench: build ## what exactly-once costs and how long recovery takes, on a real K
 bench-ingest: build ## what it costs to take spans, over HTTP and gRPC, into a real Kafka; ARGS="--only http,stages"
 	@WEIR_BINARY="$(CARGO_TARGET_DIR)/release/weir" tools/with-servers \
 		cargo bench --locked -q -p ingest --bench cost -- $(ARGS)
+
+bench-store: build ## what it costs to store raw spans, and their size in ClickHouse; ARGS="--only memory"
+	@WEIR_BINARY="$(CARGO_TARGET_DIR)/release/weir" tools/with-servers \
+		cargo bench --locked -q -p stream-processor --bench store -- $(ARGS)
 
 clean: ## remove what was compiled
 	cargo clean
