@@ -2,13 +2,13 @@
 # make demo ARGS="--for 60s --verify"
 # make chaos KILLS=50  every process is killed under the same workload; nothing may be lost or doubled
 # make test            every check and test; the last line says how many passed and failed
-.PHONY: help demo chaos build test simulate fuzz bench clean
+.PHONY: help demo chaos build test simulate fuzz bench bench-ingest bench-store clean
 
 SHELL := bash
 export CARGO_TARGET_DIR ?= $(or $(WEIR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/weir)/target
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
 
 demo: build ## start everything with a demo workload; ARGS="--for 60s --verify" checks every count
 	@"$(CARGO_TARGET_DIR)/release/weir" demo $(ARGS)
@@ -36,6 +36,14 @@ fuzz: ## the OTLP views against prost on bytes that a fuzzer finds, with Address
 bench: build ## what exactly-once costs and how long recovery takes, on a real Kafka; ARGS="--only recovery"
 	@WEIR_BINARY="$(CARGO_TARGET_DIR)/release/weir" tools/with-servers \
 		cargo bench --locked -q -p stream-processor --bench exactly_once -- $(ARGS)
+
+bench-ingest: build ## what it costs to take spans, over HTTP and gRPC, into a real Kafka; ARGS="--only http,stages"
+	@WEIR_BINARY="$(CARGO_TARGET_DIR)/release/weir" tools/with-servers \
+		cargo bench --locked -q -p ingest --bench cost -- $(ARGS)
+
+bench-store: build ## what it costs to store raw spans, and their size in ClickHouse; ARGS="--only memory"
+	@WEIR_BINARY="$(CARGO_TARGET_DIR)/release/weir" tools/with-servers \
+		cargo bench --locked -q -p stream-processor --bench store -- $(ARGS)
 
 clean: ## remove what was compiled
 	cargo clean

@@ -43,7 +43,8 @@ async fn gather(body: &mut Body, limit: usize, charge: &mut Charge) -> Result<By
     if body.size_hint().lower() > limit as u64 {
         return Err(Refusal::TooLarge { limit });
     }
-    let mut gathered = Buffer::beside(0, limit, charge);
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(limit);
+    let mut gathered = Buffer::beside(0, limit, charge).expecting(announced);
     while let Some(data) = next_data(body).await? {
         // What arrives in one piece stays where it is.
         if gathered.is_empty() && body.is_end_stream() && data.len() <= limit {

@@ -4,10 +4,15 @@ use crate::pressure::Charge;
 use crate::refusal::Refusal;
 use bytes::Bytes;
 
+/// What is announced gets room at once up to here.
+const ANNOUNCED_BYTES: usize = 64 << 10;
+
 /// Grows by doubling, so that a sender who announces much and sends little holds little.
 #[derive(Debug)]
 pub struct Buffer<'c> {
     bytes: Vec<u8>,
+    /// Least room once there is any.
+    first: usize,
     /// What the request holds besides.
     beside: usize,
     limit: usize,
@@ -17,7 +22,12 @@ pub struct Buffer<'c> {
 impl<'c> Buffer<'c> {
     /// An empty buffer of at most `limit` bytes, in a request that holds `beside` bytes already.
     pub fn beside(beside: usize, limit: usize, charge: &'c mut Charge) -> Self {
-        Self { bytes: Vec::new(), beside, limit, charge }
+        Self { bytes: Vec::new(), first: 0, beside, limit, charge }
+    }
+
+    /// With room for so many bytes from the first on, where they aren't many.
+    pub fn expecting(self, bytes: usize) -> Self {
+        Self { first: bytes.min(ANNOUNCED_BYTES), ..self }
     }
 
     /// Whether nothing is in it yet.
@@ -35,7 +45,7 @@ impl<'c> Buffer<'c> {
             return Err(Refusal::TooLarge { limit: self.limit });
         }
         if needed > self.bytes.capacity() {
-            let capacity = needed.max(2 * self.bytes.capacity()).min(self.limit);
+            let capacity = needed.max(2 * self.bytes.capacity()).max(self.first).min(self.limit);
             // While the bytes move both places exist.
             self.cover(self.bytes.capacity() + capacity)?;
             self.bytes.reserve_exact(capacity - self.bytes.len());

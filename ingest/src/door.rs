@@ -23,6 +23,8 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIME: Duration = Duration::from_secs(20);
 /// Requests at a time on one HTTP/2 connection.
 const STREAMS: u32 = 128;
+/// Largest HTTP/2 frame: most requests then come in one, and are read at once.
+const FRAME_BYTES: u32 = 64 << 10;
 /// How long to wait when the system has no file handle left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -114,6 +116,7 @@ fn builder() -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIME)
-        .max_concurrent_streams(STREAMS);
+        .max_concurrent_streams(STREAMS)
+        .max_frame_size(FRAME_BYTES);
     builder
 }

@@ -64,7 +64,8 @@ impl Encoding {
 }
 
 fn inflate(mut from: impl Read, wire: usize, limit: usize, charge: &mut Charge) -> Result<Bytes, Refusal> {
-    let mut body = Buffer::beside(wire, limit, charge);
+    // Spans shrink to about a tenth.
+    let mut body = Buffer::beside(wire, limit, charge).expecting(10 * wire);
     let mut step = [0; STEP_BYTES];
     loop {
         match from.read(&mut step) {

@@ -19,7 +19,7 @@ pub struct Mended {
 /// The request is malformed beyond its texts.
 pub fn texts(request: &[u8]) -> Result<Mended, Malformed> {
     let mut mended = Mended { request: request.to_vec(), texts: 0 };
-    each_text(&TRACES, request, &mut |text| {
+    each_text(&TRACES, request, |text| {
         let mut at = text.as_ptr() as usize - request.as_ptr() as usize;
         let mut whole = true;
         for chunk in text.utf8_chunks() {

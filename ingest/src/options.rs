@@ -76,6 +76,9 @@ pub struct Options {
     /// How many undecodable requests are kept a second; all are counted.
     #[arg(long, env = "WEIR_DEAD_LETTERS_PER_SECOND", value_name = "N", default_value_t = DEAD_LETTERS_PER_SECOND)]
     pub dead_letters_per_second: NonZeroU32,
+    /// Text before every topic's name, where several installations share one Kafka.
+    #[arg(long, env = "WEIR_TOPIC_PREFIX", value_name = "TEXT", default_value = "")]
+    pub topic_prefix: String,
     /// How to reach Kafka.
     #[command(flatten)]
     pub kafka: KafkaOptions,
@@ -119,6 +122,7 @@ impl Options {
             read_timeout_ms: READ_TIMEOUT_MS,
             start_timeout_ms: START_TIMEOUT_MS,
             dead_letters_per_second: DEAD_LETTERS_PER_SECOND,
+            topic_prefix: String::new(),
         }
     }
 

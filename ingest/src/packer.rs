@@ -14,10 +14,25 @@ pub struct Packing {
 /// A message and what waits for its delivery.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Message<T> {
-    /// Bytes of a `TracesData`.
-    pub bytes: Vec<u8>,
+    /// Of which `TracesData` each: end to end they are one too.
+    pub fragments: Vec<Vec<u8>>,
+    /// All of them together.
+    pub length: usize,
     /// One a fragment.
     pub tickets: Vec<T>,
+}
+
+impl<T> Message<T> {
+    fn empty() -> Self {
+        Self { fragments: Vec::new(), length: 0, tickets: Vec::new() }
+    }
+
+    /// The message's bytes, and what waits for its delivery.
+    pub fn into_parts(mut self) -> (Vec<u8>, Vec<T>) {
+        let bytes =
+            if self.fragments.len() == 1 { self.fragments.remove(0) } else { self.fragments.concat() };
+        (bytes, self.tickets)
+    }
 }
 
 /// Packs the fragments of one partition.
@@ -31,19 +46,18 @@ pub struct Packer<T> {
 impl<T> Packer<T> {
     /// An empty message.
     pub fn new(packing: Packing) -> Self {
-        Self { packing, open: Message { bytes: Vec::new(), tickets: Vec::new() }, due: None }
+        Self { packing, open: Message::empty(), due: None }
     }
 
     /// Adds a fragment. Where it doesn't fit, the message so far comes back to be sent.
     pub fn push(&mut self, fragment: Vec<u8>, ticket: T, now: Instant) -> Option<Message<T>> {
-        let overflow = self.open.bytes.len() + fragment.len() > self.packing.bytes;
+        let overflow = self.open.length + fragment.len() > self.packing.bytes;
         let full = if overflow { self.take() } else { None };
         if self.open.tickets.is_empty() {
-            self.open.bytes = fragment;
             self.due = Some(now + self.packing.wait);
-        } else {
-            self.open.bytes.extend_from_slice(&fragment);
         }
+        self.open.length += fragment.len();
+        self.open.fragments.push(fragment);
         self.open.tickets.push(ticket);
         full
     }
@@ -63,8 +77,7 @@ impl<T> Packer<T> {
     /// The message, unless it is empty.
     pub fn take(&mut self) -> Option<Message<T>> {
         self.due = None;
-        let empty = Message { bytes: Vec::new(), tickets: Vec::new() };
-        let message = std::mem::replace(&mut self.open, empty);
+        let message = std::mem::replace(&mut self.open, Message::empty());
         (!message.tickets.is_empty()).then_some(message)
     }
 }
@@ -77,15 +90,15 @@ mod tests {
         (Packer::new(Packing { bytes: 10, wait: Duration::from_millis(50) }), Instant::now())
     }
 
-    fn message(bytes: &[u8], tickets: &[u32]) -> Option<Message<u32>> {
-        Some(Message { bytes: bytes.to_vec(), tickets: tickets.to_vec() })
+    fn message(bytes: &[u8], tickets: &[u32]) -> Option<(Vec<u8>, Vec<u32>)> {
+        Some((bytes.to_vec(), tickets.to_vec()))
     }
 
     #[test]
     fn with_nothing_on_the_way_a_fragment_goes_at_once() {
         let (mut packer, now) = packer();
         assert_eq!(packer.push(vec![1, 2], 7, now), None);
-        assert_eq!(packer.take_if_ready(now, 0), message(&[1, 2], &[7]));
+        assert_eq!(packer.take_if_ready(now, 0).map(Message::into_parts), message(&[1, 2], &[7]));
         assert_eq!((packer.take_if_ready(now, 0), packer.due()), (None, None));
     }
 
@@ -96,7 +109,8 @@ mod tests {
         packer.push(vec![2], 2, now + Duration::from_millis(49));
         assert_eq!(packer.take_if_ready(now + Duration::from_millis(49), 1), None);
         assert_eq!(packer.due(), Some(now + Duration::from_millis(50)));
-        assert_eq!(packer.take_if_ready(now + Duration::from_millis(50), 1), message(&[1, 2], &[1, 2]));
+        let due = packer.take_if_ready(now + Duration::from_millis(50), 1);
+        assert_eq!(due.map(Message::into_parts), message(&[1, 2], &[1, 2]));
     }
 
     #[test]
@@ -105,7 +119,7 @@ mod tests {
         packer.push(vec![1; 6], 1, now);
         assert_eq!(packer.push(vec![2; 4], 2, now), None, "ten bytes fit");
         let full = packer.push(vec![3; 1], 3, now);
-        assert_eq!(full, message(&[1, 1, 1, 1, 1, 1, 2, 2, 2, 2], &[1, 2]));
-        assert_eq!(packer.take(), message(&[3], &[3]));
+        assert_eq!(full.map(Message::into_parts), message(&[1, 1, 1, 1, 1, 1, 2, 2, 2, 2], &[1, 2]));
+        assert_eq!(packer.take().map(Message::into_parts), message(&[3], &[3]));
     }
 }

@@ -47,6 +47,8 @@ impl ClientContext for Deliveries {
 #[derive(Clone)]
 pub struct Producer {
     config: ClientConfig,
+    /// Before every topic's name.
+    prefix: Arc<str>,
     // Read by every partition's task; written only when the client has broken for good and is replaced.
     client: Arc<RwLock<Client>>,
 }
@@ -54,7 +56,7 @@ pub struct Producer {
 /// A message for Kafka.
 #[derive(Debug)]
 pub struct Outgoing<'a> {
-    /// Its topic.
+    /// Its topic, without prefix.
     pub topic: &'a str,
     /// Its partition; none lets the client choose.
     pub partition: Option<u32>,
@@ -89,7 +91,11 @@ impl Producer {
         // Concerns consumers only, and librdkafka warns about it.
         config.remove("queued.max.messages.kbytes");
         let client = config.create_with_context(Deliveries).context("the Kafka options are not accepted")?;
-        Ok(Self { config, client: Arc::new(RwLock::new(client)) })
+        Ok(Self {
+            config,
+            prefix: options.topic_prefix.as_str().into(),
+            client: Arc::new(RwLock::new(client)),
+        })
     }
 
     /// Sends a message and waits until it is acknowledged.
@@ -99,8 +105,8 @@ impl Producer {
     pub async fn send(&self, outgoing: Outgoing<'_>) -> Result<(), KafkaError> {
         let client = self.client();
         let (done, delivered) = oneshot::channel();
-        let mut record =
-            BaseRecord::with_opaque_to(outgoing.topic, Box::new(done)).payload(&outgoing.value[..]);
+        let topic = self.name_of(outgoing.topic);
+        let mut record = BaseRecord::with_opaque_to(&topic, Box::new(done)).payload(&outgoing.value[..]);
         record.key = None::<&()>;
         record.partition = outgoing.partition.map(|partition| i32::try_from(partition).unwrap_or(-1));
         record.headers = outgoing.headers;
@@ -123,11 +129,16 @@ impl Producer {
     /// # Errors
     /// No broker answers.
     pub fn partitions_of(&self, topic: &str) -> Result<Option<u32>, KafkaError> {
-        let client = self.client();
+        let (client, name) = (self.client(), self.name_of(topic));
         let metadata = client.client().fetch_metadata(None, METADATA_TIMEOUT)?;
-        let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
+        let found = metadata.topics().iter().find(|found| found.name() == name && found.error().is_none());
         let partitions = found.and_then(|found| u32::try_from(found.partitions().len()).ok());
         Ok(partitions.filter(|partitions| *partitions > 0))
+    }
+
+    /// A topic's name in this installation.
+    fn name_of(&self, topic: &str) -> String {
+        format!("{}{topic}", self.prefix)
     }
 
     fn client(&self) -> Client {

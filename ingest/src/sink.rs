@@ -157,19 +157,15 @@ impl Lane {
     fn send(&mut self, message: Message<Ticket>) {
         let (producer, metrics, partition) = (self.producer.clone(), self.metrics.clone(), self.partition);
         self.on_the_way.push(Box::pin(async move {
-            let (started, length) = (Instant::now(), message.bytes.len());
-            let outgoing = Outgoing {
-                topic: OTLP_SPANS,
-                partition: Some(partition),
-                value: message.bytes,
-                headers: None,
-            };
+            let (started, length) = (Instant::now(), message.length);
+            let (value, tickets) = message.into_parts();
+            let outgoing = Outgoing { topic: OTLP_SPANS, partition: Some(partition), value, headers: None };
             let result = producer.send(outgoing).await;
             metrics.produced(length, started.elapsed(), result.is_ok());
             let result = result.map_err(|error| {
                 if is_queue_full(&error) { Undelivered::QueueFull } else { Undelivered::NotAcknowledged }
             });
-            for ticket in message.tickets {
+            for ticket in tickets {
                 // The request may be gone: its sender hung up or its time was over.
                 let _ = ticket.done.send(result);
             }

@@ -4,7 +4,7 @@
 //! valid `TracesData`. Pure: bytes in, bytes out.
 
 use crate::rejected::Rejected;
-use crate::shape::{self, RESOURCE_SPANS, SCOPE_SPANS, SPAN};
+use crate::shape::{Check, RESOURCE_SPANS, SCOPE_SPANS, SPAN};
 use crate::wire::{Field, Fields, Malformed, Value, put_length_delimited, varint_len};
 use schemas::topics::partition_of;
 use std::ops::Range;
@@ -26,10 +26,17 @@ pub struct Fragment {
 /// A request that was checked and is ready to be cut.
 #[derive(Debug)]
 pub struct Plan<'a> {
-    resources: Vec<Vec<u8>>,
+    request: &'a [u8],
+    check: Check<'a>,
+    resources: Vec<Head>,
     scopes: Vec<Scope>,
+    /// What the heads of resources and scopes consist of.
+    resource_pieces: Vec<Range<u32>>,
+    scope_pieces: Vec<Range<u32>>,
     spans: Vec<PlannedSpan<'a>>,
     cuts: Vec<Cut>,
+    /// The trace of the span before, and its partition.
+    last_trace: (u128, u32),
     /// Spans that stay behind, and why.
     pub rejected: Rejected,
 }
@@ -38,7 +45,16 @@ pub struct Plan<'a> {
 #[derive(Debug)]
 struct Scope {
     resource: u32,
-    head: Vec<u8>,
+    head: Head,
+}
+
+/// The fields of a message besides those that are planned one by one: where they stand in the request. They nearly
+/// always stand together, so they are one piece; a list of fields could be larger than the request.
+#[derive(Debug, Clone)]
+struct Head {
+    /// In the list of all pieces of such heads.
+    pieces: Range<usize>,
+    bytes: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -64,10 +80,16 @@ struct Cut {
 /// [`Plan::rejected`] instead.
 pub fn plan(request: &[u8], partitions: u32, fragment_bytes: usize) -> Result<Plan<'_>, Malformed> {
     let mut plan = Plan {
+        request,
+        check: Check::of(request),
         resources: Vec::new(),
         scopes: Vec::new(),
+        resource_pieces: Vec::new(),
+        scope_pieces: Vec::new(),
         spans: Vec::new(),
         cuts: Vec::new(),
+        // No span of trace 0 goes out.
+        last_trace: (0, 0),
         rejected: Rejected::default(),
     };
     for field in Fields::of(request) {
@@ -83,53 +105,79 @@ pub fn plan(request: &[u8], partitions: u32, fragment_bytes: usize) -> Result<Pl
 impl<'a> Plan<'a> {
     fn add_resource_spans(&mut self, message: &'a [u8], partitions: u32) -> Result<(), Malformed> {
         let first_span = self.spans.len();
-        let mut head = Vec::new();
+        let mut head = Head::begin(&self.resource_pieces);
         for field in Fields::of(message) {
             let field = field?;
             if field.number == 2 {
                 self.add_scope_spans(nested("ResourceSpans", &field)?, partitions)?;
             } else {
-                shape::check_field(&RESOURCE_SPANS, &field)?;
-                head.extend_from_slice(field.raw);
+                self.check.field(&RESOURCE_SPANS, &field)?;
+                head.add(place(self.request, field.raw), &mut self.resource_pieces);
             }
         }
         if self.spans.len() > first_span {
             self.resources.push(head);
+        } else {
+            self.resource_pieces.truncate(head.pieces.start);
         }
         Ok(())
     }
 
     fn add_scope_spans(&mut self, message: &'a [u8], partitions: u32) -> Result<(), Malformed> {
         let first_span = self.spans.len();
-        let mut head = Vec::new();
+        let mut head = Head::begin(&self.scope_pieces);
         for field in Fields::of(message) {
             let field = field?;
             if field.number == 2 {
                 self.add_span(&field, partitions)?;
             } else {
-                shape::check_field(&SCOPE_SPANS, &field)?;
-                head.extend_from_slice(field.raw);
+                self.check.field(&SCOPE_SPANS, &field)?;
+                head.add(place(self.request, field.raw), &mut self.scope_pieces);
             }
         }
         if self.spans.len() > first_span {
             self.scopes.push(Scope { resource: as_index(self.resources.len()), head });
+        } else {
+            self.scope_pieces.truncate(head.pieces.start);
         }
         Ok(())
     }
 
     fn add_span(&mut self, field: &Field<'a>, partitions: u32) -> Result<(), Malformed> {
-        let message = nested("ScopeSpans", field)?;
-        shape::check(&SPAN, message)?;
-        match ids(message)? {
+        match self.checked_ids(nested("ScopeSpans", field)?)? {
             (0, _) => self.rejected.add("zero_trace_id", 1),
             (_, 0) => self.rejected.add("zero_span_id", 1),
-            (trace_id, _) => self.spans.push(PlannedSpan {
-                partition: partition_of(trace_id, partitions),
-                scope: as_index(self.scopes.len()),
-                raw: field.raw,
-            }),
+            (trace_id, _) => {
+                let (partition, scope) =
+                    (self.partition_of(trace_id, partitions), as_index(self.scopes.len()));
+                self.spans.push(PlannedSpan { partition, scope, raw: field.raw });
+            }
         }
         Ok(())
+    }
+
+    /// Checks a span, and gives its trace id and span id. Where a field stands twice the last one holds, as everywhere
+    /// in protobuf.
+    fn checked_ids(&mut self, span: &'a [u8]) -> Result<(u128, u128), Malformed> {
+        let (mut trace_id, mut span_id) = (0, 0);
+        for field in Fields::of(span) {
+            let field = field?;
+            self.check.field(&SPAN, &field)?;
+            match field {
+                Field { number: 1, value: Value::Bytes(id), .. } => trace_id = big_endian(id),
+                Field { number: 2, value: Value::Bytes(id), .. } => span_id = big_endian(id),
+                _ => {}
+            }
+        }
+        Ok((trace_id, span_id))
+    }
+
+    /// Spans of a trace often come one after the other.
+    fn partition_of(&mut self, trace_id: u128, partitions: u32) -> u32 {
+        if self.last_trace.0 != trace_id {
+            self.last_trace = (trace_id, partition_of(trace_id, partitions));
+        }
+        self.last_trace.1
     }
 
     /// Groups the spans by partition and finds where each partition's run must be cut.
@@ -171,9 +219,9 @@ impl<'a> Plan<'a> {
         let same_scope = previous.is_some_and(|previous| previous.scope == span.scope);
         let same_resource =
             previous.is_some_and(|previous| self.resource_of(previous) == self.resource_of(span));
-        let scope = if same_scope { 0 } else { FRAMING_BYTES + self.scopes[span.scope as usize].head.len() };
+        let scope = if same_scope { 0 } else { FRAMING_BYTES + self.scopes[span.scope as usize].head.bytes };
         let resource =
-            if same_resource { 0 } else { FRAMING_BYTES + self.resources[self.resource_of(span)].len() };
+            if same_resource { 0 } else { FRAMING_BYTES + self.resources[self.resource_of(span)].bytes };
         span.raw.len() + scope + resource
     }
 
@@ -211,36 +259,55 @@ impl<'a> Plan<'a> {
         let head = &self.resources[self.resource_of(&spans[0])];
         let by_scope = || spans.chunk_by(|a, b| a.scope == b.scope);
         let scopes: usize = by_scope().map(|spans| 1 + framed(self.scope_bytes(spans))).sum();
-        put_length_delimited(out, 1, head.len() + scopes);
-        out.extend_from_slice(head);
+        put_length_delimited(out, 1, head.bytes + scopes);
+        self.put_head(out, head, &self.resource_pieces);
         for of_scope in by_scope() {
             put_length_delimited(out, 2, self.scope_bytes(of_scope));
-            out.extend_from_slice(&self.scopes[of_scope[0].scope as usize].head);
+            self.put_head(out, &self.scopes[of_scope[0].scope as usize].head, &self.scope_pieces);
             of_scope.iter().for_each(|span| out.extend_from_slice(span.raw));
         }
     }
 
+    fn put_head(&self, out: &mut Vec<u8>, head: &Head, pieces: &[Range<u32>]) {
+        for piece in &pieces[head.pieces.clone()] {
+            out.extend_from_slice(&self.request[piece.start as usize..piece.end as usize]);
+        }
+    }
+
     fn scope_bytes(&self, spans: &[PlannedSpan<'_>]) -> usize {
-        let head = self.scopes[spans[0].scope as usize].head.len();
+        let head = self.scopes[spans[0].scope as usize].head.bytes;
         head + spans.iter().map(|span| span.raw.len()).sum::<usize>()
     }
 }
 
-/// Trace id and span id of a checked span. Where a field stands twice the last one holds, as everywhere in protobuf.
-fn ids(span: &[u8]) -> Result<(u128, u128), Malformed> {
-    let (mut trace_id, mut span_id) = (0, 0);
-    for field in Fields::of(span) {
-        match field? {
-            Field { number: 1, value: Value::Bytes(id), .. } => trace_id = big_endian(id),
-            Field { number: 2, value: Value::Bytes(id), .. } => span_id = big_endian(id),
-            _ => {}
+impl Head {
+    fn begin(pieces: &[Range<u32>]) -> Self {
+        Self { pieces: pieces.len()..pieces.len(), bytes: 0 }
+    }
+
+    fn add(&mut self, field: Range<u32>, pieces: &mut Vec<Range<u32>>) {
+        self.bytes += field.len();
+        match pieces[self.pieces.clone()].last_mut() {
+            Some(last) if last.end == field.start => last.end = field.end,
+            _ => {
+                pieces.push(field);
+                self.pieces.end += 1;
+            }
         }
     }
-    Ok((trace_id, span_id))
 }
 
+/// Where a part of a request stands in it.
+fn place(request: &[u8], part: &[u8]) -> Range<u32> {
+    let start = part.as_ptr() as usize - request.as_ptr() as usize;
+    as_index(start)..as_index(start + part.len())
+}
+
+/// An id of at most 16 bytes.
 fn big_endian(id: &[u8]) -> u128 {
-    id.iter().fold(0, |value, byte| value << 8 | u128::from(*byte))
+    let mut padded = [0; 16];
+    padded[16 - id.len()..].copy_from_slice(id);
+    u128::from_be_bytes(padded)
 }
 
 fn nested<'a>(message: &'static str, field: &Field<'a>) -> Result<&'a [u8], Malformed> {
@@ -256,7 +323,7 @@ fn framed(length: usize) -> usize {
 
 /// Requests are far smaller than 4 GiB, so positions in them fit.
 fn as_index(position: usize) -> u32 {
-    u32::try_from(position).expect("a request holds fewer than 2^32 scopes")
+    u32::try_from(position).expect("a request is smaller than 4 GiB")
 }
 
 #[cfg(test)]

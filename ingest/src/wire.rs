@@ -78,6 +78,7 @@ impl<'a> Fields<'a> {
         Self { rest: message }
     }
 
+    #[inline]
     fn read(&mut self) -> Result<Field<'a>, Malformed> {
         let start = self.rest;
         let key = u32::try_from(self.varint()?).map_err(|_| Malformed::Key)?;
@@ -96,18 +97,36 @@ impl<'a> Fields<'a> {
         Ok(Field { number, value, raw: &start[..start.len() - self.rest.len()] })
     }
 
+    #[inline]
     fn length_delimited(&mut self) -> Result<Value<'a>, Malformed> {
         let length = usize::try_from(self.varint()?).map_err(|_| Malformed::Truncated)?;
         self.take(length).map(Value::Bytes)
     }
 
+    #[inline]
     fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
         let (taken, rest) = self.rest.split_at_checked(length).ok_or(Malformed::Truncated)?;
         self.rest = rest;
         Ok(taken)
     }
 
+    /// Nearly all keys and lengths are one or two bytes.
+    #[inline]
     fn varint(&mut self) -> Result<u64, Malformed> {
+        match self.rest {
+            [byte @ 0..=0x7f, rest @ ..] => {
+                self.rest = rest;
+                Ok(u64::from(*byte))
+            }
+            [low, high @ 0..=0x7f, rest @ ..] => {
+                self.rest = rest;
+                Ok(u64::from(low & 0x7f) | u64::from(*high) << 7)
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0;
         for (position, byte) in self.rest.iter().enumerate() {
             // The tenth byte holds the 64th bit and nothing else.
@@ -127,6 +146,7 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<Field<'a>, Malformed>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;

@@ -18,7 +18,7 @@ const DOORS: &[(&str, &[&str])] = &[
     // The edge: from the formats of the world to the facts the stitcher takes.
     ("reader", &["otlp", "schemas", "stitcher"]),
     ("ingest", &["process", "reader", "schemas"]),
-    ("stream-processor", &["process", "reader", "schemas", "stitcher"]),
+    ("stream-processor", &["otlp", "process", "reader", "schemas", "stitcher"]),
     // For tests only: runs the processor's own driver and recovery on a Kafka of its own.
     ("simulator", &["schemas", "stitcher", "stream-processor"]),
     // Shows raw spans on one clock, and works out a flow's graph from them: by the same reader and the same stitcher.

@@ -253,7 +253,7 @@ impl Plain {
                 .headers
                 .iter()
                 .fold(OwnedHeaders::new_with_capacity(record.headers.len()), |headers, (key, value)| {
-                    headers.insert(Header { key, value: Some(value) })
+                    headers.insert(Header { key, value: Some(&**value) })
                 });
             let mut message = BaseRecord::to(&topic).partition(self.partition).headers(headers);
             (message.key, message.payload) = (record.key.as_ref(), record.value.as_ref());

@@ -37,7 +37,15 @@ impl<'a> KeyValue<'a> {
     ///
     /// # Errors
     /// If anything in it is malformed, or nested deeper than [`MAX_NESTING`](crate::MAX_NESTING).
-    pub fn read(mut self) -> Result<(Text<'a>, Value<'a>), Malformed> {
+    pub fn read(self) -> Result<(Text<'a>, Value<'a>), Malformed> {
+        match self.usual() {
+            Some((key, Usual::String(text))) => Ok((key, Value::String(text))),
+            Some((key, Usual::Int(number))) => Ok((key, Value::Int(number))),
+            None => self.read_whole(),
+        }
+    }
+
+    fn read_whole(mut self) -> Result<(Text<'a>, Value<'a>), Malformed> {
         let (mut key, mut value) = (Text::default(), Value::None);
         while let Some(field) = self.next() {
             match field? {
@@ -64,7 +72,9 @@ impl<'a> KeyValue<'a> {
         let value = match value {
             [0x0a, length, text @ ..] if text.len() == usize::from(*length) => Usual::String(Text(text)),
             [0x18, number @ 0..=0x7f] => Usual::Int(i64::from(*number)),
-            [0x18, low, high @ 0..=0x7f] => Usual::Int(i64::from(low & 0x7f) | i64::from(*high) << 7),
+            [0x18, low @ 0x80..=0xff, high @ 0..=0x7f] => {
+                Usual::Int(i64::from(low & 0x7f) | i64::from(*high) << 7)
+            }
             _ => return None,
         };
         Some((Text(key), value))

@@ -1,93 +1,95 @@
 //! Attribute values as text, the way the collector's `Value.AsString` writes them, because the exporter's maps
 //! hold strings and its readers compare with them.
 
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use otlp::{Entries, Items, Value};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// An attribute's value as text: strings as they are, numbers and booleans plainly, bytes in base64, lists and maps
 /// as JSON, nothing as "".
-pub fn text_of(value: Option<&AnyValue>) -> Cow<'_, str> {
-    match value.and_then(|any| any.value.as_ref()) {
-        None => Cow::Borrowed(""),
-        Some(Value::StringValue(text)) => Cow::Borrowed(text),
-        Some(Value::BoolValue(true)) => Cow::Borrowed("true"),
-        Some(Value::BoolValue(false)) => Cow::Borrowed("false"),
-        Some(Value::IntValue(number)) => Cow::Owned(number.to_string()),
-        Some(Value::DoubleValue(number)) => Cow::Owned(double(*number)),
-        Some(Value::BytesValue(bytes)) => Cow::Owned(base64(bytes)),
+pub fn text_of(value: Value<'_>) -> Cow<'_, str> {
+    match value {
+        Value::None => Cow::Borrowed(""),
+        Value::String(text) => mended(text.bytes()),
+        Value::Bool(true) => Cow::Borrowed("true"),
+        Value::Bool(false) => Cow::Borrowed("false"),
+        Value::Int(number) => Cow::Owned(number.to_string()),
+        Value::Double(number) => Cow::Owned(double(number)),
+        Value::Bytes(bytes) => Cow::Owned(base64(bytes)),
         // Go's JSON knows no NaN and no infinity: the collector gives up on the whole value.
-        Some(nested) => Cow::Owned(json(nested).unwrap_or_default()),
+        nested => Cow::Owned(json(nested).unwrap_or_default()),
     }
 }
 
-fn json(value: &Value) -> Option<String> {
+/// A text with each byte that makes it no UTF-8 replaced by a `?`.
+pub fn mended(text: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(text) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => {
+            let chunks = text.utf8_chunks();
+            Cow::Owned(
+                chunks.map(|chunk| chunk.valid().to_owned() + &"?".repeat(chunk.invalid().len())).collect(),
+            )
+        }
+    }
+}
+
+fn json(value: Value<'_>) -> Option<String> {
     let mut out = String::new();
     write_json(value, &mut out)?;
     Some(out)
 }
 
-/// `None` where a number has no JSON form.
-fn write_json(value: &Value, out: &mut String) -> Option<()> {
+/// `None` where a number has no JSON form. (What is nested was checked when the whole value was read.)
+fn write_json(value: Value<'_>, out: &mut String) -> Option<()> {
     match value {
-        Value::StringValue(text) => write_quoted(text, out),
-        Value::BoolValue(truth) => out.push_str(if *truth { "true" } else { "false" }),
-        Value::IntValue(number) => {
+        Value::String(text) => write_quoted(&mended(text.bytes()), out),
+        Value::Bool(truth) => out.push_str(if truth { "true" } else { "false" }),
+        Value::Int(number) => {
             let _ = write!(out, "{number}");
         }
-        Value::DoubleValue(number) if number.is_finite() => out.push_str(&double(*number)),
-        Value::DoubleValue(_) => return None,
-        Value::BytesValue(bytes) => write_quoted(&base64(bytes), out),
-        Value::ArrayValue(list) => write_list(&list.values, out)?,
-        Value::KvlistValue(map) => write_map(&map.values, out)?,
+        Value::Double(number) if number.is_finite() => out.push_str(&double(number)),
+        Value::Double(_) => return None,
+        Value::Bytes(bytes) => write_quoted(&base64(bytes), out),
+        Value::Array(items) => write_list(items, out)?,
+        Value::Map(entries) => write_map(entries, out)?,
         // References into a profile's string table mean nothing in a span.
-        _ => out.push_str("null"),
+        Value::None | Value::StringStrindex(_) => out.push_str("null"),
     }
     Some(())
 }
 
-fn write_list(values: &[AnyValue], out: &mut String) -> Option<()> {
+fn write_list(items: Items<'_>, out: &mut String) -> Option<()> {
     out.push('[');
-    for (index, value) in values.iter().enumerate() {
+    for (index, item) in items.enumerate() {
         if index > 0 {
             out.push(',');
         }
-        write_any(value, out)?;
+        write_json(item.ok()?.read().ok()?, out)?;
     }
     out.push(']');
     Some(())
 }
 
 /// Keys in order, the last of equal ones, as Go writes a map.
-fn write_map(pairs: &[KeyValue], out: &mut String) -> Option<()> {
-    let sorted: BTreeMap<&str, Option<&AnyValue>> =
-        pairs.iter().map(|pair| (pair.key.as_str(), pair.value.as_ref())).collect();
+fn write_map(entries: Entries<'_>, out: &mut String) -> Option<()> {
+    let mut sorted = BTreeMap::new();
+    for entry in entries {
+        let (key, value) = entry.ok()?.read().ok()?;
+        sorted.insert(mended(key.bytes()), value);
+    }
     out.push('{');
     for (index, (key, value)) in sorted.into_iter().enumerate() {
         if index > 0 {
             out.push(',');
         }
-        write_quoted(key, out);
+        write_quoted(&key, out);
         out.push(':');
-        match value {
-            Some(value) => write_any(value, out)?,
-            None => out.push_str("null"),
-        }
+        write_json(value, out)?;
     }
     out.push('}');
     Some(())
-}
-
-fn write_any(value: &AnyValue, out: &mut String) -> Option<()> {
-    match &value.value {
-        Some(value) => write_json(value, out),
-        None => {
-            out.push_str("null");
-            Some(())
-        }
-    }
 }
 
 /// Go escapes what could end a script tag, and the two line separators of JavaScript.
@@ -145,14 +147,16 @@ fn base64(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use opentelemetry_proto::tonic::common::v1::{ArrayValue, KeyValueList};
+    use opentelemetry_proto::tonic::common::v1::any_value::Value;
+    use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, KeyValueList};
+    use prost::Message as _;
 
     fn any(value: Value) -> AnyValue {
         AnyValue { value: Some(value) }
     }
 
     fn text(value: Value) -> String {
-        text_of(Some(&any(value))).into_owned()
+        text_of(otlp::AnyValue::of(&any(value).encode_to_vec()).read().unwrap()).into_owned()
     }
 
     #[test]
@@ -160,8 +164,12 @@ mod tests {
         assert_eq!(text(Value::StringValue("a\"b".into())), "a\"b");
         assert_eq!(text(Value::BoolValue(true)), "true");
         assert_eq!(text(Value::IntValue(-42)), "-42");
-        assert_eq!(text_of(None), "");
-        assert_eq!(text_of(Some(&AnyValue { value: None })), "");
+        assert_eq!(text_of(otlp::Value::None), "");
+    }
+
+    #[test]
+    fn each_byte_that_is_no_text_is_replaced() {
+        assert_eq!(mended(b"a\xe2\x82b\xff"), "a??b?");
     }
 
     #[test]

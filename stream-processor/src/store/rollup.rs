@@ -98,7 +98,7 @@ impl<const D: usize, const C: usize, const H: usize> Rollup<D, C, H> {
             row.u32(window);
             dimensions.iter().for_each(|name| row.text(names.text(*name)));
             sums.write(row);
-            row.copy(tail);
+            row.copy(tail.bytes());
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Rows are encoded once, into the bytes that are sent, so that a repeated insert is the same block.
 
+use std::io::Write as _;
+
 /// A growing buffer of rows.
 #[derive(Debug, Default, Clone)]
 pub struct RowBinary(Vec<u8>);
@@ -52,10 +54,20 @@ impl RowBinary {
     pub fn hex(&mut self, value: &[u8]) {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         self.length(value.len() * 2);
-        for byte in value {
-            self.0.push(DIGITS[usize::from(byte >> 4)]);
-            self.0.push(DIGITS[usize::from(byte & 15)]);
+        let begin = self.0.len();
+        self.0.resize(begin + value.len() * 2, 0);
+        for (digits, byte) in self.0[begin..].chunks_exact_mut(2).zip(value) {
+            digits.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
         }
+    }
+
+    /// A `String` of decimal digits.
+    pub fn decimal(&mut self, value: i64) {
+        // Of at most 20 bytes, so its length is one byte.
+        let at = self.0.len();
+        self.0.push(0);
+        let _ = write!(self.0, "{value}");
+        self.0[at] = (self.0.len() - at - 1) as u8;
     }
 
     /// Number of elements of the `Array` or `Map` whose elements follow, as LEB128.
@@ -67,9 +79,14 @@ impl RowBinary {
         self.0.push(length as u8);
     }
 
-    /// What was encoded before, for a value that many rows share.
-    pub fn copy(&mut self, encoded: &RowBinary) {
-        self.0.extend_from_slice(&encoded.0);
+    /// What was encoded before.
+    pub fn copy(&mut self, encoded: &[u8]) {
+        self.0.extend_from_slice(encoded);
+    }
+
+    /// Forgets everything but the memory it took.
+    pub fn clear(&mut self) {
+        self.0.clear();
     }
 }
 
@@ -95,5 +112,6 @@ mod tests {
         assert_eq!(encoded(|row| row.length(300)), [0xac, 2]);
         assert_eq!(encoded(|row| row.length(0x80)), [0x80, 1]);
         assert_eq!(encoded(|row| row.hex(&[0xa0, 0x0f])), *b"\x04a00f");
+        assert_eq!(encoded(|row| row.decimal(i64::MIN)), *b"\x14-9223372036854775808");
     }
 }
