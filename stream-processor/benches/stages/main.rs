@@ -23,9 +23,10 @@ const COMMIT_US: i64 = 200_000;
 const WARM_UP_SPANS: i64 = 1_500_000;
 
 fn main() {
-    let spans: i64 = std::env::args().skip_while(|arg| arg != "--spans").nth(1).map_or(1_000_000, |n| {
-        n.parse().expect("--spans takes a number")
-    });
+    let spans: i64 = std::env::args()
+        .skip_while(|arg| arg != "--spans")
+        .nth(1)
+        .map_or(1_000_000, |n| n.parse().expect("--spans takes a number"));
     let semconv = Arc::new(Semconv::embedded());
     let (mut first, mut second) = (Reader::new(semconv.clone()), Reader::new(semconv));
     let mut shard = Shard::new(Settings::default());
@@ -73,9 +74,20 @@ fn main() {
     let ns = |time: Duration| time.as_nanos() as f64 / spans as f64;
     let Cpu { decode, apply, commit, encode } = cpu;
     println!("{spans} spans, {} bytes each, {rows} rows, {bytes_out} bytes out", bytes_in as i64 / spans);
-    println!("ns a span: decode {:.0}, apply {:.0}, commit {:.0}, encode {:.0}, all {:.0}",
-        ns(decode), ns(apply), ns(commit), ns(encode), ns(decode + apply + commit + encode));
-    println!("open {} spans, remembered {}, {} MiB at most", shard.open_spans(), shard.remembered_spans(), peak_mib());
+    println!(
+        "ns a span: decode {:.0}, apply {:.0}, commit {:.0}, encode {:.0}, all {:.0}",
+        ns(decode),
+        ns(apply),
+        ns(commit),
+        ns(encode),
+        ns(decode + apply + commit + encode)
+    );
+    println!(
+        "open {} spans, remembered {}, {} MiB at most",
+        shard.open_spans(),
+        shard.remembered_spans(),
+        peak_mib()
+    );
 }
 
 /// CPU by stage.

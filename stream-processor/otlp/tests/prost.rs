@@ -98,7 +98,8 @@ fn a_text_is_checked_when_it_is_asked_for() {
 #[test]
 fn an_integer_of_one_byte_with_something_behind_it_is_none_of_two() {
     // Key "k", then a value: the integer 5, and behind it a key of field 0, or another integer.
-    for (value, expected) in [(&[0x18, 5, 2][..], None), (&[0x18, 0x85, 2], Some(261)), (&[0x18, 5], Some(5))] {
+    for (value, expected) in [(&[0x18, 5, 2][..], None), (&[0x18, 0x85, 2], Some(261)), (&[0x18, 5], Some(5))]
+    {
         let bytes = [&[0x0a, 1, b'k', 0x12, value.len() as u8], value].concat();
         let read = otlp::KeyValue::of(&bytes).read();
         let number = read.ok().map(|(_, value)| match value {

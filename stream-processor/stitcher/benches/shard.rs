@@ -133,18 +133,33 @@ fn push_trace<'t>(number: u64, position: i64, texts: &'t Texts, to: &mut Vec<Spa
             (true, _) => Some(span_id(2 * ((service - 1) / 2))),
         };
         let is_database = is_client && service == 0;
-        let emitter = if !is_client { service } else if is_database { SERVICES_A_TRACE - 1 } else { (service - 1) / 2 };
+        let emitter = if !is_client {
+            service
+        } else if is_database {
+            SERVICES_A_TRACE - 1
+        } else {
+            (service - 1) / 2
+        };
         let at = |service: u64| ((first + service * service) % many) as usize;
-        let depth = u64::from((service + 1).ilog2()) * 2 + u64::from(!is_client) + if is_database { 9 } else { 0 };
+        let depth =
+            u64::from((service + 1).ilog2()) * 2 + u64::from(!is_client) + if is_database { 9 } else { 0 };
         let facts = Facts {
             operation: (i == 0).then(|| {
-                (OperationSource::Attribute, texts.operations[(first % (many / 2).max(1)) as usize].as_str().into())
+                (
+                    OperationSource::Attribute,
+                    texts.operations[(first % (many / 2).max(1)) as usize].as_str().into(),
+                )
             }),
             http_method: if is_database { "" } else { "GET" },
             http_route: if is_client { "" } else { &texts.routes[at(service)] },
-            http_status: (!is_database).then_some(if fails && service + 1 == SERVICES_A_TRACE { 503 } else { 200 }),
+            http_status: (!is_database).then_some(if fails && service + 1 == SERVICES_A_TRACE {
+                503
+            } else {
+                200
+            }),
             peer: is_client.then(|| Peer {
-                name: if is_database { "postgresql:inventory" } else { texts.services[at(service)].as_str() }.into(),
+                name: if is_database { "postgresql:inventory" } else { texts.services[at(service)].as_str() }
+                    .into(),
                 namespace: "",
                 kind: if is_database { PeerKind::Database } else { PeerKind::External },
             }),

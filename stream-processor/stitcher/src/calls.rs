@@ -146,7 +146,8 @@ impl<'a, 'v> Finder<'a, 'v> {
             if !differ && inner.messaging.is_none() && around.messaging.is_none() {
                 self.found.envelope[outer as usize] = true;
                 let from_further_out = self.found.lent_peer[outer as usize];
-                self.found.lent_peer[i as usize] = if around.peer.is_some() { outer } else { from_further_out };
+                self.found.lent_peer[i as usize] =
+                    if around.peer.is_some() { outer } else { from_further_out };
             }
         }
     }

@@ -167,8 +167,8 @@ impl Room<'_> {
     }
 
     fn admit_edge(&mut self, key: &mut Key, names: &mut Names) -> u32 {
-        let mut replaced = self.admit_node(&mut key.client, CLIENT, names)
-            | self.admit_node(&mut key.server, SERVER, names);
+        let mut replaced =
+            self.admit_node(&mut key.client, CLIENT, names) | self.admit_node(&mut key.server, SERVER, names);
         let ends = (names.node(key.client).clone(), names.node(key.server).clone());
         if !self.admits(Admitted::Edge((names.name(key.operation), ends))) {
             replaced |= CLIENT | SERVER;

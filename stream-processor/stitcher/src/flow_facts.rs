@@ -71,7 +71,8 @@ impl Said {
 impl Saved for Said {
     fn write(&self, to: &mut Writer<'_>) {
         let said = self.0.as_ref();
-        said.map(|((start_us, span_id, kind), text)| ((*start_us, *span_id), (*kind, text.clone()))).write(to);
+        said.map(|((start_us, span_id, kind), text)| ((*start_us, *span_id), (*kind, text.clone())))
+            .write(to);
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, Unreadable> {

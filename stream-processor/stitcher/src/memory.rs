@@ -3,10 +3,10 @@
 use crate::commit::Entombed;
 use crate::delta::Name;
 use crate::digest;
+use crate::schedule::Queue;
 use crate::settings::Limits;
 use crate::span::{Kind, TraceId};
 use crate::trace::{Traces, fingerprint};
-use crate::schedule::Queue;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;

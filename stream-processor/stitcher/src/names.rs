@@ -218,7 +218,8 @@ impl Names {
             left: 0,
             cut: 0,
         };
-        for (text, id) in [("", EMPTY), ("unknown", UNKNOWN), ("__other__", OTHER), (operation::PROBE, PROBE)] {
+        for (text, id) in [("", EMPTY), ("unknown", UNKNOWN), ("__other__", OTHER), (operation::PROBE, PROBE)]
+        {
             let number = names.texts.add(FxBuildHasher.hash_one(text), Arc::from(text));
             debug_assert_eq!(number, id);
         }
@@ -404,8 +405,9 @@ impl Names {
         if !self.shapes.keep(id) {
             return;
         }
-        let Shape { source, peer, topic, calling_client, breaker, operation, fallback, entry, root_name, .. } =
-            self.shapes[id].clone();
+        let Shape {
+            source, peer, topic, calling_client, breaker, operation, fallback, entry, root_name, ..
+        } = self.shapes[id].clone();
         self.keep_text(root_name);
         if self.sources.keep(source) {
             let Source { node, version, environment, .. } = self.sources[source];

@@ -303,7 +303,8 @@ impl Times {
         blank(&mut self.request, many, NONE);
         for i in view.tree.order.iter().map(|i| *i as usize) {
             let parent = view.tree.parent[i];
-            self.request[i] = if entry[i] || parent == NONE { i as u32 } else { self.request[parent as usize] };
+            self.request[i] =
+                if entry[i] || parent == NONE { i as u32 } else { self.request[parent as usize] };
             if !view.records[i].calls_out() || entry[i] {
                 // Bad clocks can make spans of centuries: many of them don't fit into any number.
                 let own = &mut self.own[self.request[i] as usize];

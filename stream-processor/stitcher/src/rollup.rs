@@ -3,7 +3,8 @@
 
 use crate::caps::Caps;
 use crate::delta::{
-    Deltas, EdgeCounts, EdgeKey, EndpointCounts, EndpointKey, OperationCounts, OperationKey, ServiceCounts, ServiceKey,
+    Deltas, EdgeCounts, EdgeKey, EndpointCounts, EndpointKey, OperationCounts, OperationKey, ServiceCounts,
+    ServiceKey,
 };
 use crate::flow::FlowStatus;
 use crate::histogram::{Histogram, MAX_US, bucket_of};
@@ -139,7 +140,8 @@ impl Rollup {
         let mut order: Vec<u32> = (0..rows.len() as u32).collect();
         let ranks = Ranks::of(&rows, names);
         order.sort_unstable_by_key(|at| ranks.of_row(&rows[*at as usize]));
-        let values = [0, 1].map(|sign| Values::by_row(&self.values[sign], rows.iter().map(|row| row.values[sign])));
+        let values =
+            [0, 1].map(|sign| Values::by_row(&self.values[sign], rows.iter().map(|row| row.values[sign])));
         let mut deltas = Deltas::default();
         for alike in order.chunk_by(|a, b| rows[*a as usize].key == rows[*b as usize].key) {
             let mut sum = Sum::default();
@@ -164,7 +166,9 @@ impl Key {
             Body::Service(ServiceMark { node, version, .. }) => {
                 (Kind::Service, operation, node, nobody, version, EMPTY)
             }
-            Body::Endpoint { node, version, entry, .. } => (Kind::Endpoint, EMPTY, node, nobody, version, entry),
+            Body::Endpoint { node, version, entry, .. } => {
+                (Kind::Endpoint, EMPTY, node, nobody, version, entry)
+            }
             Body::Flow { .. } => (Kind::Operation, operation, nobody, nobody, EMPTY, EMPTY),
         };
         Self { kind, environment, operation, client, server, version, entry, window_s, weight_milli }
@@ -185,7 +189,10 @@ fn numbers(mark: &Mark) -> ([u32; 8], [Option<u64>; 3]) {
         }
         Body::Service(service) => {
             let [errors, client_errors] = [service.error, service.client_error].map(u32::from);
-            ([1, errors, client_errors, 0, 0, 0, 0, 0], [service.latency_us, service.self_us, service.critical_us])
+            (
+                [1, errors, client_errors, 0, 0, 0, 0, 0],
+                [service.latency_us, service.self_us, service.critical_us],
+            )
         }
         Body::Endpoint { error, latency_us, .. } => {
             ([1, u32::from(*error), 0, 0, 0, 0, 0, 0], [*latency_us, None, None])
@@ -216,7 +223,8 @@ impl Ranks {
     }
 
     fn of_row(&self, row: &Row) -> (Kind, [u32; 8]) {
-        let Key { kind, environment, operation, client, server, version, entry, window_s, weight_milli } = row.key;
+        let Key { kind, environment, operation, client, server, version, entry, window_s, weight_milli } =
+            row.key;
         let [environment, operation, version, entry] =
             [environment, operation, version, entry].map(|name| self.names[name.0 as usize]);
         let [client, server] = [client, server].map(|node| self.nodes[node.0 as usize]);
@@ -224,7 +232,10 @@ impl Ranks {
     }
 }
 
-fn ranked<T>(ids: impl Iterator<Item = Id<T>>, order: impl Fn(&Id<T>, &Id<T>) -> core::cmp::Ordering) -> Vec<u32> {
+fn ranked<T>(
+    ids: impl Iterator<Item = Id<T>>,
+    order: impl Fn(&Id<T>, &Id<T>) -> core::cmp::Ordering,
+) -> Vec<u32> {
     const UNUSED: u32 = u32::MAX;
     let (mut ranks, mut distinct) = (Vec::new(), Vec::new());
     for id in ids {
@@ -319,7 +330,8 @@ impl Sum {
         let [a, b, c] = self.times;
         match kind {
             Kind::Edge => {
-                let [calls, errors, client_errors, retries, timeouts, rejected, messages, paired] = self.counts;
+                let [calls, errors, client_errors, retries, timeouts, rejected, messages, paired] =
+                    self.counts;
                 let (client, server) = (node(key.client), node(key.server));
                 let (operation, version) = (name(key.operation), name(key.version));
                 let key = EdgeKey { environment, operation, client, server, version, window_s, weight_milli };
@@ -347,12 +359,14 @@ impl Sum {
                 let node = node(key.client);
                 let key = ServiceKey { environment, operation, node, version, window_s, weight_milli };
                 let (latency, self_time, critical_path) = (a, b, c);
-                let counts = ServiceCounts { requests, errors, client_errors, latency, self_time, critical_path };
+                let counts =
+                    ServiceCounts { requests, errors, client_errors, latency, self_time, critical_path };
                 to.services.push((key, counts));
             }
             Kind::Operation => {
                 let [flows, errors, timeouts, ..] = self.counts;
-                let key = OperationKey { environment, operation: name(key.operation), window_s, weight_milli };
+                let key =
+                    OperationKey { environment, operation: name(key.operation), window_s, weight_milli };
                 to.operations.push((key, OperationCounts { flows, errors, timeouts, duration: a }));
             }
             Kind::Endpoint => {

@@ -4,8 +4,8 @@
 use crate::delta::{Name, Node, NodeKind};
 use crate::names::{NameId, Names, NodeId, ShapeId, SourceId};
 use crate::record::{Link, Record};
-use crate::shape::{Fallback, Marks, Shape, Verdict};
 use crate::resolve::Role;
+use crate::shape::{Fallback, Marks, Shape, Verdict};
 use crate::span::{Kind, MessagingOperation, OperationSource};
 use alloc::boxed::Box;
 use alloc::string::String;

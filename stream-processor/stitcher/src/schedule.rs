@@ -46,7 +46,8 @@ impl Timers {
     /// Slow: for tests.
     pub fn contains(&self, timer: Timer) -> bool {
         let later = self.later.get(&(timer.0 >> TICK_BITS));
-        later.is_some_and(|timers| timers.contains(&timer)) || self.due.iter().any(|Reverse(due)| *due == timer)
+        later.is_some_and(|timers| timers.contains(&timer))
+            || self.due.iter().any(|Reverse(due)| *due == timer)
     }
 }
 

@@ -3,7 +3,8 @@
 use crate::delta::NodeKind;
 use crate::names::{EMPTY, NameId, Names, NodeId, ShapeId, SourceId};
 use crate::span::{
-    Facts, Failure, Kind, Messaging, MessagingOperation, OperationSource, Peer, PeerKind, Proxy, Resource, Span, Status,
+    Facts, Failure, Kind, Messaging, MessagingOperation, OperationSource, Peer, PeerKind, Proxy, Resource,
+    Span, Status,
 };
 use alloc::format;
 use alloc::string::String;
@@ -114,13 +115,28 @@ fn write(span: &Span<'_>, source: SourceId, to: &mut Vec<u8>) {
         user_id: _,
         weight_milli,
     } = &span.facts;
-    let flags = [*streaming, *probe, *timer, proxy.is_some(), span.parent_id.is_none(), resends.is_some_and(|n| n > 0)];
+    let flags = [
+        *streaming,
+        *probe,
+        *timer,
+        proxy.is_some(),
+        span.parent_id.is_none(),
+        resends.is_some_and(|n| n > 0),
+    ];
     let flags = flags.iter().fold(0_u8, |bits, flag| bits << 1 | u8::from(*flag));
     let failure = failure.map_or(0, |failure| failure as u8 + 1);
     let operation_source = operation.as_ref().map_or(0, |(source, _)| *source as u8 + 1);
     let peer_kind = peer.as_ref().map_or(0, |peer| peer.kind as u8 + 1);
     let messaging_operation = messaging.map_or(0, |m| m.operation.map_or(1, |operation| operation as u8 + 2));
-    let small = [span.kind as u8, span.status as u8, flags, failure, operation_source, peer_kind, messaging_operation];
+    let small = [
+        span.kind as u8,
+        span.status as u8,
+        flags,
+        failure,
+        operation_source,
+        peer_kind,
+        messaging_operation,
+    ];
     to.extend_from_slice(&small);
     let http = http_status.unwrap_or(0);
     let [low, high] = http.to_le_bytes();
@@ -133,8 +149,18 @@ fn write(span: &Span<'_>, source: SourceId, to: &mut Vec<u8>) {
     // Most names of outgoing calls say nothing that is needed.
     let name = if needs_name(span) { span.name } else { "" };
     let texts = [
-        name, operation, http_method, http_route, rpc_method, peer_name, peer_namespace, server_address, system,
-        destination, calling_client, breaker,
+        name,
+        operation,
+        http_method,
+        http_route,
+        rpc_method,
+        peer_name,
+        peer_namespace,
+        server_address,
+        system,
+        destination,
+        calling_client,
+        breaker,
     ];
     for text in texts {
         to.extend_from_slice(&(text.len() as u32).to_le_bytes());
@@ -218,7 +244,8 @@ fn marks_of(span: &Span<'_>) -> Marks {
 
 /// A proxy speaks for the service it stands beside.
 fn source_of(span: &Span<'_>, names: &mut Names) -> SourceId {
-    let Some(Proxy { service, namespace }) = span.facts.proxy.filter(|proxy| !proxy.service.is_empty()) else {
+    let Some(Proxy { service, namespace }) = span.facts.proxy.filter(|proxy| !proxy.service.is_empty())
+    else {
         return names.source_of(span.resource_number, &span.resource);
     };
     let namespace = if namespace.is_empty() { span.resource.namespace } else { namespace };

@@ -98,7 +98,9 @@ pub(crate) fn summarise(id: TraceId, trace: &Trace, names: &Names, graph: Option
         retries: gist.retries,
         timeouts: gist.timeouts,
         rejected: gist.rejected,
-        services: gist.services.map_or_else(|| Arc::from([]), |services| names.services(services).names.clone()),
+        services: gist
+            .services
+            .map_or_else(|| Arc::from([]), |services| names.services(services).names.clone()),
         root_service: root_node.name.clone(),
         root_namespace: root_node.namespace.clone(),
         root_name: names.name(gist.root_name),
@@ -120,14 +122,17 @@ pub(crate) fn sample_of(id: TraceId) -> u32 {
 
 /// The flow graph of one flow, from what it counts.
 pub(crate) fn graph(marks: &[Mark], names: &Names) -> FlowGraph {
-    let edges = || marks.iter().filter_map(|mark| if let Body::Edge(edge) = &mark.body { Some(edge) } else { None });
+    let edges =
+        || marks.iter().filter_map(|mark| if let Body::Edge(edge) = &mark.body { Some(edge) } else { None });
     let mut nodes: BTreeMap<Arc<Node>, FlowNode> = BTreeMap::new();
     for edge in edges() {
         blank(&mut nodes, names.node(edge.client));
         seen_in(blank(&mut nodes, names.node(edge.server)), &names.name(edge.version));
     }
     for mark in marks {
-        let Body::Service(ServiceMark { node, version, error, latency_us, self_us, critical_us, .. }) = mark.body else {
+        let Body::Service(ServiceMark { node, version, error, latency_us, self_us, critical_us, .. }) =
+            mark.body
+        else {
             continue;
         };
         let node = blank(&mut nodes, names.node(node));

@@ -28,7 +28,9 @@ impl Tree {
     pub fn build(&mut self, records: &[Record]) {
         self.find_parents(records);
         self.lost.clear();
-        self.lost.extend(self.parent.iter().zip(records).map(|(parent, record)| *parent == NONE && record.parent_id != 0));
+        self.lost.extend(
+            self.parent.iter().zip(records).map(|(parent, record)| *parent == NONE && record.parent_id != 0),
+        );
         blank(&mut self.depth, records.len(), 0);
         self.order.clear();
         self.cycles = 0;

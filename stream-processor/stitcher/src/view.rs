@@ -245,7 +245,8 @@ fn standing_proxies(spans: Spans<'_>, tree: &Tree) -> Option<Vec<bool>> {
         let app = app_above[i as usize];
         let app_calls = app != NONE && spans.records[app as usize].calls_out() && same_name(spans, app, i);
         let answers = spans.records[i as usize].answers();
-        stands[i as usize] = spans.source(i).is_named && if answers { !covered[i as usize] } else { !app_calls };
+        stands[i as usize] =
+            spans.source(i).is_named && if answers { !covered[i as usize] } else { !app_calls };
     }
     Some(stands)
 }

@@ -43,7 +43,10 @@ fn span(trace: u64, i: u64) -> Span<'static> {
         start_ns: 1_790_000_000_000_000_000 + i * 1_000,
         end_ns: 1_790_000_000_900_000_000 - i * 1_000,
         name: "GET /cart",
-        resource: Resource { service: if is_server && !is_root { "shop" } else { "web" }, ..Resource::default() },
+        resource: Resource {
+            service: if is_server && !is_root { "shop" } else { "web" },
+            ..Resource::default()
+        },
         facts: Facts { http_method: "GET", http_route: "/cart", ..Facts::default() },
         content: i,
         ..Span::default()
@@ -70,9 +73,10 @@ fn spans_allocate_nothing_once_there_is_room() {
     let mut settings = Settings::default();
     settings.limits.remembered_spans = 10_000;
     let mut shard = Shard::new(settings);
-    let rounds: Vec<u64> = (0_u64..).zip([32, 32, 16, 32]).map(|(round, spans)| {
-        allocations(&mut shard, round * TRACES, spans)
-    }).collect();
+    let rounds: Vec<u64> = (0_u64..)
+        .zip([32, 32, 16, 32])
+        .map(|(round, spans)| allocations(&mut shard, round * TRACES, spans))
+        .collect();
     let (few, many) = (rounds[2], rounds[3]);
     assert!(few > TRACES, "traces do allocate: the counter counts");
     // Sixteen more spans a trace: the list of a trace's spans is made longer once, and nothing else.

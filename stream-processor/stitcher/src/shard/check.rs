@@ -26,7 +26,9 @@ impl Shard {
                 "a trace is never looked at",
             ),
             (
-                traces().all(|(id, trace)| trace.unsaved.is_none_or(|unsaved| self.unsaved.contains(unsaved.offset, id))),
+                traces().all(|(id, trace)| {
+                    trace.unsaved.is_none_or(|unsaved| self.unsaved.contains(unsaved.offset, id))
+                }),
                 "a trace that is not saved is not in the order of those",
             ),
             (

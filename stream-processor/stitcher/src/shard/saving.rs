@@ -133,7 +133,10 @@ impl Shard {
             name.write(&mut writer);
             if writer.bytes.len() >= SEGMENT_BYTES || i + 1 == fresh.len() {
                 let key = names(self.clock_us / HOUR_US, self.names_saved);
-                self.state.push(StateChange { key, value: Some(mem::replace(&mut writer, Writer::new(&self.names)).bytes) });
+                self.state.push(StateChange {
+                    key,
+                    value: Some(mem::replace(&mut writer, Writer::new(&self.names)).bytes),
+                });
                 self.names_saved += 1;
             }
         }
