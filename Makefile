@@ -2,7 +2,7 @@
 # make demo ARGS="--for 60s --verify"
 # make chaos KILLS=50  every process is killed under the same workload; nothing may be lost or doubled
 # make test            every check and test; the last line says how many passed and failed
-.PHONY: help demo chaos build test simulate bench clean
+.PHONY: help demo chaos build test simulate bench compare clean
 
 SHELL := bash
 export CARGO_TARGET_DIR ?= $(or $(WEIR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/weir)/target
@@ -31,6 +31,13 @@ simulate: ## crash processor and store at every step on simulated servers; SEEDS
 bench: build ## what exactly-once costs and how long recovery takes, on a real Kafka; ARGS="--only recovery"
 	@WEIR_BINARY="$(CARGO_TARGET_DIR)/release/weir" tools/with-servers \
 		cargo bench --locked -q -p stream-processor --bench exactly_once -- $(ARGS)
+
+compare: build ## Weir beside the OpenTelemetry Collector on the same spans; ARGS="--quick", ARGS="--only columns --spans 4000000"
+	@tools/install --compare
+	@cargo build --release --locked -p stream-processor -p loadtest
+	@source tools/environment && WEIR_BINARY="$(CARGO_TARGET_DIR)/release/weir" \
+		WEIR_COMPARE_PROCESSOR="$(CARGO_TARGET_DIR)/release/stream-processor" tools/with-servers \
+		"$(CARGO_TARGET_DIR)/release/compare" --json "$(CARGO_TARGET_DIR)/compare.json" $(ARGS)
 
 clean: ## remove what was compiled
 	cargo clean

@@ -240,7 +240,7 @@ impl Contest<'_> {
     fn floor(&self, spans: u64) -> anyhow::Result<Process> {
         let (topic, partitions) = (self.topics.name(OTLP_SPANS), self.topics.partitions.to_string());
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["--kafka", &self.args.kafka, "--processor", "", "--otelcol", ""]);
+        command.args(["--kafka", &self.args.kafka, "--processor", "-", "--otelcol", "-"]);
         command.args(["--floor", &topic, &partitions, &spans.to_string()]);
         Process::start(command.envs(KEEP_MEMORY).stdout(Stdio::piped()))
     }

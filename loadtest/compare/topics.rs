@@ -16,6 +16,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const WAIT: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// Somebody who asks for a topic too early is kept waiting: better to ask again.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// How spans are put into messages.
 #[derive(Clone, Copy, Debug)]
@@ -84,12 +86,19 @@ impl Topics {
             let new = NewTopic::new(&name, partitions.cast_signed(), TopicReplication::Fixed(1))
                 .set("cleanup.policy", declared.cleanup.as_str())
                 .set("message.timestamp.type", declared.timestamp.as_str());
-            // Deleting one of this name, and electing its leaders, takes a moment.
+            // One of this name may still be going; and a busy broker creates one, but says that it took too long.
+            let mut is_asked = false;
             until(&name, || {
-                Ok(run(admin.create_topics([&new], &AdminOptions::new()))??.iter().all(Result::is_ok))
+                let created = run(admin.create_topics([&new], &patient()))??;
+                let exists =
+                    created.iter().any(|one| matches!(one, Err((_, RDKafkaErrorCode::TopicAlreadyExists))));
+                let is_made = created.iter().all(Result::is_ok) || (exists && is_asked);
+                is_asked |= !exists;
+                Ok(is_made)
             })?;
             let last = partitions.cast_signed() - 1;
-            until(&name, || Ok(admin.inner().fetch_watermarks(&name, last, WAIT).is_ok()))?;
+            // A client that has asked too early goes on saying what it heard then: each look is by a new one.
+            until(&name, || Ok(self.admin()?.inner().fetch_watermarks(&name, last, ANSWER_WITHIN).is_ok()))?;
         }
         Ok(())
     }
@@ -98,7 +107,9 @@ impl Topics {
         let names: Vec<String> =
             topics::all().keys().filter(|topic| is_meant(topic)).map(|topic| self.name(topic)).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        run(self.admin()?.delete_topics(&names, &AdminOptions::new()))??;
+        for deleted in run(self.admin()?.delete_topics(&names, &patient()))?? {
+            deleted.map_err(|(name, code)| anyhow::anyhow!("{name} can't be deleted: {code}"))?;
+        }
         Ok(())
     }
 
@@ -232,6 +243,11 @@ impl<'a> Writer<'a> {
         self.producer.flush(WAIT)?;
         Ok(self.bytes)
     }
+}
+
+/// The broker answers when it is done.
+fn patient() -> AdminOptions {
+    AdminOptions::new().operation_timeout(Some(WAIT))
 }
 
 /// Asks again and again until it is so.

@@ -35,7 +35,7 @@ pub fn start(program: &Path, kafka: &str, topics: &Topics) -> anyhow::Result<(Pr
         .args(["--role", "processor", "--first-boot-from", "earliest", "--kafka", kafka])
         .args(["--topic-prefix", &topics.prefix, "--group", &topics.name("processor")])
         .args(["--admin", &admin.to_string()])
-        .env("RUST_LOG", "error");
+        .env("WEIR_LOG", "error");
     Ok((Process::start(&mut command)?, admin))
 }
 
