@@ -318,7 +318,7 @@ mod tests {
             }
         }
         assert_eq!(calls.values().map(|[calls, _]| calls).sum::<i64>(), 18_000);
-        assert!((100..260).contains(&calls.values().map(|[_, errors]| errors).sum()));
+        assert!((100..260).contains(&calls.values().map(|[_, errors]| errors).sum::<i64>()));
         assert_eq!(truth.edges(), &calls);
         assert_eq!(truth.series(), &series);
         assert_eq!(truth.callers().len(), 500, "100 services call five others each");
