@@ -63,15 +63,16 @@ pub fn run(
     collector
         .wait_until("all spans are accepted", || accepted().is_ok_and(|spans| spans >= truth.spans()))?;
     let usage = collector.usage()?;
-    let mut said = anyhow::Ok(());
-    while pipeline != Pipeline::Nop {
-        said = metrics(answers).and_then(|page| check(&page, truth, pipeline));
+    if pipeline == Pipeline::Nop {
+        return Ok(usage);
+    }
+    loop {
+        let said = metrics(answers).and_then(|page| check(&page, truth, pipeline));
         if said.is_ok() || collector.usage()?.wall > usage.wall + FLUSH_EVERY * 2 {
-            break;
+            return said.map(|()| usage);
         }
         thread::sleep(LOOK_AGAIN);
     }
-    said.map(|()| usage)
 }
 
 fn config(kafka: &str, topic: &str, group: &str, at: [SocketAddr; 2], pipeline: Pipeline) -> String {

@@ -77,7 +77,7 @@ impl Sum {
                 // trace_id, span_id, parent_span_id, name.
                 (1 | 2 | 4 | 5, Value::Bytes(bytes)) => self.text(bytes),
                 // kind, start, end.
-                (6 | 7 | 8, Value::Number(number)) => self.number(number),
+                (6..=8, Value::Number(number)) => self.number(number),
                 (9, Value::Bytes(attribute)) => self.attribute(attribute)?,
                 // Status: code.
                 (15, Value::Bytes(status)) => fields(status, |field, value| {

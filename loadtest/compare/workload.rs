@@ -62,7 +62,7 @@ impl Workload {
                 random as usize % CALLEES.len()
             };
             services[i] = (services[caller] + CALLEES[places[i]]) % self.services;
-            failed |= u64::from((random >> 32) % 100 == 0) << i;
+            failed |= u64::from((random >> 32).is_multiple_of(100)) << i;
         }
         let operation = services[0] * OPERATIONS / self.services;
         Trace { id, services, places, failed, operation, is_rooted: self.is_rooted }
