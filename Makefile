@@ -2,7 +2,7 @@
 # make demo ARGS="--for 60s --verify"
 # make chaos KILLS=50  every process is killed under the same workload; nothing may be lost or doubled
 # make test            every check and test; the last line says how many passed and failed
-.PHONY: help demo chaos build test simulate fuzz bench bench-ingest bench-store clean
+.PHONY: help demo chaos build test simulate fuzz bench bench-ingest bench-store compare clean
 
 SHELL := bash
 export CARGO_TARGET_DIR ?= $(or $(WEIR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/weir)/target
@@ -44,6 +44,13 @@ bench-ingest: build ## what it costs to take spans, over HTTP and gRPC, into a r
 bench-store: build ## what it costs to store raw spans, and their size in ClickHouse; ARGS="--only memory"
 	@WEIR_BINARY="$(CARGO_TARGET_DIR)/release/weir" tools/with-servers \
 		cargo bench --locked -q -p stream-processor --bench store -- $(ARGS)
+
+compare: build ## Weir beside the OpenTelemetry Collector on the same spans; ARGS="--quick", ARGS="--only columns --spans 4000000"
+	@tools/install --compare
+	@cargo build --release --locked -p stream-processor -p loadtest
+	@source tools/environment && WEIR_BINARY="$(CARGO_TARGET_DIR)/release/weir" \
+		WEIR_COMPARE_PROCESSOR="$(CARGO_TARGET_DIR)/release/stream-processor" tools/with-servers \
+		"$(CARGO_TARGET_DIR)/release/compare" --json "$(CARGO_TARGET_DIR)/compare.json" $(ARGS)
 
 clean: ## remove what was compiled
 	cargo clean

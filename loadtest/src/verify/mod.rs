@@ -7,6 +7,7 @@ mod tables;
 mod topics;
 
 pub use report::{Check, Report};
+pub use topics::read_whole;
 
 use crate::demo::Targets;
 use crate::truth::Truth;

@@ -57,7 +57,10 @@ impl ClientContext for Quiet {
 impl ConsumerContext for Quiet {}
 
 /// Reads every partition of `topic` from its beginning to its end, committed records only.
-fn read_whole(
+///
+/// # Errors
+/// There is no such topic, Kafka doesn't answer, or `each` fails.
+pub fn read_whole(
     kafka: &KafkaOptions,
     topic: &str,
     mut each: impl FnMut(&[u8]) -> anyhow::Result<()>,
