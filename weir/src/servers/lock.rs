@@ -9,7 +9,15 @@ use std::path::Path;
 #[derive(Debug)]
 pub struct DataLock {
     // Held open for its lock alone.
-    _file: File,
+    file: File,
+}
+
+impl Drop for DataLock {
+    fn drop(&mut self) {
+        // A child that is just being started has the file open as well until it is another program: closing it here would
+        // not end the lock. If that fails, it ends with the process.
+        let _ = self.file.unlock();
+    }
 }
 
 impl DataLock {
@@ -46,7 +54,7 @@ impl DataLock {
         file.set_len(0)?;
         file.rewind()?;
         writeln!(file, "{}", std::process::id())?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 }
 
