@@ -248,7 +248,7 @@ impl Trace {
     pub fn push(&mut self, record: Record) {
         if self.records.len() == self.records.capacity() {
             // Most traces have a few dozen spans: a Vec of its own accord would begin with four, and move them often.
-            self.records.reserve_exact((self.records.len() * 2).max(FEW));
+            self.records.reserve_exact(self.records.len().max(FEW));
         }
         let at = self.records.len() as u32;
         if let Some(index) = &mut self.index {

@@ -27,7 +27,10 @@ impl Shard {
             let trace = &self.traces[slot];
             let grown = trace.records.len() - trace.resolved_spans;
             let waited = self.clock_us.saturating_sub(trace.resolved_us) >= LARGE_TRACE_WAIT_US;
-            if trace.records.len() > LARGE_TRACE && grown * 8 < trace.records.len() && !waited {
+            // A successor takes it for told from the moment on at which it waits for a name no longer.
+            let speaks_first = trace.name_waived && trace.told.is_none();
+            let is_large = trace.records.len() > LARGE_TRACE && grown * 8 < trace.records.len();
+            if is_large && !waited && !speaks_first {
                 postponed.push(id);
                 continue;
             }
