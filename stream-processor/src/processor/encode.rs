@@ -155,12 +155,14 @@ fn flow_event(stamp: Stamp, (part, parts): (usize, usize), event: &FlowEvent) ->
 /// names fewer services.
 fn flow_trace(stamp: Stamp, parts: (usize, usize), trace: &FlowTrace) -> Vec<u8> {
     let all = trace.services.len();
-    let mut forms = [(trace.graph.as_ref(), all), (None, all), (None, all.min(FEWER_SERVICES))].into_iter();
-    let bounded = |(graph, services)| {
-        let value = summary(stamp, parts, trace, graph, services);
-        (value.len() <= MAX_RECORD_BYTES).then_some(value)
-    };
-    forms.find_map(bounded).unwrap_or_default()
+    let mut value = summary(stamp, parts, trace, trace.graph.as_ref(), all);
+    if value.len() > MAX_RECORD_BYTES {
+        value = summary(stamp, parts, trace, None, all);
+    }
+    if value.len() > MAX_RECORD_BYTES {
+        value = summary(stamp, parts, trace, None, all.min(FEWER_SERVICES));
+    }
+    value
 }
 
 /// A summary with so many of its services.

@@ -1,6 +1,7 @@
 //! Circuit breakers: calls that were never sent, and who they would have gone to (DESIGN 4.3).
 
 use crate::calls::Call;
+use crate::delta::Name;
 use crate::names::NodeId;
 use crate::record::Place;
 use crate::tree::{NONE, blank};
@@ -51,12 +52,14 @@ impl Breakers {
     }
 
     /// Callee of each breaker's earliest call, by service and breaker.
-    pub fn targets(&self, view: &View<'_>, calls: &[Call]) -> BTreeMap<(NodeId, NodeId), NodeId> {
-        let mut earliest: BTreeMap<(NodeId, NodeId), (Place, NodeId)> = BTreeMap::new();
+    pub fn targets<'a>(&self, view: &View<'a>, calls: &[Call]) -> BTreeMap<(&'a Name, NodeId), NodeId> {
+        let mut earliest: BTreeMap<(&'a Name, NodeId), (Place, NodeId)> = BTreeMap::new();
         for call in calls.iter().filter(|call| call.client != NONE) {
             let Some(breaker) = self.around(call.client) else { continue };
             let at = view.records[call.client as usize].place();
-            let known = earliest.entry((call.caller, breaker)).or_insert((at, call.callee));
+            let known = earliest
+                .entry((&view.spans.names.node(call.caller).name, breaker))
+                .or_insert((at, call.callee));
             if at < known.0 {
                 *known = (at, call.callee);
             }

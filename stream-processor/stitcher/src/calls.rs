@@ -364,13 +364,14 @@ impl<'a, 'v> Finder<'a, 'v> {
         let is_rejection = |i: &u32| {
             self.view.is_inner(*i) && self.own_verdict(*i).rejected && !self.found.entry[*i as usize]
         };
+        let name = |node: NodeId| &self.view.spans.names.node(node).name;
         let inner: Vec<u32> = self.opaque().filter(is_rejection).collect();
         let targets = self.found.breakers.targets(self.view, &self.found.calls);
         for i in inner {
             let Some(caller) = self.view.node(i) else { continue };
             let callee = match self.found.breakers.around(i) {
                 None => UNKNOWN_NODE,
-                Some(breaker) => targets.get(&(caller, breaker)).copied().unwrap_or(breaker),
+                Some(breaker) => targets.get(&(name(caller), breaker)).copied().unwrap_or(breaker),
             };
             let mut call = self.call(i, NONE, caller, callee);
             call.verdict = Verdict { error: true, rejected: true, ..Verdict::default() };

@@ -20,6 +20,8 @@ const FEW: usize = 100_000;
 const RECENT: usize = 4_096;
 /// Ways to say a shape that are known by heart.
 const SAYINGS: usize = 65_536;
+/// Longer ones are not: few are, and all of them together have to stay in bounds.
+const SAYING_BYTES: usize = 1_024;
 
 /// Number of a value.
 pub(crate) struct Id<T>(pub u32, PhantomData<fn() -> T>);
@@ -340,6 +342,9 @@ impl Names {
     }
 
     pub fn remember(&mut self, hash: u64, said: &[u8], shape: ShapeId) {
+        if said.len() > SAYING_BYTES {
+            return;
+        }
         if self.sayings.len() >= SAYINGS {
             self.sayings.clear();
         }

@@ -4,10 +4,11 @@
 use crate::calls::{Call, Calls};
 use crate::flow::FlowStatus;
 use crate::histogram::MAX_US;
-use crate::names::{EMPTY, NameId, NodeId};
+use crate::names::{EMPTY, NameId, Names, NodeId};
 use crate::operation;
 use crate::retries::Retries;
 use crate::shape::Verdict;
+use crate::trace::Trace;
 use crate::tree::{NONE, Tree, blank};
 use crate::view::{Looks, Spans, View};
 use alloc::vec::Vec;
@@ -117,8 +118,24 @@ impl Workspace {
         &self.marks
     }
 
-    /// What a trace says; the marks are left here.
-    pub fn resolve(&mut self, spans: Spans<'_>, settled: bool) -> Resolved {
+    /// What the first `many` spans of a trace say. The marks are left here; late spans of a trace that was forgotten are
+    /// no flow of their own.
+    pub fn resolve_trace(
+        &mut self,
+        trace: &Trace,
+        many: usize,
+        settled: bool,
+        names: &Names,
+        stream_us: u64,
+    ) -> Resolved {
+        let resolved = self.resolve(trace.spans(many, names, stream_us), settled);
+        if trace.inherited.is_some() {
+            self.marks.retain(|mark| mark.at.1 != Role::Flow);
+        }
+        resolved
+    }
+
+    fn resolve(&mut self, spans: Spans<'_>, settled: bool) -> Resolved {
         let records = spans.records;
         self.tree.build(records);
         let view = View::new(spans, &self.tree, &mut self.looks);

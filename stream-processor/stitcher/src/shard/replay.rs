@@ -5,7 +5,6 @@ use super::saving::{AdmittedName, Header, Key};
 use super::{HOUR_US, Shard};
 use crate::commit::{Close, Entombed, Journaled};
 use crate::record::{Link, Record};
-use crate::resolve::Role;
 use crate::saved::{Reader, Saved, Unreadable};
 use crate::settings::Settings;
 use crate::span::{Span, TraceId};
@@ -372,14 +371,9 @@ impl Shard {
             self.dirty.push(id);
         }
         let settled = !trace.is_open();
-        let resolved = {
-            let spans = trace.spans(counted, &self.names, self.settings.limits.stream_us);
-            self.workspace.resolve(spans, settled)
-        };
+        let stream_us = self.settings.limits.stream_us;
+        let resolved = self.workspace.resolve_trace(trace, counted, settled, &self.names, stream_us);
         trace.missing = resolved.missing;
-        if trace.inherited.is_some() {
-            self.workspace.marks.retain(|mark| mark.at.1 != Role::Flow);
-        }
         trace.gist = Gist::of(&resolved, &self.workspace.marks, &mut self.names, &mut self.nodes);
         let asked = self.asked(slot, &resolved);
         let trace = &mut self.traces[slot];

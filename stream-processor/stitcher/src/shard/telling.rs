@@ -69,12 +69,9 @@ impl Shard {
         trace.dirty = false;
         (trace.resolved_spans, trace.resolved_us) = (trace.records.len(), self.clock_us);
         let settled = !trace.is_open();
-        let spans = trace.spans(trace.records.len(), &self.names, stream_us);
-        let resolved = self.workspace.resolve(spans, settled);
+        let resolved =
+            self.workspace.resolve_trace(trace, trace.records.len(), settled, &self.names, stream_us);
         trace.missing = resolved.missing;
-        if trace.inherited.is_some() {
-            self.workspace.marks.retain(|mark| mark.at.1 != Role::Flow);
-        }
         trace.gist = Gist::of(&resolved, &self.workspace.marks, &mut self.names, &mut self.nodes);
         let Some(asked) = self.asked(slot, &resolved) else { return };
         let under = match self.traces[slot].inherited {
@@ -106,11 +103,8 @@ impl Shard {
                 said.note(mark, replaced);
             }),
             Some(old) => {
-                let spans = trace.spans(old.spans as usize, names, settings.limits.stream_us);
-                before.resolve(spans, old.settled);
-                if trace.inherited.is_some() {
-                    before.marks.retain(|mark| mark.at.1 != Role::Flow);
-                }
+                let (many, stream_us) = (old.spans as usize, settings.limits.stream_us);
+                before.resolve_trace(trace, many, old.settled, names, stream_us);
                 changes(before.sorted(), workspace.sorted(), |was, is| {
                     let replaced = was.map_or(0, |mark| said.replaced_before(mark));
                     if old.under == under && was == is && replaced == 0 {
@@ -163,8 +157,8 @@ impl Shard {
         (trace.revision, trace.summarised) = (trace.revision + 1, trace.records.len() as u32);
         let graph = shows_graph(id, trace, &self.settings).then(|| {
             if !is_resolved {
-                let many = trace.records.len();
-                self.workspace.resolve(trace.spans(many, &self.names, self.settings.limits.stream_us), true);
+                let (many, stream_us) = (trace.records.len(), self.settings.limits.stream_us);
+                self.workspace.resolve_trace(trace, many, true, &self.names, stream_us);
             }
             graph(&self.workspace.marks, &self.names)
         });
