@@ -434,3 +434,28 @@ fn what_another_version_wrote_is_refused() {
     }
     assert!(Replay::new(Settings::default(), Vec::new()).is_none(), "there is nothing to go on from");
 }
+
+/// It is put off at commits, being large; but its successor takes it for told once it waits for a name no longer.
+#[test]
+fn a_large_trace_without_a_name_is_rebuilt_at_every_moment() {
+    let settings = settings(1_500_000, 30);
+    let inner = table("1 9999 I worker 0..10").remove(0);
+    let rest = (2..2_100).map(|i| Span { span_id: SpanId(i), ..inner.clone() }).collect();
+    let other = |number: u128| vec![Span { trace_id: TraceId(number), ..inner.clone() }];
+    let spans: [(i64, Vec<Span<'static>>); 4] =
+        [(0, vec![inner.clone()]), (4_000, rest), (6_200, other(1)), (6_400, other(2))];
+    let record = |(after_ms, spans): (i64, Vec<Span<'static>>)| Record {
+        timestamp_us: START_US + after_ms * 1_000,
+        spans,
+        silence_us: 0,
+        then: Then::GoOn,
+    };
+    let log = Log { records: spans.into_iter().map(record).collect() };
+    let (mut kept, mut shard) = (Kept::default(), Shard::new(settings.clone()));
+    for (offset, record) in (0..).zip(&log.records) {
+        shard.begin_record(offset, record.timestamp_us);
+        record.spans.iter().for_each(|span| shard.apply(span));
+        kept.commit(&mut shard);
+        kept.recover(settings.clone(), &log);
+    }
+}
