@@ -3,38 +3,17 @@
 //!
 //! `cargo bench -p stitcher -- --spans 2000000 --services 1000 --commit 12000`
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, Ordering};
+#[path = "../tests/counting/mod.rs"]
+mod counting;
+
+use counting::ALLOCATIONS;
+use std::sync::atomic::Ordering;
 use stitcher::span::{Facts, Kind, OperationSource, Peer, PeerKind, Resource, Span, SpanId, TraceId};
 use stitcher::{Settings, Shard};
 
 const SPANS_A_SECOND: i64 = 60_000;
 const START_US: i64 = 1_790_000_000_000_000;
 const SERVICES_A_TRACE: u64 = 10;
-
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-#[allow(unsafe_code)] // a global allocator can't be without: the system's, counted
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(memory, layout) }
-    }
-
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        unsafe { System.realloc(memory, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 struct Texts {
     services: Vec<String>,

@@ -148,20 +148,26 @@ fn write(span: &Span<'_>, source: SourceId, to: &mut Vec<u8>) {
     let operation = operation.as_ref().map_or("", |(_, name)| name);
     // Most names of outgoing calls say nothing that is needed.
     let name = if needs_name(span) { span.name } else { "" };
-    let texts = [
-        name,
-        operation,
-        http_method,
-        http_route,
-        rpc_method,
-        peer_name,
-        peer_namespace,
-        server_address,
-        system,
-        destination,
-        calling_client,
-        breaker,
-    ];
+    write_texts(
+        &[
+            name,
+            operation,
+            http_method,
+            http_route,
+            rpc_method,
+            peer_name,
+            peer_namespace,
+            server_address,
+            system,
+            destination,
+            calling_client,
+            breaker,
+        ],
+        to,
+    );
+}
+
+fn write_texts(texts: &[&str], to: &mut Vec<u8>) {
     for text in texts {
         to.extend_from_slice(&(text.len() as u32).to_le_bytes());
         to.extend_from_slice(text.as_bytes());
