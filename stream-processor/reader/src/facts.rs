@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use schemas::semconv::{BaggageFact, Marker, SpanFact};
-use stitcher::span::{Facts, Failure, Kind, Messaging, Proxy, Status};
+use stitcher::span::{Facts, Failure, Kind, Messaging, Proxy, Status, Text};
 
 use crate::operation::{Baggage, operation};
 use crate::peer::peer;
@@ -33,6 +33,9 @@ pub(crate) struct Made<'a> {
     session_id: Option<String>,
     user_id: Option<String>,
 }
+
+/// Of spans that say nothing of people.
+pub(crate) static NOBODY: Made<'static> = Made { baggage: Baggage::NONE, session_id: None, user_id: None };
 
 impl<'a> Made<'a> {
     pub(crate) fn new(semconv: &Semconv, said: &Said<'a>) -> Self {
@@ -78,39 +81,28 @@ pub(crate) fn status(said: &Said<'_>, wire: Status) -> Status {
     }
 }
 
-/// Where texts are put together; kept from span to span.
-#[derive(Default)]
-pub(crate) struct Room {
-    peer: String,
-    rpc_method: String,
-}
-
 /// All facts of one span.
 pub(crate) fn facts<'s>(
     semconv: &'s Semconv,
     said: &Said<'s>,
     made: &'s Made<'s>,
-    room: &'s mut Room,
     span: (Kind, Status, &'s str, &str),
 ) -> Facts<'s> {
-    room.peer.clear();
-    room.rpc_method.clear();
     let (kind, status, name, trace_state) = span;
     let user_agent = said.text(SpanFact::UserAgent);
     let (url_path, http_route) = (url_path(said), said.text(SpanFact::HttpRoute));
     let (http_status, grpc_status) = (http_status(said), grpc_status(semconv, said));
-    let rpc_method = rpc_method(semconv, said, name, &mut room.rpc_method);
+    let rpc_method = rpc_method(semconv, said, name);
     let succeeded =
         status == Status::Ok || grpc_status == Some(0) || http_status.is_some_and(|code| code < 400);
     Facts {
         operation: operation(said, &made.baggage),
         http_method: said.text(SpanFact::HttpMethod),
         http_route,
-        url_path,
         http_status,
         grpc_status,
         resends: resends(said),
-        peer: peer(semconv, said, kind, &mut room.peer),
+        peer: peer(semconv, said, kind),
         server_address: said.text(SpanFact::ServerAddress),
         messaging: messaging(semconv, said),
         proxy: said.is(Marker::Proxy).then(|| Proxy {
@@ -122,8 +114,8 @@ pub(crate) fn facts<'s>(
         probe: (!user_agent.is_empty() && semconv.is_probe_agent(user_agent))
             || (!url_path.is_empty() && semconv.is_probe_path(url_path))
             || (!http_route.is_empty() && semconv.is_probe_path(http_route))
-            || (!rpc_method.is_empty() && semconv.is_probe_rpc(rpc_method)),
-        rpc_method: Cow::Borrowed(rpc_method),
+            || (!rpc_method.is_empty() && semconv.is_probe_rpc(&rpc_method)),
+        rpc_method,
         timer: said.is(Marker::Timer),
         calling_client: calling_client(semconv, said, kind, user_agent),
         breaker: said.text(SpanFact::Breaker),
@@ -153,9 +145,9 @@ fn url_path<'a>(said: &Said<'a>) -> &'a str {
 }
 
 /// `package.Service/Method`. Old conventions split it over two attributes; OpenTracing left it in the span's name.
-fn rpc_method<'a>(semconv: &Semconv, said: &Said<'a>, name: &'a str, room: &'a mut String) -> &'a str {
+fn rpc_method<'a>(semconv: &Semconv, said: &Said<'a>, name: &'a str) -> Text<'a> {
     if !said.says_any(RPC) {
-        return "";
+        return Cow::Borrowed("");
     }
     let (service, method) = (said.text(SpanFact::RpcService), said.text(SpanFact::RpcMethod));
     if method.is_empty() {
@@ -163,15 +155,12 @@ fn rpc_method<'a>(semconv: &Semconv, said: &Said<'a>, name: &'a str, room: &'a m
             .iter()
             .any(|fact| semconv.is_named_rpc(said.text(*fact)));
         let path = name.trim_start_matches('/');
-        return if named && path.contains('/') && !path.contains(' ') { path } else { "" };
+        return Cow::Borrowed(if named && path.contains('/') && !path.contains(' ') { path } else { "" });
     }
     if service.is_empty() || method.contains('/') {
-        return method.trim_start_matches('/');
+        return Cow::Borrowed(method.trim_start_matches('/'));
     }
-    for part in [service, "/", method] {
-        room.push_str(part);
-    }
-    room
+    Cow::Owned([service, "/", method].concat())
 }
 
 fn http_status(said: &Said<'_>) -> Option<u16> {

@@ -6,6 +6,7 @@ mod content;
 mod decode;
 mod facts;
 mod file;
+mod forms;
 mod json;
 mod keys;
 mod operation;

@@ -16,6 +16,9 @@ pub(crate) struct Baggage<'a> {
 }
 
 impl<'a> Baggage<'a> {
+    /// Nothing.
+    pub(crate) const NONE: Self = Self { values: [const { None }; BaggageFact::ALL.len()] };
+
     /// Reads `key=value;property,key=value` as W3C Baggage has it. Members that aren't of that form are skipped.
     pub(crate) fn read(semconv: &Semconv, header: &'a str) -> Self {
         let mut ranks = [u8::MAX; BaggageFact::ALL.len()];

@@ -20,12 +20,7 @@ const PEER: Facts = Facts::of(&[
 ]);
 
 /// The peer, by the strongest statement there is.
-pub(crate) fn peer<'s>(
-    semconv: &'s Semconv,
-    said: &Said<'s>,
-    kind: Kind,
-    room: &'s mut String,
-) -> Option<Peer<'s>> {
+pub(crate) fn peer<'s>(semconv: &'s Semconv, said: &Said<'s>, kind: Kind) -> Option<Peer<'s>> {
     if !said.says_any(PEER) {
         return None;
     }
@@ -37,9 +32,9 @@ pub(crate) fn peer<'s>(
         return None;
     }
     if !said.text(SpanFact::DbSystem).is_empty() {
-        return Some(database(semconv, said, room));
+        return Some(database(semconv, said));
     }
-    cloud_service(semconv, said).or_else(|| address(said, room))
+    cloud_service(semconv, said).or_else(|| address(said))
 }
 
 fn explicit<'a>(said: &Said<'a>) -> Option<Peer<'a>> {
@@ -55,8 +50,8 @@ fn explicit<'a>(said: &Said<'a>) -> Option<Peer<'a>> {
 }
 
 /// `postgresql:orders-db/orders`: system, address and namespace, as far as they are known.
-fn database<'a>(semconv: &Semconv, said: &Said<'_>, name: &'a mut String) -> Peer<'a> {
-    name.push_str(semconv.db_system(said.text(SpanFact::DbSystem)));
+fn database(semconv: &Semconv, said: &Said<'_>) -> Peer<'static> {
+    let mut name = semconv.db_system(said.text(SpanFact::DbSystem)).to_owned();
     let address = match said.text(SpanFact::ServerAddress) {
         "" => authority_of(said.text(SpanFact::DbConnection)),
         address => address,
@@ -71,7 +66,7 @@ fn database<'a>(semconv: &Semconv, said: &Said<'_>, name: &'a mut String) -> Pee
         name.push('/');
         name.push_str(namespace);
     }
-    Peer { name: Cow::Borrowed(name), namespace: "", kind: PeerKind::Database }
+    Peer { name: Cow::Owned(name), namespace: "", kind: PeerKind::Database }
 }
 
 /// AWS SDKs name the service they call, and reach it by hosts that differ from region to region.
@@ -86,15 +81,15 @@ fn cloud_service<'a>(semconv: &Semconv, said: &Said<'a>) -> Option<Peer<'a>> {
     Some(Peer { name: Cow::Borrowed(name), namespace: "", kind: PeerKind::External })
 }
 
-fn address<'a>(said: &Said<'a>, room: &'a mut String) -> Option<Peer<'a>> {
+fn address<'a>(said: &Said<'a>) -> Option<Peer<'a>> {
     let name = match said.text(SpanFact::ServerAddress) {
         "" => match (authority_of(said.text(SpanFact::UrlFull)), said.text(SpanFact::NetworkPeer)) {
             ("", "") => return None,
-            ("", ip) => ip,
-            (url_host, _) => url_host,
+            ("", ip) => Cow::Borrowed(ip),
+            (url_host, _) => Cow::Borrowed(url_host),
         },
-        host => with_port(host, said.int(SpanFact::ServerPort), room),
+        host => with_port(host, said.int(SpanFact::ServerPort)),
     };
-    let kind = if is_ip(name) { PeerKind::Ip } else { PeerKind::External };
-    Some(Peer { name: Cow::Borrowed(name), namespace: "", kind })
+    let kind = if is_ip(&name) { PeerKind::Ip } else { PeerKind::External };
+    Some(Peer { name, namespace: "", kind })
 }

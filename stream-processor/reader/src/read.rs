@@ -14,7 +14,8 @@ use stitcher::span::{Kind, Span, SpanId, Status, TraceId};
 
 use crate::Undecodable;
 use crate::content;
-use crate::facts::{self, Made, Room};
+use crate::facts::{self, Made};
+use crate::forms::Forms;
 use crate::resources::{Emitter, Resources};
 use crate::said::{Said, bounded};
 use crate::semconv::Semconv;
@@ -50,17 +51,17 @@ impl Read {
 }
 
 /// Reads the messages of one stream. It remembers the resources it has seen, at most 4,096 or 16 MiB of them: few
-/// resources emit all spans, and a message says each of them anew.
+/// resources emit all spans, and a message says each of them anew. So it does with the forms of spans, up to 16 MiB.
 pub struct Reader {
     semconv: Arc<Semconv>,
     resources: Resources,
-    room: Room,
+    forms: Forms,
 }
 
 impl Reader {
     /// A reader that has seen nothing.
     pub fn new(semconv: Arc<Semconv>) -> Self {
-        Self { semconv, resources: Resources::of_many_messages(), room: Room::default() }
+        Self { semconv, resources: Resources::of_many_messages(), forms: Forms::new() }
     }
 
     /// Reads one `otlp_spans` value or OTLP request body and gives its spans to `each`, in their order. A span that
@@ -69,11 +70,12 @@ impl Reader {
     /// # Errors
     /// If the message as a whole can't be read; then no span of it has been given on.
     pub fn read(&mut self, bytes: &[u8], each: &mut dyn FnMut(&Span<'_>)) -> Result<Read, Undecodable> {
-        read_message(&self.semconv, &mut self.resources, &mut self.room, bytes, each)
+        let forms = Some((&mut self.forms, &self.semconv));
+        read_message(&self.semconv, &mut self.resources, forms, bytes, each)
     }
 }
 
-/// As [`Reader::read`], for those who read one message: its spans' resources have no numbers.
+/// As [`Reader::read`], for those who read one message: its spans' resources and forms have no numbers.
 ///
 /// # Errors
 /// If the message as a whole can't be read; then no span of it has been given on.
@@ -82,7 +84,7 @@ pub fn read_otlp(
     bytes: &[u8],
     each: &mut dyn FnMut(&Span<'_>),
 ) -> Result<Read, Undecodable> {
-    read_message(semconv, &mut Resources::of_one_message(), &mut Room::default(), bytes, each)
+    read_message(semconv, &mut Resources::of_one_message(), None, bytes, each)
 }
 
 /// Gives the spans of a decoded message to `each`.
@@ -91,10 +93,13 @@ pub fn spans_of(semconv: &Semconv, data: &messages::TracesData, each: &mut dyn F
     read_otlp(semconv, &data.encode_to_vec(), each).unwrap_or_default()
 }
 
+/// Forms that are known, and the table that new ones keep.
+type Learner<'r> = (&'r mut Forms, &'r Arc<Semconv>);
+
 fn read_message(
     semconv: &Semconv,
     resources: &mut Resources,
-    room: &mut Room,
+    mut forms: Option<Learner<'_>>,
     bytes: &[u8],
     each: &mut dyn FnMut(&Span<'_>),
 ) -> Result<Read, Undecodable> {
@@ -109,7 +114,10 @@ fn read_message(
             for field in scope_spans.flatten() {
                 let ScopeSpansField::Span(span) = field else { continue };
                 match emitter {
-                    Ok(emitter) => read_span(semconv, emitter, &mut said, room, span, &mut read, each),
+                    Ok(emitter) => {
+                        let mut forms = forms.as_mut().map(|(forms, semconv)| (&mut **forms, *semconv));
+                        read_span(semconv, emitter, &mut said, &mut forms, span, &mut read, each);
+                    }
                     Err(reason) => read.reject(reason),
                 }
             }
@@ -154,13 +162,13 @@ fn resource_of(resource_spans: ResourceSpans<'_>) -> Result<Cow<'_, [u8]>, Malfo
 
 /// The fields of a span that are no attributes.
 #[derive(Default)]
-struct Body<'a> {
+pub(crate) struct Body<'a> {
     trace_id: &'a [u8],
     span_id: &'a [u8],
     parent_id: &'a [u8],
-    trace_state: Text<'a>,
-    name: Text<'a>,
-    kind: Kind,
+    pub(crate) trace_state: Text<'a>,
+    pub(crate) name: Text<'a>,
+    pub(crate) kind: Kind,
     status: Status,
     start_ns: u64,
     end_ns: u64,
@@ -170,80 +178,139 @@ struct Body<'a> {
 
 fn read_span<'a>(
     semconv: &Semconv,
-    emitter: &Emitter,
+    emitter: &Arc<Emitter>,
     said: &mut Said<'a>,
-    room: &mut Room,
+    forms: &mut Option<Learner<'_>>,
     span: otlp::Span<'a>,
     read: &mut Read,
     each: &mut dyn FnMut(&Span<'_>),
 ) {
-    said.clear();
-    let body = match read_body(semconv, said, span) {
-        Ok(body) => body,
+    let mut body = Body::default();
+    let tail = match body.read_head(span) {
+        Ok(tail) => tail,
         Err(malformed) => return read.reject(reason_of(malformed.why())),
     };
+    let found = forms.as_mut().and_then(|(forms, _)| forms.find(semconv, emitter, &body, tail));
+    if found.is_none()
+        && let Err(malformed) = body.read_tail(tail, semconv, said)
+    {
+        return read.reject(reason_of(malformed.why()));
+    }
     let (trace_id, span_id, parent_id) = match ids(&body) {
         Ok(ids) => ids,
         Err(reason) => return read.reject(reason),
     };
-    let mut repaired = said.repaired || emitter.repaired;
-    let name = bounded(text_of(body.name, &mut repaired));
-    let trace_state = text_of(body.trace_state, &mut repaired);
-    if repaired {
-        *read.repaired.entry("invalid_utf8").or_default() += 1;
+    read.spans += 1;
+    let complete = |given: &mut Span<'_>| {
+        (given.trace_id, given.span_id, given.parent_id) = (trace_id, span_id, parent_id);
+        (given.start_ns, given.end_ns) = (body.start_ns, body.end_ns);
+        given.content = content::join(content::hash(span.rest()), emitter.content);
+    };
+    if let Some(found) = found {
+        return found.give(complete, each);
     }
     let made = Made::new(semconv, said);
+    let mut given = span_of(semconv, emitter, &body, said, &made);
+    complete(&mut given);
+    each(&given);
+    let repaired =
+        emitter.repaired || said.repaired || body.name.str().is_err() || body.trace_state.str().is_err();
+    if repaired {
+        *read.repaired.entry("invalid_utf8").or_default() += 1;
+    } else if let Some((forms, semconv)) = forms {
+        forms.learn(semconv, emitter, (&body, span.rest(), tail), said);
+    }
+}
+
+/// What a span says but for its ids, times and content.
+pub(crate) fn span_of<'a>(
+    semconv: &'a Semconv,
+    emitter: &'a Emitter,
+    body: &Body<'a>,
+    said: &Said<'a>,
+    made: &'a Made<'a>,
+) -> Span<'a> {
+    let mut repaired = false;
+    let name = bounded(text_of(body.name, &mut repaired));
+    let trace_state = text_of(body.trace_state, &mut repaired);
     let (kind, status) = (facts::kind(semconv, said, body.kind, name), facts::status(said, body.status));
-    read.spans += 1;
-    each(&Span {
-        trace_id,
-        span_id,
-        parent_id,
+    Span {
         kind,
-        start_ns: body.start_ns,
-        end_ns: body.end_ns,
         name,
         status,
         resource: emitter.resource(),
         resource_number: emitter.number,
-        facts: facts::facts(semconv, said, &made, room, (kind, status, name, trace_state)),
+        facts: facts::facts(semconv, said, made, (kind, status, name, trace_state)),
         links: body.links,
         first_link: body.first_link,
-        content: content::join(content::hash(span.rest()), emitter.content),
-    });
+        ..Span::default()
+    }
 }
 
-fn read_body<'a>(
-    semconv: &Semconv,
-    said: &mut Said<'a>,
-    span: otlp::Span<'a>,
-) -> Result<Body<'a>, Malformed> {
-    let mut body = Body::default();
-    for field in span {
-        match field? {
-            SpanField::TraceId(id) => body.trace_id = id,
-            SpanField::SpanId(id) => body.span_id = id,
-            SpanField::TraceState(text) => body.trace_state = text,
-            SpanField::ParentSpanId(id) => body.parent_id = id,
-            SpanField::Name(text) => body.name = text,
-            SpanField::Kind(number) => body.kind = kind(number),
-            SpanField::StartTimeUnixNano(time) => body.start_ns = time,
-            SpanField::EndTimeUnixNano(time) => body.end_ns = time,
-            SpanField::Attribute(pair) => said.attribute(semconv, pair)?,
-            SpanField::Event(event) => read_event(semconv, said, event)?,
-            SpanField::Link(link) => {
-                let link = read_link(link)?;
-                body.links = body.links.saturating_add(1);
-                body.first_link = body.first_link.or(link);
+impl<'a> Body<'a> {
+    /// Reads ids, times, kind, name and trace state, which most encoders write first. Gives what follows them.
+    pub(crate) fn read_head(&mut self, span: otlp::Span<'a>) -> Result<otlp::Span<'a>, Malformed> {
+        let mut rest = span;
+        loop {
+            let before = rest;
+            match rest.next().transpose()? {
+                Some(field) if self.takes(field) => {}
+                Some(_) => return Ok(before),
+                None => return Ok(rest),
             }
-            SpanField::Status(more) => read_status(&mut body.status, more)?,
-            SpanField::DroppedAttributesCount(_)
-            | SpanField::DroppedEventsCount(_)
-            | SpanField::DroppedLinksCount(_)
-            | SpanField::Flags(_) => {}
         }
     }
-    Ok(body)
+
+    #[inline(always)]
+    fn takes(&mut self, field: SpanField<'a>) -> bool {
+        match field {
+            SpanField::TraceId(id) => self.trace_id = id,
+            SpanField::SpanId(id) => self.span_id = id,
+            SpanField::TraceState(text) => self.trace_state = text,
+            SpanField::ParentSpanId(id) => self.parent_id = id,
+            SpanField::Name(text) => self.name = text,
+            SpanField::Kind(number) => self.kind = kind(number),
+            SpanField::StartTimeUnixNano(time) => self.start_ns = time,
+            SpanField::EndTimeUnixNano(time) => self.end_ns = time,
+            _ => return false,
+        }
+        true
+    }
+
+    /// Reads everything else.
+    pub(crate) fn read_tail(
+        &mut self,
+        tail: otlp::Span<'a>,
+        semconv: &Semconv,
+        said: &mut Said<'a>,
+    ) -> Result<(), Malformed> {
+        said.clear();
+        for field in tail {
+            match field? {
+                SpanField::Attribute(pair) => said.attribute(semconv, pair)?,
+                SpanField::Event(event) => read_event(semconv, said, event)?,
+                SpanField::Link(link) => {
+                    let link = read_link(link)?;
+                    self.links = self.links.saturating_add(1);
+                    self.first_link = self.first_link.or(link);
+                }
+                SpanField::Status(more) => read_status(&mut self.status, more)?,
+                SpanField::DroppedAttributesCount(_)
+                | SpanField::DroppedEventsCount(_)
+                | SpanField::DroppedLinksCount(_)
+                | SpanField::Flags(_) => {}
+                late => {
+                    self.takes(late);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it has a parent: all zeros are none.
+    pub(crate) fn has_parent(&self) -> bool {
+        self.parent_id.iter().any(|byte| *byte != 0)
+    }
 }
 
 #[cold]

@@ -1,6 +1,7 @@
 //! Who emitted spans. Few resources emit all of them, so what one says is read once and found again by its bytes.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use otlp::{KeyValue, Malformed, ResourceField};
@@ -34,7 +35,7 @@ pub(crate) struct Resources {
 
 struct Known {
     bytes: Box<[u8]>,
-    emitter: Result<Emitter, &'static str>,
+    emitter: Result<Arc<Emitter>, &'static str>,
 }
 
 /// What a resource says.
@@ -62,7 +63,7 @@ impl Resources {
     }
 
     /// What the resource of these bytes says, or the reason why it can't be read.
-    pub(crate) fn find(&mut self, semconv: &Semconv, bytes: &[u8]) -> Result<&Emitter, &'static str> {
+    pub(crate) fn find(&mut self, semconv: &Semconv, bytes: &[u8]) -> Result<&Arc<Emitter>, &'static str> {
         let hash = content::hash(bytes);
         let at = match self.by_hash.get(&hash) {
             Some(at) if *self.known[*at].bytes == *bytes => *at,
@@ -83,7 +84,7 @@ impl Resources {
             emitter.number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
         }
         self.bytes += bytes.len();
-        self.known.push(Known { bytes: bytes.into(), emitter });
+        self.known.push(Known { bytes: bytes.into(), emitter: emitter.map(Arc::new) });
         self.by_hash.insert(hash, self.known.len() - 1);
         self.known.len() - 1
     }

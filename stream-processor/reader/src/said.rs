@@ -27,6 +27,10 @@ impl Facts {
         }
         Self(set)
     }
+
+    pub(crate) const fn contains(self, fact: SpanFact) -> bool {
+        self.0 & 1 << fact as u32 != 0
+    }
 }
 
 /// What one span said. Reused from span to span: only the sets are cleared.

@@ -3,14 +3,25 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
+use memchr::{memchr, memchr2};
+
 /// Path of a URL or request target, without query and fragment.
 pub(crate) fn path_of(target: &str) -> &str {
-    let rest = match after_scheme(target) {
-        Some(rest) => &rest[position(rest, |byte| matches!(byte, b'/' | b'?' | b'#'))..],
-        None => target,
-    };
-    let path = &rest[..position(rest, |byte| matches!(byte, b'?' | b'#'))];
+    let path = without_query(&target[before_path(target).len()..]);
     if path.is_empty() && !target.is_empty() { "/" } else { path }
+}
+
+/// What stands before a URL's path; nothing before a plain path.
+pub(crate) fn before_path(target: &str) -> &str {
+    let path =
+        after_scheme(target).map(|rest| &rest[position(rest, |byte| matches!(byte, b'/' | b'?' | b'#'))..]);
+    &target[..target.len() - path.unwrap_or(target).len()]
+}
+
+/// A path without query and fragment.
+#[inline]
+pub(crate) fn without_query(path: &str) -> &str {
+    memchr2(b'?', b'#', path.as_bytes()).map_or(path, |end| &path[..end])
 }
 
 /// `host[:port]` of a URL, without user and password. Empty when there is none.
@@ -28,10 +39,11 @@ pub(crate) fn host_of(address: &str) -> &str {
     }
 }
 
-/// What follows `://`.
+/// What follows a scheme and `://`. No slash stands before that.
 fn after_scheme(url: &str) -> Option<&str> {
-    let colon = url.as_bytes().windows(3).position(|three| three == b"://")?;
-    Some(&url[colon + 3..])
+    let slash = memchr(b'/', url.as_bytes())?;
+    let has_scheme = url[..slash].ends_with(':');
+    url[slash..].strip_prefix("//").filter(|_| has_scheme)
 }
 
 /// Where the first of some ASCII characters stands, else the text's end.
@@ -50,24 +62,14 @@ pub(crate) fn is_ip(address: &str) -> bool {
     plain.parse::<IpAddr>().is_ok() || address.parse::<SocketAddr>().is_ok()
 }
 
-/// `address:port`, unless the address has one or none is known. Written to `room` if it has to be put together.
-pub(crate) fn with_port<'a>(address: &'a str, port: Option<i64>, room: &'a mut String) -> &'a str {
+/// `address:port`, unless the address has one or none is known.
+pub(crate) fn with_port(address: &str, port: Option<i64>) -> Cow<'_, str> {
     match port {
         Some(port @ 1..=65_535) if host_of(address).len() == address.len() && !address.starts_with('/') => {
-            room.push_str(address);
-            room.push(':');
-            push_number(room, port.unsigned_abs());
-            room
+            Cow::Owned(format!("{address}:{port}"))
         }
-        _ => address,
+        _ => Cow::Borrowed(address),
     }
-}
-
-fn push_number(text: &mut String, number: u64) {
-    if number >= 10 {
-        push_number(text, number / 10);
-    }
-    text.push(char::from(b'0' + (number % 10) as u8));
 }
 
 fn is_port(text: &str) -> bool {
@@ -114,6 +116,8 @@ mod tests {
             ("https://shop.example.com?x=1", "/"),
             ("", ""),
             ("/a#b", "/a"),
+            ("/login?next=http://shop.example.com/a", "/login"),
+            ("/proxy/http://shop.example.com/a", "/proxy/http://shop.example.com/a"),
         ];
         for (target, path) in cases {
             assert_eq!(path_of(target), path, "{target}");
@@ -135,7 +139,7 @@ mod tests {
 
     #[test]
     fn ports_are_added_once() {
-        let with_port = |address, port| with_port(address, port, &mut String::new()).to_owned();
+        let with_port = |address, port| with_port(address, port).into_owned();
         assert_eq!(with_port("pay", Some(443)), "pay:443");
         assert_eq!(with_port("pay", Some(65_535)), "pay:65535");
         assert_eq!(with_port("pay:80", Some(443)), "pay:80");

@@ -18,6 +18,8 @@ use rustc_hash::FxBuildHasher;
 const FEW: usize = 100_000;
 /// Resources whose source is known by their number alone.
 const RECENT: usize = 4_096;
+/// Forms of spans whose shape is known by their number alone.
+const FORMS: usize = 16_384;
 /// Ways to say a shape that are known by heart.
 const SAYINGS: usize = 65_536;
 /// Longer ones are not: few are, and all of them together have to stay in bounds.
@@ -197,6 +199,8 @@ pub(crate) struct Names {
     services: Table<Services>,
     /// By a resource's number: who that is.
     recent: Vec<(u64, SourceId)>,
+    /// By a form's number: the shape of its spans.
+    forms: Vec<(u64, ShapeId)>,
     /// What spans of a shape said to the letter.
     sayings: HashTable<(u64, Box<[u8]>, ShapeId)>,
     longest: usize,
@@ -215,6 +219,7 @@ impl Names {
             shapes: Table::new(),
             services: Table::new(),
             recent: vec![(0, Id::new(0)); RECENT],
+            forms: vec![(0, Id::new(0)); FORMS],
             sayings: HashTable::new(),
             longest,
             left: 0,
@@ -333,6 +338,19 @@ impl Names {
         found_or_added(&mut self.shapes, shape)
     }
 
+    /// The shape of the spans of a form, if the form has a number and was seen lately.
+    #[inline]
+    pub fn shape_of_form(&self, number: u64) -> Option<ShapeId> {
+        let (known, shape) = self.forms[number as usize % FORMS];
+        (number != 0 && known == number).then_some(shape)
+    }
+
+    pub fn remember_form(&mut self, number: u64, shape: ShapeId) {
+        if number != 0 {
+            self.forms[number as usize % FORMS] = (number, shape);
+        }
+    }
+
     /// The shape of spans that say this to the letter, if it was seen before; and the hash for [`Names::remember`].
     #[inline]
     pub fn said_before(&self, said: &[u8]) -> (u64, Option<ShapeId>) {
@@ -380,6 +398,7 @@ impl Names {
     pub fn begin_sweep(&mut self) {
         self.sayings.clear();
         self.recent.fill((0, Id::new(0)));
+        self.forms.fill((0, Id::new(0)));
         self.texts.begin_sweep();
         self.nodes.begin_sweep();
         self.sources.begin_sweep();

@@ -75,6 +75,15 @@ pub(crate) enum Fallback {
 
 /// The shape of a span. `said` is room to write in.
 pub(crate) fn shape_of(span: &Span<'_>, names: &mut Names, said: &mut Vec<u8>) -> ShapeId {
+    if let Some(shape) = names.shape_of_form(span.form) {
+        return shape;
+    }
+    let shape = shape_by_value(span, names, said);
+    names.remember_form(span.form, shape);
+    shape
+}
+
+fn shape_by_value(span: &Span<'_>, names: &mut Names, said: &mut Vec<u8>) -> ShapeId {
     let source = source_of(span, names);
     said.clear();
     write(span, source, said);
@@ -94,7 +103,6 @@ fn write(span: &Span<'_>, source: SourceId, to: &mut Vec<u8>) {
         operation,
         http_method,
         http_route,
-        url_path: _,
         rpc_method,
         http_status,
         grpc_status,

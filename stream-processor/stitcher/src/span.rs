@@ -45,6 +45,9 @@ pub struct Span<'a> {
     pub resource: Resource<'a>,
     /// Equal numbers mean equal resources, whoever read them in this process; 0: not known.
     pub resource_number: u64,
+    /// Equal numbers mean spans that differ in nothing but ids, times, links, content and request key, and that all have a
+    /// parent or none, whoever read them in this process; 0: not known.
+    pub form: u64,
     /// What its attributes, events and tracestate say, in the terms of `semconv.toml`.
     pub facts: Facts<'a>,
     /// Number of span links.
@@ -115,8 +118,6 @@ pub struct Facts<'a> {
     pub http_method: &'a str,
     /// `http.route`.
     pub http_route: &'a str,
-    /// `url.path`, or the path of `url.full` / `http.target` / `http.url`, without query.
-    pub url_path: &'a str,
     /// Fully qualified RPC method, `package.Service/Method`.
     pub rpc_method: Text<'a>,
     /// HTTP response status code.
