@@ -13,6 +13,7 @@
 
 mod malformed;
 mod message;
+mod usual;
 mod value;
 mod wire;
 
@@ -23,6 +24,7 @@ pub use message::{
     KeyValueListField, Link, LinkField, Resource, ResourceField, ResourceSpans, ResourceSpansField,
     ScopeSpans, ScopeSpansField, Span, SpanField, Status, StatusField, TracesData, TracesDataField,
 };
+pub use usual::UsualHead;
 pub use value::{Entries, Items, Usual, Value};
 pub use wire::{Bits32, Field, Fields, Text, Untyped};
 

@@ -22,13 +22,13 @@ use crate::text::{before_path, without_query};
 use crate::value::Value;
 
 /// Bytes of forms that are remembered, of all of them together. Beyond it all are forgotten.
-const MAX_BYTES: usize = 16 << 20;
+const MAX_BYTES: usize = 32 << 20;
 /// What a form takes beside the span it was learnt from.
 const FORM_BYTES: usize = 1_024;
 /// Forms of spans with one name, kind and resource.
 const ALIKE: usize = 8;
-/// So many more misses than hits show that a name's spans are all different.
-const HOPELESS: i32 = 64;
+/// So many more misses than hits show that a name's spans are all different, or have changed.
+const MISSES: i32 = 64;
 /// Names that were met once; a power of two.
 const MET: usize = 4_096;
 
@@ -59,7 +59,8 @@ pub(crate) struct Forms {
 #[derive(Default)]
 struct Alike {
     forms: Vec<u32>,
-    hopelessness: i32,
+    /// How many more spans had none of them than had one, within [`MISSES`] below.
+    misses: i32,
 }
 
 self_cell!(
@@ -77,8 +78,8 @@ struct Sample {
     span: Box<[u8]>,
     kind: Kind,
     has_parent: bool,
-    name: Range<usize>,
-    trace_state: Range<usize>,
+    name: Range<u32>,
+    trace_state: Range<u32>,
     /// Where ids, times and name end.
     tail_at: usize,
     /// What follows them.
@@ -90,9 +91,9 @@ struct Sample {
 /// A part of what comes after a span's ids, times and name.
 enum Piece {
     /// These bytes of the sample.
-    Same(Range<usize>),
+    Same(Range<u32>),
     /// An attribute of the key at this place of the sample, with any value of that role.
-    Free(Range<usize>, Role),
+    Free(Range<u32>, Role),
 }
 
 /// What follows from a free attribute's value.
@@ -100,10 +101,10 @@ enum Role {
     Nothing,
     /// A part of the request's key: the value, mixed with this.
     Key(u64),
-    /// … and it is a path, with the same scheme and host before it, and no probe's.
+    /// … and it is a path, with the same scheme and host before it, which stand here in the sample, and no probe's.
     Path {
         key: u64,
-        before: Box<str>,
+        before: Range<u32>,
     },
 }
 
@@ -138,7 +139,7 @@ impl Forms {
         tail: otlp::Span<'_>,
     ) -> Option<Found<'_>> {
         let alike = self.alike.get_mut(&hash(emitter, head))?;
-        if alike.hopelessness > HOPELESS {
+        if alike.misses > MISSES {
             return None;
         }
         let key_by = |form: &u32| {
@@ -147,10 +148,10 @@ impl Forms {
         };
         let found = alike.forms.iter().enumerate().find_map(|(at, form)| Some((at, key_by(form)?)));
         let Some((at, request_key)) = found else {
-            alike.hopelessness += 1;
+            alike.misses += 1;
             return None;
         };
-        alike.hopelessness = (alike.hopelessness - 1).max(-HOPELESS);
+        alike.misses = (alike.misses - 1).max(-MISSES);
         let form = &mut self.forms[alike.forms[at] as usize];
         alike.forms.swap(at, at.saturating_sub(1));
         Some(Found { form, request_key })
@@ -171,7 +172,9 @@ impl Forms {
             return;
         }
         let known = self.alike.get(&hash);
-        if known.is_some_and(|alike| alike.forms.len() == ALIKE) || said.says_any(PEOPLE) {
+        // What happens now and then, such as errors, is not worth a form.
+        let is_enough = |alike: &Alike| alike.forms.len() == ALIKE || alike.misses <= 0;
+        if known.is_some_and(is_enough) || said.says_any(PEOPLE) {
             return;
         }
         // What differs once differs often.
@@ -229,16 +232,16 @@ impl Sample {
                 _ => return None,
             };
             let (key, value) = pair.read().ok()?;
-            let role = Role::of(semconv, said_twice, key, value);
+            let role = Role::of(semconv, said_twice, whole, key, value);
             let Some(role) = role.filter(|role| ignored_is_free || !matches!(role, Role::Nothing)) else {
                 continue;
             };
-            request_key = request_key.wrapping_sub(role.part(semconv, value)?);
-            pieces.push(Piece::Same(same..start));
+            request_key = request_key.wrapping_sub(role.part(semconv, whole, value)?);
+            pieces.push(Piece::Same(range(same..start)));
             pieces.push(Piece::Free(place_in(whole, key.bytes()), role));
             same = whole.len() - rest.rest().len();
         }
-        pieces.push(Piece::Same(same..whole.len()));
+        pieces.push(Piece::Same(range(same..whole.len())));
         Some(Self {
             semconv: Arc::clone(semconv),
             emitter: Arc::clone(emitter),
@@ -272,8 +275,8 @@ impl Sample {
         self.emitter.number == emitter.number
             && self.kind == head.kind
             && self.has_parent == head.has_parent()
-            && self.span[self.name.clone()] == *head.name.bytes()
-            && self.span[self.trace_state.clone()] == *head.trace_state.bytes()
+            && *at(&self.span, &self.name) == *head.name.bytes()
+            && *at(&self.span, &self.trace_state) == *head.trace_state.bytes()
     }
 
     /// The key of the request of a span that ends like this, if its end has this form.
@@ -282,15 +285,15 @@ impl Sample {
         for piece in &self.pieces {
             match piece {
                 Piece::Same(bytes) => {
-                    tail = otlp::Span::of(tail.rest().strip_prefix(&self.span[bytes.clone()])?);
+                    tail = otlp::Span::of(tail.rest().strip_prefix(at(&self.span, bytes))?);
                 }
                 Piece::Free(key, role) => {
                     let Some(Ok(SpanField::Attribute(pair))) = tail.next() else { return None };
                     let (its_key, value) = pair.read().ok()?;
-                    if *its_key.bytes() != self.span[key.clone()] {
+                    if its_key.bytes() != at(&self.span, key) {
                         return None;
                     }
-                    request_key = request_key.wrapping_add(role.part(semconv, value)?);
+                    request_key = request_key.wrapping_add(role.part(semconv, &self.span, value)?);
                 }
             }
         }
@@ -300,7 +303,7 @@ impl Sample {
 
 impl Role {
     /// What this attribute does in a form; `None`: it has to be the same.
-    fn of(semconv: &Semconv, said_twice: u64, key: Text<'_>, value: Wire<'_>) -> Option<Self> {
+    fn of(semconv: &Semconv, said_twice: u64, sample: &[u8], key: Text<'_>, value: Wire<'_>) -> Option<Self> {
         let Some(rule) = semconv.of_span(key.bytes()) else {
             return Some(match semconv.is_request_key(key) {
                 true => Self::Key(content::hash(key.bytes())),
@@ -316,18 +319,18 @@ impl Role {
         let key = fact as u64 + 1;
         let role = match (fact, value) {
             (SpanFact::UrlPath | SpanFact::UrlFull, Wire::String(text)) => {
-                Self::Path { key, before: before_path(text.str().ok()?).into() }
+                Self::Path { key, before: place_in(sample, before_path(text.str().ok()?).as_bytes()) }
             }
             (SpanFact::UrlPath | SpanFact::UrlFull, _) => return None,
             _ => Self::Key(key),
         };
         // The first of its form has to fit into it.
-        role.part(semconv, value).is_some().then_some(role)
+        role.part(semconv, sample, value).is_some().then_some(role)
     }
 
     /// What this value adds to the key of the request; `None`: it isn't of the form.
     #[inline]
-    fn part(&self, semconv: &Semconv, value: Wire<'_>) -> Option<u64> {
+    fn part(&self, semconv: &Semconv, sample: &[u8], value: Wire<'_>) -> Option<u64> {
         let key = match self {
             Self::Nothing => return Some(0),
             Self::Key(key) | Self::Path { key, .. } => *key,
@@ -339,7 +342,9 @@ impl Role {
             _ => return None,
         };
         if let Self::Path { before, .. } = self {
-            let path = without_query(value.text()?.strip_prefix(&**before)?);
+            let text = value.text()?;
+            let begins_alike = text.as_bytes().starts_with(at(sample, before));
+            let path = without_query(text.get(before.len()..).filter(|_| begins_alike)?);
             if !path.starts_with('/') || semconv.is_probe_path(bounded(path)) {
                 return None;
             }
@@ -363,14 +368,19 @@ fn facts_said_twice(semconv: &Semconv, tail: otlp::Span<'_>) -> u64 {
 }
 
 /// Where in `whole` a part of it stands.
-fn place_in(whole: &[u8], part: &[u8]) -> Range<usize> {
-    match part {
-        [] => 0..0,
-        _ => {
-            let start = part.as_ptr() as usize - whole.as_ptr() as usize;
-            start..start + part.len()
-        }
-    }
+fn place_in(whole: &[u8], part: &[u8]) -> Range<u32> {
+    let start = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
+    if part.is_empty() { 0..0 } else { range(start..start + part.len()) }
+}
+
+/// No message is larger.
+fn range(places: Range<usize>) -> Range<u32> {
+    places.start as u32..places.end as u32
+}
+
+#[inline]
+fn at<'a>(whole: &'a [u8], place: &Range<u32>) -> &'a [u8] {
+    &whole[place.start as usize..place.end as usize]
 }
 
 fn hash(emitter: &Emitter, head: &Body<'_>) -> u64 {

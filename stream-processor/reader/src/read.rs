@@ -251,6 +251,13 @@ impl<'a> Body<'a> {
     /// Reads ids, times, kind, name and trace state, which most encoders write first. Gives what follows them.
     pub(crate) fn read_head(&mut self, span: otlp::Span<'a>) -> Result<otlp::Span<'a>, Malformed> {
         let mut rest = span;
+        if let Some((head, after)) = span.usual() {
+            rest = after;
+            (self.trace_id, self.span_id, self.parent_id) =
+                (head.trace_id, head.span_id, head.parent_span_id);
+            (self.name, self.kind) = (head.name, kind(head.kind));
+            (self.start_ns, self.end_ns) = (head.start_time_unix_nano, head.end_time_unix_nano);
+        }
         loop {
             let before = rest;
             match rest.next().transpose()? {

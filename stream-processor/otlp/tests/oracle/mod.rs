@@ -116,7 +116,28 @@ fn scope(
 }
 
 fn span(message: otlp::Span<'_>) -> Result<trace::Span, Malformed> {
-    let mut read = trace::Span::default();
+    let read = fields_of_span(trace::Span::default(), message);
+    if let Some((head, rest)) = message.usual() {
+        let begun = trace::Span {
+            trace_id: head.trace_id.to_vec(),
+            span_id: head.span_id.to_vec(),
+            parent_span_id: head.parent_span_id.to_vec(),
+            name: head.name.str()?.to_owned(),
+            kind: head.kind,
+            start_time_unix_nano: head.start_time_unix_nano,
+            end_time_unix_nano: head.end_time_unix_nano,
+            ..trace::Span::default()
+        };
+        match (&read, fields_of_span(begun, rest)) {
+            // As bytes, because a number may be none.
+            (Ok(read), Ok(begun)) => assert_eq!(read.encode_to_vec(), begun.encode_to_vec()),
+            (read, begun) => assert!(read.is_err() && begun.is_err(), "{read:?} is not {begun:?}"),
+        }
+    }
+    read
+}
+
+fn fields_of_span(mut read: trace::Span, message: otlp::Span<'_>) -> Result<trace::Span, Malformed> {
     for field in message {
         match field? {
             SpanField::TraceId(id) => read.trace_id = id.to_vec(),
