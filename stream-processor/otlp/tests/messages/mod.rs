@@ -73,6 +73,10 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![vec(any::<u8>(), 16), vec(any::<u8>(), 8), vec(any::<u8>(), 0..20)]
 }
 
+fn id(length: usize) -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![6 => vec(any::<u8>(), length), 1 => bytes()]
+}
+
 fn value() -> impl Strategy<Value = AnyValue> {
     let scalar = prop_oneof![
         text().prop_map(Value::StringValue),
@@ -156,7 +160,11 @@ fn link() -> impl Strategy<Value = Link> {
 }
 
 fn span() -> impl Strategy<Value = Span> {
-    let head = (bytes(), bytes(), bytes(), text(), text(), any::<i32>(), any::<u64>(), any::<u64>());
+    // Most begin as most encoders write them.
+    let parent = prop_oneof![2 => id(8), 1 => Just(Vec::new())];
+    let trace_state = prop_oneof![3 => Just(String::new()), 1 => text()];
+    let kind = prop_oneof![4 => 0..6, 1 => any::<i32>()];
+    let head = (id(16), id(8), parent, trace_state, text(), kind, any::<u64>(), any::<u64>());
     let lists = (pairs(), vec(event(), 0..2), vec(link(), 0..2));
     let tail = (option::of((text(), any::<i32>())), any::<[u32; 3]>(), any::<u32>());
     (head, lists, tail).prop_map(|(head, (attributes, events, links), (status, dropped, flags))| Span {
