@@ -47,9 +47,10 @@ bench-store: build ## what it costs to store raw spans, and their size in ClickH
 
 compare: build ## Weir beside the OpenTelemetry Collector on the same spans; ARGS="--quick", ARGS="--only columns --spans 4000000"
 	@tools/install --compare
-	@cargo build --release --locked -p stream-processor -p loadtest
+	@cargo build --release --locked -p stream-processor -p loadtest --bins --example exactly_once_off
 	@source tools/environment && WEIR_BINARY="$(CARGO_TARGET_DIR)/release/weir" \
-		WEIR_COMPARE_PROCESSOR="$(CARGO_TARGET_DIR)/release/stream-processor" tools/with-servers \
+		WEIR_COMPARE_PROCESSOR="$(CARGO_TARGET_DIR)/release/stream-processor" \
+		WEIR_COMPARE_OFF="$(CARGO_TARGET_DIR)/release/examples/exactly_once_off" tools/with-servers \
 		"$(CARGO_TARGET_DIR)/release/compare" --json "$(CARGO_TARGET_DIR)/compare.json" $(ARGS)
 
 clean: ## remove what was compiled
