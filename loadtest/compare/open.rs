@@ -73,7 +73,7 @@ impl Spans {
         thread::sleep(START);
         let start = weir.usage()?;
         let took = topics.write(scene.packing, &self.messages).context("the spans can't be written")?;
-        let seen = weir::watch(&mut weir, admin, self.truth.spans())?;
+        let seen = weir::watch(&mut weir, admin, scene.partitions, self.truth.spans())?;
         weir::check(&kafka, &topics, &self.truth, scene.workload.is_rooted)?;
         Ok((seen.run(start, self.truth.spans()), start.cpu, took))
     }

@@ -29,6 +29,8 @@ pub struct Run {
     pub open_spans: Option<u64>,
     /// Weir: how often a limit of a shard changed what it did.
     pub limited: Option<u64>,
+    /// Weir: how often a shard started again.
+    pub restarts: Option<u64>,
 }
 
 impl Run {
@@ -75,6 +77,7 @@ pub struct Conclusion {
     /// … and divided by the open spans, if all flows stay open.
     pub bytes_an_open_span: Option<f64>,
     pub limited: Option<f64>,
+    pub restarts: Option<f64>,
 }
 
 /// What all subjects took on the same topic.
@@ -140,6 +143,7 @@ impl Row {
             memory_mib: self.median(|run| Some(run.memory_mib))?,
             bytes_an_open_span: self.median(bytes).filter(|_| column.is_about_memory),
             limited: self.median(|run| Some(run.limited? as f64)),
+            restarts: self.median(|run| Some(run.restarts? as f64)),
         })
     }
 }
@@ -179,7 +183,7 @@ impl fmt::Display for Column {
         )?;
         writeln!(
             to,
-            "  {:<28} {:>8} {:>17} {:>9} {:>8} {:>8} {:>7} {:>8} {:>12} {:>10} {:>11} {:>7}",
+            "  {:<28} {:>8} {:>17} {:>9} {:>8} {:>8} {:>7} {:>8} {:>12} {:>10} {:>11} {:>7} {:>8}",
             "",
             "CPU µs",
             "(least – most)",
@@ -191,14 +195,15 @@ impl fmt::Display for Column {
             "until closed",
             "open spans",
             "B/open span",
-            "limited"
+            "limited",
+            "restarts"
         )?;
         for row in &self.rows {
             let Some(said) = &row.conclusion else { continue };
             let cpu = said.cpu_us;
             writeln!(
                 to,
-                "  {:<28} {:>8.3} {:>17} {:>9} {:>8} {:>8.0} {:>7.1} {:>8.2} {:>12} {:>10} {:>11} {:>7}",
+                "  {:<28} {:>8.3} {:>17} {:>9} {:>8} {:>8.0} {:>7.1} {:>8.2} {:>12} {:>10} {:>11} {:>7} {:>8}",
                 row.subject,
                 cpu.median,
                 format!("({:.3} – {:.3})", cpu.least, cpu.most),
@@ -211,6 +216,7 @@ impl fmt::Display for Column {
                 maybe(said.open_spans, 0),
                 maybe(said.bytes_an_open_span, 0),
                 maybe(said.limited, 0),
+                maybe(said.restarts, 0),
             )?;
         }
         Ok(())
