@@ -1,19 +1,109 @@
-//! CPU of a shard by itself: spans that were read already, in; commits, out. Whole traces of 20 spans of 10 services, as of a
-//! console, 100,000 spans a commit, at 60,000 spans a second of log time.
+//! What a shard takes for a span, for developers: spans that were read already, in; commits, out. Whole traces of 20 spans
+//! of 10 services, as of a console, at 60,000 spans a second of log time, once the shard remembers all it may.
+//! `make bench-stages`, or `cargo bench -p stitcher -- commit`; allocations and memory stand at the end of each group.
 //!
-//! `cargo bench -p stitcher -- --spans 2000000 --services 1000 --commit 12000`
+//! The spans are made here: this crate knows no protobuf, and so not the messages that others measure with.
 
 #[path = "../tests/counting/mod.rs"]
 mod counting;
+#[path = "../../benches/stages/measure.rs"]
+mod measure;
 
 use counting::ALLOCATIONS;
+use criterion::{Criterion, SamplingMode, Throughput};
+use measure::{CpuTime, of_spans, timed};
+use std::hint::black_box;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use stitcher::span::{Facts, Kind, OperationSource, Peer, PeerKind, Resource, Span, SpanId, TraceId};
 use stitcher::{Settings, Shard};
 
 const SPANS_A_SECOND: i64 = 60_000;
+/// Those of 200 ms.
+const COMMIT_SPANS: usize = 12_000;
+/// By then a shard remembers all it may.
+const WARM_UP_SPANS: i64 = 1_500_000;
 const START_US: i64 = 1_790_000_000_000_000;
 const SERVICES_A_TRACE: u64 = 10;
+
+fn main() {
+    let mut criterion = measure::criterion();
+    for services in [100, 1_000] {
+        shard(&mut criterion, services);
+    }
+    criterion.final_summary();
+}
+
+fn shard(criterion: &mut Criterion<CpuTime>, services: u64) {
+    let texts = Texts::of(services);
+    let mut river = River::warm(&texts);
+    let mut group = criterion.benchmark_group(format!("shard, {services} services"));
+    group.throughput(Throughput::Elements(1)).sampling_mode(SamplingMode::Flat);
+    for (name, of) in [("apply", 0), ("commit", 1)] {
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|spans| of_spans(spans, || (COMMIT_SPANS as u64, river.round()[of])));
+        });
+    }
+    group.finish();
+    let a_span = |allocations| allocations as f64 / (river.applied - WARM_UP_SPANS) as f64;
+    println!(
+        "{:.3} allocations a span when applied, {:.3} at commits; {} open spans, {} remembered, {} MiB at most\n",
+        a_span(river.allocations[0]),
+        a_span(river.allocations[1]),
+        river.shard.open_spans(),
+        river.shard.remembered_spans(),
+        measure::peak_mib(),
+    );
+}
+
+/// A shard in the steady state, and where its log is.
+struct River<'t> {
+    texts: &'t Texts,
+    shard: Shard,
+    batch: Vec<Span<'t>>,
+    traces: u64,
+    applied: i64,
+    /// As spans were applied, and at commits, since the warm-up.
+    allocations: [u64; 2],
+}
+
+impl<'t> River<'t> {
+    fn warm(texts: &'t Texts) -> Self {
+        let shard = Shard::new(Settings::default());
+        let mut river = Self { texts, shard, batch: Vec::new(), traces: 0, applied: 0, allocations: [0; 2] };
+        while river.applied < WARM_UP_SPANS {
+            river.round();
+        }
+        river.allocations = [0; 2];
+        river
+    }
+
+    /// Applies the spans of a commit, and commits: what each took.
+    fn round(&mut self) -> [Duration; 2] {
+        self.batch.clear();
+        while self.batch.len() < COMMIT_SPANS {
+            let position = self.applied + self.batch.len() as i64;
+            push_trace(self.traces, position, self.texts, &mut self.batch);
+            self.traces += 1;
+        }
+        let Self { shard, batch, applied, .. } = self;
+        let count = || ALLOCATIONS.load(Ordering::Relaxed);
+        let before = count();
+        let ((), apply) = timed(|| {
+            for spans in batch.chunks(2 * SERVICES_A_TRACE as usize) {
+                shard.begin_record(*applied, START_US + *applied * 1_000_000 / SPANS_A_SECOND);
+                spans.iter().for_each(|span| shard.apply(span));
+                *applied += spans.len() as i64;
+            }
+        });
+        let between = count();
+        let (out, commit) = timed(|| shard.commit());
+        self.allocations[0] += between - before;
+        self.allocations[1] += count() - between;
+        black_box(out);
+        [apply, commit]
+    }
+}
 
 struct Texts {
     services: Vec<String>,
@@ -22,18 +112,15 @@ struct Texts {
     operations: Vec<String>,
 }
 
-fn argument(name: &str, default: u64) -> u64 {
-    let given = std::env::args().skip_while(|arg| arg != name).nth(1);
-    given.map_or(default, |number| number.parse().expect("a number"))
-}
-
-/// User and system time of this thread.
-fn cpu_ns() -> i64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    #[allow(unsafe_code)] // a system call that fills what it is given
-    let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    assert_eq!(failed, 0);
-    time.tv_sec * 1_000_000_000 + time.tv_nsec
+impl Texts {
+    fn of(services: u64) -> Self {
+        Self {
+            services: (0..services).map(|i| format!("service-{i:04}")).collect(),
+            routes: (0..services).map(|i| format!("/v2/projects/{{project}}/resources-{i}")).collect(),
+            names: (0..services).map(|i| format!("GET /v2/projects/{{project}}/resources-{i}")).collect(),
+            operations: (0..services / 2).map(|i| format!("operation-{i:03}")).collect(),
+        }
+    }
 }
 
 fn mixed(number: u64) -> u64 {
@@ -41,56 +128,6 @@ fn mixed(number: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
-}
-
-fn main() {
-    let (spans, services) = (argument("--spans", 1_000_000) as i64, argument("--services", 100));
-    let commit_spans = argument("--commit", 100_000) as usize;
-    let warm_up = argument("--warm-up", 1_500_000) as i64;
-    let texts = Texts {
-        services: (0..services).map(|i| format!("service-{i:04}")).collect(),
-        routes: (0..services).map(|i| format!("/v2/projects/{{project}}/resources-{i}")).collect(),
-        names: (0..services).map(|i| format!("GET /v2/projects/{{project}}/resources-{i}")).collect(),
-        operations: (0..services / 2).map(|i| format!("operation-{i:03}")).collect(),
-    };
-    let mut shard = Shard::new(Settings::default());
-    let (mut applied, mut trace, mut rows, mut since) = (0, 0, 0, 0);
-    let (mut apply, mut commit, mut allocations) = (0, 0, [0; 2]);
-    let mut batch = Vec::new();
-    while applied < warm_up + spans {
-        if applied < warm_up {
-            (apply, commit, allocations, rows) = (0, 0, [0; 2], 0);
-        }
-        batch.clear();
-        while batch.len() < commit_spans {
-            push_trace(trace, applied + batch.len() as i64, &texts, &mut batch);
-            trace += 1;
-        }
-        let (began, before) = (cpu_ns(), ALLOCATIONS.load(Ordering::Relaxed));
-        for spans in batch.chunks(20) {
-            shard.begin_record(since, START_US + applied * 1_000_000 / SPANS_A_SECOND);
-            spans.iter().for_each(|span| shard.apply(span));
-            applied += spans.len() as i64;
-            since += 1;
-        }
-        let (done, between) = (cpu_ns() - began, ALLOCATIONS.load(Ordering::Relaxed));
-        let began = cpu_ns();
-        let out = shard.commit();
-        rows += out.deltas.edges.len() + out.deltas.services.len() + out.deltas.endpoints.len();
-        commit += cpu_ns() - began;
-        apply += done;
-        allocations[0] += between - before;
-        allocations[1] += ALLOCATIONS.load(Ordering::Relaxed) - between;
-    }
-    let each = |sum: f64| sum / (applied - warm_up) as f64;
-    println!(
-        "{services} services: apply {:.0} ns, commit {:.0} ns a span; {:.3} rows, {:.3} + {:.3} allocations a span",
-        each(apply as f64),
-        each(commit as f64),
-        each(rows as f64),
-        each(allocations[0] as f64),
-        each(allocations[1] as f64),
-    );
 }
 
 fn push_trace<'t>(number: u64, position: i64, texts: &'t Texts, to: &mut Vec<Span<'t>>) {
