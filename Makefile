@@ -2,7 +2,7 @@
 # make demo ARGS="--for 60s --verify"
 # make chaos KILLS=50  every process is killed under the same workload; nothing may be lost or doubled
 # make test            every check and test; the last line says how many passed and failed
-.PHONY: help demo chaos build test simulate fuzz bench bench-ingest bench-store compare clean
+.PHONY: help demo chaos build test simulate fuzz bench bench-stages bench-ingest bench-store compare flamegraph clean
 
 SHELL := bash
 export CARGO_TARGET_DIR ?= $(or $(WEIR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/weir)/target
@@ -37,20 +37,29 @@ bench: build ## what exactly-once costs and how long recovery takes, on a real K
 	@WEIR_BINARY="$(CARGO_TARGET_DIR)/release/weir" tools/with-servers \
 		cargo bench --locked -q -p stream-processor --bench exactly_once -- $(ARGS)
 
-bench-ingest: build ## what it costs to take spans, over HTTP and gRPC, into a real Kafka; ARGS="--only http,stages"
+bench-stages: ## what each stage takes for a span, without servers; ARGS="decode", ARGS="--save-baseline before"
+	@tools/install
+	@cargo bench --locked -q -p reader -p stitcher -p stream-processor -p ingest --bench stages -- $(ARGS)
+
+bench-ingest: build ## what it costs to take spans, over HTTP and gRPC, into a real Kafka; ARGS="--only http"
 	@WEIR_BINARY="$(CARGO_TARGET_DIR)/release/weir" tools/with-servers \
 		cargo bench --locked -q -p ingest --bench cost -- $(ARGS)
 
-bench-store: build ## what it costs to store raw spans, and their size in ClickHouse; ARGS="--only memory"
+bench-store: build ## what it costs to store raw spans, and their size in ClickHouse; ARGS="--rounds 1"
 	@WEIR_BINARY="$(CARGO_TARGET_DIR)/release/weir" tools/with-servers \
 		cargo bench --locked -q -p stream-processor --bench store -- $(ARGS)
 
 compare: build ## Weir beside the OpenTelemetry Collector on the same spans; ARGS="--quick", ARGS="--only columns --spans 4000000"
 	@tools/install --compare
-	@cargo build --release --locked -p stream-processor -p loadtest
+	@cargo build --release --locked -p stream-processor -p loadtest --bins --example exactly_once_off
 	@source tools/environment && WEIR_BINARY="$(CARGO_TARGET_DIR)/release/weir" \
-		WEIR_COMPARE_PROCESSOR="$(CARGO_TARGET_DIR)/release/stream-processor" tools/with-servers \
+		WEIR_COMPARE_PROCESSOR="$(CARGO_TARGET_DIR)/release/stream-processor" \
+		WEIR_COMPARE_OFF="$(CARGO_TARGET_DIR)/release/examples/exactly_once_off" tools/with-servers \
 		"$(CARGO_TARGET_DIR)/release/compare" --json "$(CARGO_TARGET_DIR)/compare.json" $(ARGS)
+
+flamegraph: build ## where the processor's CPU time goes, drawn into docs/performance/; ARGS="single", SPANS=4000000
+	@cargo build --release --locked -p stream-processor -p loadtest --bins
+	@SPANS=$(SPANS) tools/flamegraph $(ARGS)
 
 clean: ## remove what was compiled
 	cargo clean

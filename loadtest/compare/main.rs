@@ -5,16 +5,20 @@
 //! main ── which scenes, who takes part, and in which order
 //!   ├─ scene ── a topic of spans
 //!   │    ├─ topics ── written to Kafka …
-//!   │    └─ workload ── … from a seed, with its truth
+//!   │    ├─ packer ── … in messages …
+//!   │    └─ workload ── … from a seed, with their truth
 //!   ├─ floor, weir, collector ── those who read it, each in a process of its own …
 //!   │    ├─ measured ── … of which CPU and memory are read
 //!   │    └─ truth ── … and whose answers are compared
+//!   ├─ open ── the memory of flows that stay open
 //!   └─ report ── the tables
 //! ```
 
 mod collector;
 mod floor;
 mod measured;
+mod open;
+mod packer;
 mod report;
 mod scene;
 mod topics;
@@ -27,11 +31,11 @@ use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
 use collector::Pipeline;
 use measured::{Process, Usage};
-use report::{Column, Row, Run};
+use report::{Column, FLOOR, Medians, Row, Run, WEIR};
 use scene::Scene;
 use schemas::topics::OTLP_SPANS;
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -52,6 +56,9 @@ struct Args {
     /// Weir's stream-processor, a release build.
     #[arg(long, env = "WEIR_COMPARE_PROCESSOR", value_name = "FILE")]
     processor: PathBuf,
+    /// The same with exactly-once off: an example of the stream-processor's crate.
+    #[arg(long, env = "WEIR_COMPARE_OFF", value_name = "FILE")]
+    off: PathBuf,
     /// The OpenTelemetry Collector.
     #[arg(long, env = "WEIR_COMPARE_OTELCOL", value_name = "FILE")]
     otelcol: PathBuf,
@@ -93,6 +100,8 @@ enum Subject {
     Floor,
     /// Everything, exactly once.
     Weir,
+    /// Everything, without transactions, journal and state.
+    WeirOff,
     /// Decodes, and nothing else.
     CollectorNop,
     /// Pairs calls.
@@ -114,7 +123,12 @@ fn main() -> anyhow::Result<()> {
     anyhow::ensure!(!scenes.is_empty(), "no scene and no series has that name");
     let mut columns = Vec::new();
     for scene in &scenes {
-        let column = compare(&args, scene).with_context(|| scene.name)?;
+        let mut column = if scene.is_about_memory() {
+            open::compare(&args, scene).with_context(|| scene.name)?
+        } else {
+            compare(&args, scene).with_context(|| scene.name)?
+        };
+        column.conclude();
         println!("\n{column}");
         columns.push(column);
         if let Some(file) = &args.json {
@@ -122,6 +136,7 @@ fn main() -> anyhow::Result<()> {
             std::fs::write(file, serde_json::to_vec_pretty(&columns)?)?;
         }
     }
+    println!("\n{}", Medians(&columns));
     Ok(())
 }
 
@@ -129,42 +144,22 @@ fn main() -> anyhow::Result<()> {
 fn compare(args: &Args, scene: &Scene) -> anyhow::Result<Column> {
     let kafka = KafkaOptions::plaintext(&args.kafka);
     let topics = Topics::create(&kafka, scene.partitions)?;
-    let subjects =
-        args.subjects.iter().filter(|subject| **subject == Subject::Weir || !scene.is_about_memory());
     let mut contest = Contest { args, scene, kafka, topics, starts: Vec::new() };
-    for subject in subjects {
+    for subject in &args.subjects {
         let start = contest.start(*subject)?;
         contest.starts.push((*subject, start));
     }
     let spans = args.spans * scene.spans_milli / 1_000;
-    // A flow without its request is open for 30 s; all of them have to be so at once.
-    let rate = if scene.is_about_memory() { args.rate.max(spans / 20) } else { args.rate };
-    let mut filled = contest.topics.fill(scene.workload, scene.packing, spans, rate)?;
+    let mut filled = contest.topics.fill(scene.workload, scene.packing, spans, args.rate)?;
     if args.wrong_truth {
         filled.truth.falsify();
     }
-    let mut rows: Vec<Row> = contest
-        .starts
-        .iter()
-        .map(|(subject, start)| Row {
-            subject: subject.name(),
-            start_s: start.cpu.as_secs_f64(),
-            runs: Vec::new(),
-        })
-        .collect();
+    let mut rows: Vec<Row> =
+        contest.starts.iter().map(|(subject, start)| Row::new(subject.name(), start.cpu)).collect();
     for round in 0..args.runs {
         for (row, (subject, start)) in rows.iter_mut().zip(&contest.starts) {
-            let run = contest.run(*subject, *start, &filled).with_context(|| subject.name());
-            if args.wrong_truth && subject.gives_answers() {
-                let why = run
-                    .err()
-                    .with_context(|| format!("{}: the truth is wrong, and nobody notices", subject.name()))?;
-                println!("  noticed: {why:#}");
-                continue;
-            }
-            let run = run?;
-            println!("  {} {} {}: {:.3} µs", scene.name, round + 1, subject.name(), run.cpu_us);
-            row.runs.push(run);
+            let run = contest.run(*subject, *start, &filled);
+            row.runs.extend(judge(args, scene, round, *subject, run)?);
         }
     }
     let spans = filled.truth.spans();
@@ -174,8 +169,29 @@ fn compare(args: &Args, scene: &Scene) -> anyhow::Result<Column> {
         spans,
         messages_log_s: filled.took.as_secs_f64(),
         bytes_a_span: filled.bytes as f64 / spans as f64,
+        is_about_memory: false,
         rows,
     })
+}
+
+/// The run, if its answer was judged by the truth. A wrong truth has to be noticed.
+fn judge(
+    args: &Args,
+    scene: &Scene,
+    round: usize,
+    subject: Subject,
+    run: anyhow::Result<Run>,
+) -> anyhow::Result<Option<Run>> {
+    let name = subject.name();
+    let run = run.with_context(|| name);
+    if args.wrong_truth && subject.gives_answers() {
+        let why = run.err().with_context(|| format!("{name}: the truth is wrong, and nobody notices"))?;
+        println!("  noticed: {why:#}");
+        return Ok(None);
+    }
+    let run = run?;
+    println!("  {} {} {name}: {:.3} µs", scene.name, round + 1, run.cpu_us);
+    Ok(Some(run))
 }
 
 /// A topic and who reads it.
@@ -191,11 +207,11 @@ struct Contest<'a> {
 impl Contest<'_> {
     /// Starts a subject on the topic while nothing is in it.
     fn start(&self, subject: Subject) -> anyhow::Result<Usage> {
-        let Args { kafka, processor, otelcol, .. } = self.args;
-        let mut process = match subject.pipeline() {
-            Some(pipeline) => collector::start(otelcol, kafka, &self.topics, pipeline)?.0,
-            None if subject == Subject::Weir => weir::start(processor, kafka, &self.topics)?.0,
-            None => self.floor(u64::MAX)?,
+        let Args { kafka, otelcol, .. } = self.args;
+        let mut process = match (subject.pipeline(), subject.weir(self.args)) {
+            (Some(pipeline), _) => collector::start(otelcol, kafka, &self.topics, pipeline)?.0,
+            (_, Some(program)) => weir::start(program, kafka, &self.topics)?.0,
+            _ => self.floor(u64::MAX)?,
         };
         thread::sleep(START);
         process.usage().with_context(|| subject.name())
@@ -203,44 +219,28 @@ impl Contest<'_> {
 
     /// Lets a subject read everything, and compares its answers with the truth.
     fn run(&self, subject: Subject, start: Usage, filled: &Filled) -> anyhow::Result<Run> {
-        let (Args { kafka, processor, otelcol, .. }, truth) = (self.args, &filled.truth);
-        let cpu_us =
-            |usage: &Usage| usage.cpu.saturating_sub(start.cpu).as_secs_f64() * 1e6 / truth.spans() as f64;
-        let run = |usage: &Usage| Run {
-            cpu_us: cpu_us(usage),
-            wall_s: usage.wall.as_secs_f64(),
-            peak_mib: usage.peak_kib as f64 / 1024.0,
-            until_closed_us: None,
-            open_spans: None,
-            bytes_an_open_span: None,
-        };
+        let (Args { kafka, otelcol, .. }, truth) = (self.args, &filled.truth);
+        let run = |usage: &Usage| Run::of(usage, start, truth.spans());
         if let Some(pipeline) = subject.pipeline() {
             return Ok(run(&collector::run(otelcol, kafka, &self.topics, pipeline, truth)?));
         }
-        if subject == Subject::Floor {
+        let Some(program) = subject.weir(self.args) else {
             let mut floor = self.floor(truth.spans())?;
             let mut line = String::new();
             BufReader::new(floor.output()?).read_line(&mut line)?;
             let usage = floor.usage()?;
             anyhow::ensure!(line.starts_with(&format!("{} spans", truth.spans())), "it has read {line:?}");
             return Ok(run(&usage));
-        }
-        let weir::Run { committed, closed, open_spans } =
-            weir::run(processor, kafka, &self.topics, truth.spans())?;
+        };
+        let seen = weir::run(program, kafka, &self.topics, truth.spans())?;
         weir::check(&self.kafka, &self.topics, truth, self.scene.workload.is_rooted)?;
-        let memory_bytes = committed.memory_kib.saturating_sub(start.memory_kib) as f64 * 1024.0;
-        Ok(Run {
-            until_closed_us: Some(cpu_us(&closed)),
-            open_spans: Some(open_spans),
-            bytes_an_open_span: self.scene.is_about_memory().then(|| memory_bytes / open_spans as f64),
-            ..run(&committed)
-        })
+        Ok(seen.run(start, truth.spans()))
     }
 
     fn floor(&self, spans: u64) -> anyhow::Result<Process> {
         let (topic, partitions) = (self.topics.name(OTLP_SPANS), self.topics.partitions.to_string());
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["--kafka", &self.args.kafka, "--processor", "-", "--otelcol", "-"]);
+        command.args(["--kafka", &self.args.kafka, "--processor", "-", "--off", "-", "--otelcol", "-"]);
         command.args(["--floor", &topic, &partitions, &spans.to_string()]);
         Process::start(command.envs(KEEP_MEMORY).stdout(Stdio::piped()))
     }
@@ -249,8 +249,9 @@ impl Contest<'_> {
 impl Subject {
     fn name(self) -> &'static str {
         match self {
-            Self::Floor => "floor",
-            Self::Weir => "weir",
+            Self::Floor => FLOOR,
+            Self::Weir => WEIR,
+            Self::WeirOff => "weir, exactly-once off",
             Self::CollectorNop => "collector → nop",
             Self::CollectorServicegraph => "… → servicegraph",
             Self::CollectorSpanmetrics => "… → servicegraph, spanmetrics",
@@ -261,9 +262,17 @@ impl Subject {
         !matches!(self, Self::Floor | Self::CollectorNop)
     }
 
+    fn weir(self, args: &Args) -> Option<&Path> {
+        match self {
+            Self::Weir => Some(&args.processor),
+            Self::WeirOff => Some(&args.off),
+            _ => None,
+        }
+    }
+
     fn pipeline(self) -> Option<Pipeline> {
         match self {
-            Self::Floor | Self::Weir => None,
+            Self::Floor | Self::Weir | Self::WeirOff => None,
             Self::CollectorNop => Some(Pipeline::Nop),
             Self::CollectorServicegraph => Some(Pipeline::ServiceGraph),
             Self::CollectorSpanmetrics => Some(Pipeline::SpanMetrics),

@@ -1,6 +1,6 @@
 //! What is compared on which spans.
 
-use crate::topics::{Holds, Packing};
+use crate::packer::{Holds, Packing};
 use crate::workload::Workload;
 
 /// One topic of spans, and the groups of questions that it belongs to.

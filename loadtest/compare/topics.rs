@@ -1,16 +1,15 @@
 //! Topics of one comparison: the spans, and new outputs for each run of Weir.
 
+use crate::packer::{Message, Packer, Packing};
 use crate::truth::Truth;
-use crate::workload::{Trace, Workload};
+use crate::workload::Workload;
 use anyhow::Context as _;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, TracesData};
 use process::KafkaOptions;
-use prost::Message as _;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
-use schemas::topics::{self, OTLP_SPANS, Partitions, partition_of};
+use schemas::topics::{self, OTLP_SPANS, Partitions};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -18,25 +17,6 @@ const WAIT: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Somebody who asks for a topic too early is kept waiting: better to ask again.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
-
-/// How spans are put into messages.
-#[derive(Clone, Copy, Debug)]
-pub struct Packing {
-    /// Traces that are in the making at once in a partition.
-    pub traces: usize,
-    /// What a message holds.
-    pub message: Holds,
-    /// `compression.type`.
-    pub compression: &'static str,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Holds {
-    /// All of these traces, without a key, as `ingest` packs them.
-    Traces,
-    /// One span; those of the traces take turns.
-    Span,
-}
 
 /// What was written.
 pub struct Filled {
@@ -126,8 +106,12 @@ impl Topics {
         spans: u64,
         rate: u64,
     ) -> anyhow::Result<Filled> {
-        let mut writer = Writer::new(self, packing)?;
-        let (began, mut truth) = (Instant::now(), Truth::default());
+        let (mut packer, writer) = (Packer::new(packing, self.partitions), Writer::new(self, packing)?);
+        let (began, mut truth, mut bytes) = (Instant::now(), Truth::default(), 0);
+        let mut write = |message: Message| {
+            bytes += message.value.len();
+            writer.send(&message)
+        };
         for number in 0.. {
             if truth.spans() >= spans {
                 break;
@@ -136,10 +120,19 @@ impl Topics {
             thread::sleep(due.saturating_sub(began.elapsed()));
             let trace = workload.trace(number);
             trace.count(&mut truth);
-            writer.add(trace)?;
+            packer.add(trace, &mut write)?;
         }
-        let bytes = writer.finish()?;
+        packer.finish(&mut write)?;
+        writer.finish()?;
         Ok(Filled { truth, bytes, took: began.elapsed() })
+    }
+
+    /// Writes messages that are made already, as fast as it goes.
+    pub fn write(&self, packing: Packing, messages: &[Message]) -> anyhow::Result<Duration> {
+        let (writer, began) = (Writer::new(self, packing)?, Instant::now());
+        messages.iter().try_for_each(|message| writer.send(message))?;
+        writer.finish()?;
+        Ok(began.elapsed())
     }
 }
 
@@ -150,13 +143,10 @@ impl Drop for Topics {
     }
 }
 
-/// Puts traces into messages, each partition's for itself.
+/// Sends messages.
 struct Writer<'a> {
     producer: ThreadedProducer<DefaultProducerContext>,
     topics: &'a Topics,
-    packing: Packing,
-    waiting: Vec<Vec<Trace>>,
-    bytes: usize,
 }
 
 impl<'a> Writer<'a> {
@@ -166,61 +156,14 @@ impl<'a> Writer<'a> {
             .set("compression.type", packing.compression)
             .set("linger.ms", "50")
             .set("enable.idempotence", "true");
-        let waiting = (0..topics.partitions).map(|_| Vec::new()).collect();
-        Ok(Self { producer: client.create()?, topics, packing, waiting, bytes: 0 })
+        Ok(Self { producer: client.create()?, topics })
     }
 
-    fn add(&mut self, trace: Trace) -> anyhow::Result<()> {
-        let partition = partition_of(trace.id, self.topics.partitions);
-        let waiting = &mut self.waiting[partition as usize];
-        waiting.push(trace);
-        if waiting.len() < self.packing.traces {
-            return Ok(());
-        }
-        let traces = std::mem::take(waiting);
-        self.write(partition, &traces)
-    }
-
-    fn write(&mut self, partition: u32, traces: &[Trace]) -> anyhow::Result<()> {
-        let ends_ns = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos() as u64;
-        let key = |trace: &Trace| format!("{:032x}", trace.id);
-        match self.packing.message {
-            Holds::Traces => {
-                let spans = traces.iter().flat_map(|trace| trace.resource_spans(ends_ns)).collect();
-                // One trace is keyed, as the collector's exporter does it.
-                self.send(partition, traces.first().filter(|_| traces.len() == 1).map(key), spans)
-            }
-            Holds::Span => {
-                let mut turns: Vec<_> = traces
-                    .iter()
-                    .map(|trace| (key(trace), trace.single_spans(ends_ns).into_iter()))
-                    .collect();
-                loop {
-                    let mut is_over = true;
-                    for (key, spans) in &mut turns {
-                        if let Some(span) = spans.next() {
-                            is_over = false;
-                            self.send(partition, Some(key.clone()), vec![span])?;
-                        }
-                    }
-                    if is_over {
-                        return Ok(());
-                    }
-                }
-            }
-        }
-    }
-
-    fn send(
-        &mut self,
-        partition: u32,
-        key: Option<String>,
-        resource_spans: Vec<ResourceSpans>,
-    ) -> anyhow::Result<()> {
-        let (topic, value) = (self.topics.name(OTLP_SPANS), TracesData { resource_spans }.encode_to_vec());
-        self.bytes += value.len();
-        let mut record = BaseRecord::to(&topic).partition(partition.cast_signed()).payload(&value);
-        record.key = key.as_ref();
+    fn send(&self, message: &Message) -> anyhow::Result<()> {
+        let topic = self.topics.name(OTLP_SPANS);
+        let mut record =
+            BaseRecord::to(&topic).partition(message.partition.cast_signed()).payload(&message.value);
+        record.key = message.key.as_ref();
         while let Err((error, unsent)) = self.producer.send(record) {
             anyhow::ensure!(
                 matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)),
@@ -232,16 +175,9 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Writes what is left over and returns how many bytes it were in all.
-    fn finish(mut self) -> anyhow::Result<usize> {
-        for partition in 0..self.topics.partitions {
-            let traces = std::mem::take(&mut self.waiting[partition as usize]);
-            if !traces.is_empty() {
-                self.write(partition, &traces)?;
-            }
-        }
-        self.producer.flush(WAIT)?;
-        Ok(self.bytes)
+    /// Everything is in Kafka.
+    fn finish(self) -> anyhow::Result<()> {
+        Ok(self.producer.flush(WAIT)?)
     }
 }
 

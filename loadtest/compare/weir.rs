@@ -1,6 +1,7 @@
-//! Weir: the release binary, exactly-once, from the first span to the last commit.
+//! Weir: a release binary, from the first span to the last commit.
 
-use crate::measured::{Process, Usage, free_address, metrics, sum};
+use crate::measured::{Process, Usage, free_address, metrics, samples, sum};
+use crate::report;
 use crate::topics::Topics;
 use crate::truth::{Counts, Edges, Truth, compare};
 use anyhow::Context as _;
@@ -14,6 +15,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
+/// What a shard counts when it is at a limit.
+const LIMITED: [&str; 4] = ["settled_early", "span_over_trace_limit", "names_cut", "overflowed"];
+
 /// A run, and what it had used when …
 pub struct Run {
     /// … all spans were committed,
@@ -22,6 +26,23 @@ pub struct Run {
     pub closed: Usage,
     /// Spans in open traces when all were committed.
     pub open_spans: u64,
+    /// How often a limit of a shard made it do less than without: flows settled early, spans dropped, names cut or merged.
+    pub limited: u64,
+    /// How often a shard started again, because Kafka didn't answer in time: such a run measures something else.
+    pub restarts: u64,
+}
+
+impl Run {
+    /// For the tables.
+    pub fn run(&self, start: Usage, spans: u64) -> report::Run {
+        report::Run {
+            until_closed_us: Some(report::Run::of(&self.closed, start, spans).cpu_us),
+            open_spans: Some(self.open_spans),
+            limited: Some(self.limited),
+            restarts: Some(self.restarts),
+            ..report::Run::of(&self.committed, start, spans)
+        }
+    }
 }
 
 /// Starts it on topics of which it knows nothing.
@@ -32,7 +53,7 @@ pub fn start(program: &Path, kafka: &str, topics: &Topics) -> anyhow::Result<(Pr
     let admin = free_address()?;
     let mut command = Command::new(program);
     command
-        .args(["--role", "processor", "--first-boot-from", "earliest", "--kafka", kafka])
+        .args(["--first-boot-from", "earliest", "--kafka", kafka])
         .args(["--topic-prefix", &topics.prefix, "--group", &topics.name("processor")])
         .args(["--admin", &admin.to_string()])
         .env("WEIR_LOG", "error");
@@ -46,12 +67,31 @@ pub fn start(program: &Path, kafka: &str, topics: &Topics) -> anyhow::Result<(Pr
 pub fn run(program: &Path, kafka: &str, topics: &Topics, spans: u64) -> anyhow::Result<Run> {
     topics.forget_outputs()?;
     let (mut weir, admin) = start(program, kafka, topics)?;
+    watch(&mut weir, admin, topics.partitions, spans)
+}
+
+/// Waits until one that was started has read so many spans, and closed all flows.
+///
+/// # Errors
+/// It fails, or takes too long.
+pub fn watch(weir: &mut Process, admin: SocketAddr, partitions: u32, spans: u64) -> anyhow::Result<Run> {
     let told =
         |metric: &str| metrics(admin).map(|page| sum(&page, &format!("weir_processor_{metric}")) as u64);
-    weir.wait_until("all spans are committed", || told("spans_total").is_ok_and(|read| read >= spans))?;
+    let restarts = || anyhow::Ok(told("recoveries_total")?.saturating_sub(partitions.into()));
+    // What a shard commits as it starts again is not counted as spans: then the end of the log has to do.
+    let is_committed =
+        || anyhow::Ok(told("spans_total")? >= spans || (restarts()? > 0 && told("lag_records")? == 0));
+    weir.wait_until("all spans are committed", || is_committed().is_ok_and(|is_committed| is_committed))?;
     let (committed, open_spans) = (weir.usage()?, told("open_spans")?);
     weir.wait_until("all flows are closed", || told("open_spans").is_ok_and(|open| open == 0))?;
-    Ok(Run { committed, closed: weir.usage()?, open_spans })
+    let limited = limited(&metrics(admin)?);
+    Ok(Run { committed, closed: weir.usage()?, open_spans, limited, restarts: restarts()? })
+}
+
+fn limited(page: &str) -> u64 {
+    let counted = samples(page, "weir_processor_counted_total");
+    let by_limits = counted.filter(|sample| LIMITED.contains(&sample.label("name")));
+    by_limits.map(|sample| sample.value as u64).sum()
 }
 
 /// Compares what it has written with the truth: every operation's calls and errors, edge by edge.
@@ -103,5 +143,18 @@ impl Said {
             *counts = [counts[0] + edge.calls, counts[1] + edge.errors];
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_limit_did_is_seen_and_what_is_usual_is_not() {
+        let page = "weir_processor_counted_total{name=\"settled_early\"} 3\n\
+                    weir_processor_counted_total{name=\"overflowed\"} 4\n\
+                    weir_processor_counted_total{name=\"closed\"} 100\n";
+        assert_eq!(limited(page), 7);
     }
 }

@@ -37,7 +37,7 @@ impl Protocol {
             "http-gzip" => Self::HttpGzip,
             "grpc" => Self::Grpc,
             "grpc-gzip" => Self::GrpcGzip,
-            _ => bail!("{name} is none of stages, http, http-gzip, grpc, grpc-gzip"),
+            _ => bail!("{name} is none of http, http-gzip, grpc, grpc-gzip"),
         })
     }
 

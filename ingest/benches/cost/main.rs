@@ -1,11 +1,10 @@
 //! What it costs to take spans, in CPU time. `make bench-ingest` runs it; the method and what came out stand in
-//! docs/performance.md.
+//! docs/performance.md. The same requests in memory, step by step: `make bench-stages`.
 //!
 //! ```text
 //! main ── which runs, and the tables
 //!   ├─ server ── the real program, in a process of its own, with the CPU time it has used
 //!   ├─ client ── a sender in another process: keep-alive connections with one request each at a time
-//!   ├─ stages ── the same requests in memory, step by step, without sockets and without Kafka
 //!   └─ requests ── 100 spans each
 //! ```
 
@@ -15,7 +14,6 @@ mod requests;
 #[allow(dead_code)] // The topics are those of that benchmark; nothing is filled in before.
 mod river;
 mod server;
-mod stages;
 #[path = "../../../stream-processor/benches/exactly_once/workload.rs"]
 #[allow(dead_code)]
 mod workload;
@@ -41,7 +39,7 @@ struct Args {
     #[arg(long, env = "WEIR_TEST_KAFKA", value_name = "HOST:PORT", default_value = "127.0.0.1:9092")]
     kafka: String,
     /// What to measure.
-    #[arg(long, value_delimiter = ',', default_value = "stages,http,http-gzip,grpc,grpc-gzip")]
+    #[arg(long, value_delimiter = ',', default_value = "http,http-gzip,grpc,grpc-gzip")]
     only: Vec<String>,
     /// Requests of 100 spans in a run.
     #[arg(long, default_value_t = 10_000)]
@@ -70,11 +68,7 @@ fn main() -> anyhow::Result<()> {
     }
     let mut protocols = Vec::new();
     for only in &args.only {
-        if only == "stages" {
-            stages::measure();
-        } else {
-            protocols.push((Protocol::named(only)?, Vec::new()));
-        }
+        protocols.push((Protocol::named(only)?, Vec::new()));
     }
     for _ in 0..args.rounds {
         for (protocol, runs) in &mut protocols {

@@ -1,7 +1,8 @@
 //! What is measured, in a process of its own: so that none finds the memory as another one left it, and that one can be
 //! killed.
 
-use crate::way::{Book, Plain, Way};
+use crate::plain::Plain;
+use crate::way::{Book, Way};
 use crate::workload;
 use process::KafkaOptions;
 use prometheus_client::registry::Registry;

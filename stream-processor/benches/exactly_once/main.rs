@@ -6,11 +6,13 @@
 //!   ├─ river ── the topics: one with spans, and new outputs for each run
 //!   │    └─ workload ── the spans
 //!   └─ job ── one run, in a process of its own: the processor's driver …
-//!        └─ way ── … on the real Kafka, with log time by position, with or without exactly-once
+//!        └─ way ── … on the real Kafka, with log time by position, with exactly-once …
+//!             └─ plain ── … or without
 //! ```
 
 mod job;
 mod overhead;
+mod plain;
 mod recovery;
 mod river;
 mod way;

@@ -1,23 +1,16 @@
 //! The real Kafka of a shard with two differences. Log time goes by the position in the log, at a stated rate, so that a
 //! topic that was filled in seconds can be read as any load, each time in the same rhythm of commits. And exactly-once
-//! can be off: then outputs go out by a plain producer, and there is neither journal nor state.
+//! can be off.
 
+use crate::plain::{Plain, PlainWriter};
 use crate::workload;
-use process::KafkaOptions;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
-use schemas::topics;
 use std::cell::Cell;
 use std::ops::Range;
-use std::thread;
 use std::time::{Duration, Instant};
 use stream_processor::processor::broker::{
     Broker, Entry, Input, Ledger, Records, Spans, Transactor, Watermarks,
 };
 use stream_processor::processor::shard::{Failure, Kafka, Output};
-
-const LOOK_AGAIN: Duration = Duration::from_micros(500);
 
 /// Kafka as the shard of one partition sees it.
 pub struct Way<'a> {
@@ -101,7 +94,7 @@ impl<'a> Broker for Way<'a> {
         let began = Instant::now();
         let by = match &self.plain {
             None => By::Transactions(self.outputs.transactor()?),
-            Some(plain) => By::Sending(plain.clone(), plain.producer()?),
+            Some(plain) => By::Sending(plain.writer()?),
         };
         self.book.fencing.set(began.elapsed());
         Ok(Writer { by, book: self.book })
@@ -197,7 +190,7 @@ pub struct Writer<'a> {
 
 enum By<'a> {
     Transactions(<Kafka<'a> as Broker>::Transactor),
-    Sending(Plain, ThreadedProducer<DefaultProducerContext>),
+    Sending(PlainWriter),
 }
 
 impl Transactor for Writer<'_> {
@@ -207,64 +200,7 @@ impl Transactor for Writer<'_> {
                 self.book.write(&records);
                 transactor.commit(records)
             }
-            By::Sending(plain, producer) => {
-                plain.send(producer, &records)?;
-                while producer.in_flight_count() > 0 {
-                    thread::sleep(LOOK_AGAIN);
-                }
-                Ok(())
-            }
+            By::Sending(writer) => writer.commit(records),
         }
-    }
-}
-
-/// Exactly-once off: the processor's producer without transactions. A commit is done when it is delivered, as with them.
-#[derive(Clone)]
-pub struct Plain {
-    /// How to reach Kafka.
-    pub kafka: KafkaOptions,
-    /// Before the topics' names.
-    pub prefix: String,
-    /// The shard's.
-    pub partition: i32,
-}
-
-impl Plain {
-    fn producer(&self) -> Result<ThreadedProducer<DefaultProducerContext>, Failure> {
-        let mut client = self.kafka.client();
-        client.set("compression.type", "zstd").set("linger.ms", "1");
-        client.create().map_err(|error| Failure::of("a producer can't be made", &error))
-    }
-
-    fn send(
-        &self,
-        producer: &ThreadedProducer<DefaultProducerContext>,
-        records: &Records,
-    ) -> Result<(), Failure> {
-        for record in records.iter() {
-            let name = match record.output {
-                Output::Deltas => topics::FLOW_DELTAS,
-                Output::Events => topics::FLOW_EVENTS,
-                Output::Traces => topics::FLOW_TRACES,
-                Output::State | Output::Journal | Output::DeadLetters => continue,
-            };
-            let topic = format!("{}{name}", self.prefix);
-            let headers = record
-                .headers
-                .iter()
-                .fold(OwnedHeaders::new_with_capacity(record.headers.len()), |headers, (key, value)| {
-                    headers.insert(Header { key, value: Some(&**value) })
-                });
-            let mut message = BaseRecord::to(&topic).partition(self.partition).headers(headers);
-            (message.key, message.payload) = (record.key.as_ref(), record.value.as_ref());
-            while let Err((error, unsent)) = producer.send(message) {
-                match error {
-                    KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) => message = unsent,
-                    error => return Err(Failure::of("a record can't be sent", &error)),
-                }
-                thread::sleep(LOOK_AGAIN);
-            }
-        }
-        Ok(())
     }
 }

@@ -1,9 +1,10 @@
 //! What it costs to bring raw spans from Kafka into ClickHouse, in CPU time of the store, and how large they are on disk.
 //! `make bench-store` runs it; the method and what came out stand in docs/performance.md.
 //!
-//! In memory: messages of 100 spans become the rows of a block. On servers: the real program reads a topic of such
-//! messages, of which it has read none before, until ClickHouse has all of it.
+//! The real program reads a topic of messages of 100 spans, of which it has read none before, until ClickHouse has all of
+//! it. What becomes of them in memory alone: `make bench-stages`.
 
+mod messages;
 #[path = "../exactly_once/river.rs"]
 #[allow(dead_code)]
 mod river;
@@ -13,20 +14,15 @@ mod workload;
 
 use anyhow::{Context as _, ensure};
 use clap::Parser;
+use messages::message;
 use process::{ClickHouseOptions, KafkaOptions};
-use prost::Message as _;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 use river::River;
 use schemas::topics;
-use std::hint::black_box;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use stream_processor::store::alone::{BatchId, Record, Sequences, Topic};
-use workload::{Message, START_US};
 
 const PARTITIONS: u32 = 2;
-const SPANS_A_MESSAGE: usize = 100;
-const BLOCK_ROWS: usize = 100_000;
 /// The kernel counts CPU time in steps of 10 ms.
 const TICK_US: f64 = 10_000.0;
 const WAIT: Duration = Duration::from_secs(300);
@@ -40,9 +36,6 @@ struct Args {
     /// ClickHouse.
     #[arg(long, env = "WEIR_TEST_CLICKHOUSE", value_name = "URL", default_value = "http://127.0.0.1:8123")]
     clickhouse: String,
-    /// What to measure.
-    #[arg(long, value_delimiter = ',', default_value = "memory,servers")]
-    only: Vec<String>,
     /// Messages of 100 spans in each of two partitions.
     #[arg(long, default_value_t = 5_000)]
     messages: usize,
@@ -55,54 +48,11 @@ struct Args {
 }
 
 fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
-    if args.only.iter().any(|only| only == "memory") {
-        in_memory(args.rounds);
-    }
-    if args.only.iter().any(|only| only == "servers") {
-        on_servers(&args)?;
-    }
-    Ok(())
-}
-
-/// Five traces of 20 spans that ended at `ends_us`; messages laid end to end are one message.
-fn message(number: usize, partition: u32, ends_us: i64) -> Vec<u8> {
-    let offsets = (0..).filter(|offset| offset % 100 != 99).skip(number % 1_000 * 5).take(5);
-    let offsets = offsets.map(|offset: i64| offset + (number / 1_000 * 10_000) as i64);
-    offsets
-        .flat_map(|offset| Message::at(offset, partition, PARTITIONS, ends_us).data.encode_to_vec())
-        .collect()
-}
-
-fn in_memory(rounds: usize) {
-    let messages: Vec<Vec<u8>> =
-        (0..BLOCK_ROWS / SPANS_A_MESSAGE).map(|at| message(at, 0, START_US)).collect();
-    let mut row_bytes = 0;
-    let cost = (0..rounds).map(|_| {
-        let before = thread_cpu_us();
-        let mut content = Topic::Spans.content(Sequences::default(), false);
-        for (offset, value) in (0..).zip(&messages) {
-            content.add(Record { partition: 0, offset, timestamp_ms: START_US / 1000, value });
-        }
-        assert_eq!(content.rows(), BLOCK_ROWS);
-        let blocks = black_box(content.finish(BatchId { generation: 1, lane: 2, batch: 1 }));
-        row_bytes = blocks.iter().map(|block| block.bytes.len()).sum::<usize>() / BLOCK_ROWS;
-        (thread_cpu_us() - before) / BLOCK_ROWS as f64
-    });
-    let (least, median, most) = spread(cost.collect());
-    let bytes = messages.iter().map(Vec::len).sum::<usize>() / BLOCK_ROWS;
-    println!(
-        "In memory, µs CPU a span: {median:.3} ({least:.3} – {most:.3}); {bytes} bytes of a message become {row_bytes} of a row"
-    );
-}
-
-fn thread_cpu_us() -> f64 {
-    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    stat.split(' ').next().and_then(|ns| ns.parse::<f64>().ok()).unwrap_or(f64::NAN) / 1e3
+    on_servers(&Args::parse())
 }
 
 fn on_servers(args: &Args) -> anyhow::Result<()> {
-    let spans = args.messages * SPANS_A_MESSAGE * PARTITIONS as usize;
+    let spans = args.messages * messages::SPANS * PARTITIONS as usize;
     let mut runs = Vec::new();
     for _ in 0..args.rounds {
         // With a journal of its own: a lane goes on where the journal says.
@@ -134,7 +84,7 @@ fn fill(args: &Args, river: &River) -> anyhow::Result<()> {
     for number in 0..args.messages {
         for partition in 0..PARTITIONS {
             // As of 50,000 spans a second and partition.
-            let value = message(number, partition, now_us + 2_000 * number as i64);
+            let value = message(number, (partition, PARTITIONS), now_us + 2_000 * number as i64);
             let mut record =
                 BaseRecord::<(), _>::to(&topic).partition(partition.cast_signed()).payload(&value);
             while let Err((_, unsent)) = producer.send(record) {
