@@ -17,6 +17,7 @@ use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::ListenerExt as _;
 use process::{Health, Metrics};
 use reader::Semconv;
 use schemas::topics::{FLOW_DELTAS, FLOW_EVENTS, OTLP_SPANS};
@@ -74,6 +75,12 @@ pub async fn run(options: Options, health: Health, stop: CancellationToken) -> a
     let checks = tokio::spawn(check_clickhouse(app.stored.clone(), health.clone(), stop.clone()));
     let router = router(app).merge(process::admin_router(registry.share(), health));
     tracing::info!(address = %listener.local_addr()?, "the query API is served");
+    // Small frames must not wait for the answer to larger ones.
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY");
+        }
+    });
     let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
     tokio::select! {
         served = serving.into_future() => served?,
