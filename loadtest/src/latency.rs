@@ -101,7 +101,10 @@ impl Probe {
     /// Time until the edge shows its `call`-th call.
     async fn measure(&mut self, call: u32) -> anyhow::Result<Duration> {
         let sent = Instant::now();
-        self.otlp.export(request(&self.environment)?).await.context("the span was not taken")?;
+        self.otlp
+            .export(request(&self.environment, rand::rng().random_range(1..=u128::MAX))?)
+            .await
+            .context("the span was not taken")?;
         let shown = format!("\"callCount\":{call},");
         let arrived = async {
             while let Some(frame) = self.socket.next().await {
@@ -116,14 +119,16 @@ impl Probe {
     }
 }
 
-/// One SERVER span, alone in its trace, that ends now.
-fn request(environment: &str) -> anyhow::Result<ExportTraceServiceRequest> {
+/// One SERVER span, alone in its trace, that ends now: it is a call as soon as it is seen, and names its operation.
+///
+/// # Errors
+/// The clock stands before 1970.
+pub fn request(environment: &str, trace_id: u128) -> anyhow::Result<ExportTraceServiceRequest> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     let now_ns = u64::try_from(now.as_nanos())?;
-    let mut rng = rand::rng();
     let span = Span {
-        trace_id: rng.random_range(1..=u128::MAX).to_be_bytes().to_vec(),
-        span_id: rng.random_range(1..=u64::MAX).to_be_bytes().to_vec(),
+        trace_id: trace_id.to_be_bytes().to_vec(),
+        span_id: rand::rng().random_range(1..=u64::MAX).to_be_bytes().to_vec(),
         name: "probe".into(),
         kind: SpanKind::Server as i32,
         start_time_unix_nano: now_ns - 1_000_000,

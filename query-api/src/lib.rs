@@ -34,6 +34,7 @@ mod spans;
 mod stored;
 mod totals;
 mod traces;
+mod upgrade;
 
 pub use options::Options;
 use serve::App;

@@ -37,9 +37,12 @@ pub struct Limits {
     pub subscriptions_per_socket: usize,
     /// Largest message a client may send.
     pub message_bytes: usize,
-    /// Most that may wait in a socket's write buffer; axum's default is unlimited. One frame has to fit.
+    /// What is read from a socket at once. Every socket has such a buffer; clients say little.
+    pub read_buffer_bytes: usize,
+    /// Most that may wait in a socket's own write buffer: answers to pings and the goodbye. Shared frames don't go
+    /// through it.
     pub write_buffer_bytes: usize,
-    /// How long one frame may take to leave for a client that doesn't read.
+    /// How long the frames of one tick may take to leave for a client that doesn't read.
     pub send_timeout: Duration,
     /// How often a silent client is pinged; after two unanswered pings it is dropped.
     pub ping_every: Duration,
@@ -76,7 +79,8 @@ impl Default for Limits {
             sockets: 20_000,
             subscriptions_per_socket: 8,
             message_bytes: 16 << 10,
-            write_buffer_bytes: 32 << 20,
+            read_buffer_bytes: 2 << 10,
+            write_buffer_bytes: 4 << 10,
             send_timeout: Duration::from_secs(10),
             ping_every: Duration::from_secs(20),
             text_chars: 512,

@@ -17,6 +17,7 @@ use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::ListenerExt as _;
 use process::{Health, Metrics};
 use reader::Semconv;
 use schemas::topics::{FLOW_DELTAS, FLOW_EVENTS, OTLP_SPANS};
@@ -28,6 +29,8 @@ use tower_http::compression::CompressionLayer;
 
 /// How long open requests may take to end when the process stops.
 const DRAIN: Duration = Duration::from_secs(5);
+/// Files that are open beside the WebSockets: requests in progress, Kafka's and ClickHouse's connections.
+const OTHER_FILES: usize = 512;
 const CHECK_CLICKHOUSE_EVERY: Duration = Duration::from_secs(10);
 
 /// What every request can reach. Clones share everything.
@@ -74,6 +77,12 @@ pub async fn run(options: Options, health: Health, stop: CancellationToken) -> a
     let checks = tokio::spawn(check_clickhouse(app.stored.clone(), health.clone(), stop.clone()));
     let router = router(app).merge(process::admin_router(registry.share(), health));
     tracing::info!(address = %listener.local_addr()?, "the query API is served");
+    // Small frames must not wait for the answer to larger ones.
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY");
+        }
+    });
     let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
     tokio::select! {
         served = serving.into_future() => served?,
@@ -93,7 +102,7 @@ fn join(threads: [std::thread::JoinHandle<()>; 4]) -> anyhow::Result<()> {
 }
 
 fn app(options: &Options, metrics: ApiMetrics, stop: CancellationToken) -> App {
-    let limits = options.limits();
+    let limits = limits(options);
     App {
         live: Arc::new(Mutex::new(Live::new(limits.clone()))),
         ends: Ends::default(),
@@ -107,6 +116,18 @@ fn app(options: &Options, metrics: ApiMetrics, stop: CancellationToken) -> App {
         metrics,
         stop,
     }
+}
+
+/// As many sockets as there may be open files: who comes later is told so, and the listener doesn't run dry.
+fn limits(options: &Options) -> Limits {
+    let limits = options.limits();
+    let files = process::allow_open_files((limits.sockets + OTHER_FILES) as u64);
+    let room = usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(OTHER_FILES);
+    if room >= limits.sockets {
+        return limits;
+    }
+    tracing::warn!(sockets = room, "the hard limit of open files (ulimit -Hn) allows no more live sockets");
+    Limits { sockets: room, ..limits }
 }
 
 fn router(app: App) -> Router {

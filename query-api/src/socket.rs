@@ -2,23 +2,27 @@
 
 use crate::App;
 use crate::error::ApiError;
-use crate::hub::frame::{frame, json};
-use crate::hub::{Frames, ViewKey};
+use crate::hub::ViewKey;
+use crate::hub::frame::{Batch, frame, json};
 use crate::live::feed::now_us;
 use crate::live::shards::Sequences;
 use crate::protocol::{ClientMessage, Subscribe};
-use axum::extract::State;
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
-use axum::http::HeaderMap;
+use crate::upgrade::{Socket, upgrade};
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream::{SplitSink, SplitStream};
+use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use std::collections::HashMap;
+use std::pin::pin;
 use std::time::{Duration, Instant};
+use tokio::io::AsyncWriteExt as _;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_stream::StreamMap;
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message};
 
 /// Messages a client may send in one second; people and reconnecting pages need a handful.
 const MESSAGES_PER_SECOND: u32 = 20;
@@ -28,8 +32,8 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 const UNANSWERED_PINGS: u32 = 2;
 
 /// Handshake.
-pub async fn live(State(app): State<App>, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
-    if !app.origins.allow_socket(&headers) {
+pub async fn live(State(app): State<App>, request: Request) -> Response {
+    if !app.origins.allow_socket(request.headers()) {
         app.metrics.refused_origins.inc();
         return ApiError::forbidden("this origin may not connect; --origin lists more").into_response();
     }
@@ -37,20 +41,20 @@ pub async fn live(State(app): State<App>, headers: HeaderMap, upgrade: WebSocket
         return ApiError::too_many("too many open sockets").into_response();
     };
     let limits = &app.limits;
-    upgrade
+    let config = WebSocketConfig::default()
         // A message that is not much too long is read, so that its sender can be told.
-        .max_message_size(4 * limits.message_bytes)
-        .max_frame_size(4 * limits.message_bytes)
-        .write_buffer_size(64 << 10)
-        .max_write_buffer_size(limits.write_buffer_bytes)
-        .on_upgrade(async move |socket| {
-            app.metrics.sockets.inc();
-            let (sink, stream) = socket.split();
-            let end = Client::new(app.clone(), sink).serve(stream).await;
-            tracing::debug!(?end, "socket closed");
-            app.metrics.sockets.dec();
-            drop(place);
-        })
+        .max_message_size(Some(4 * limits.message_bytes))
+        .max_frame_size(Some(4 * limits.message_bytes))
+        .read_buffer_size(limits.read_buffer_bytes)
+        .write_buffer_size(0)
+        .max_write_buffer_size(limits.write_buffer_bytes);
+    upgrade(request, config, async move |socket| {
+        app.metrics.sockets.inc();
+        let end = Client::new(app.clone(), socket).serve().await;
+        tracing::debug!(?end, "socket closed");
+        app.metrics.sockets.dec();
+        drop(place);
+    })
 }
 
 /// Why a socket ended.
@@ -68,8 +72,10 @@ enum End {
 
 struct Client {
     app: App,
-    sink: SplitSink<WebSocket, Message>,
-    frames: StreamMap<String, BroadcastStream<Frames>>,
+    socket: Socket,
+    /// What of a batch has still to be written. Nothing else may be written in between.
+    unsent: Bytes,
+    frames: StreamMap<String, BroadcastStream<Batch>>,
     views: HashMap<String, ViewKey>,
     pings: u32,
     coalesced: Rate,
@@ -98,37 +104,46 @@ impl Rate {
 }
 
 impl Client {
-    fn new(app: App, sink: SplitSink<WebSocket, Message>) -> Self {
-        let (frames, views) = (StreamMap::new(), HashMap::new());
-        Self { app, sink, frames, views, pings: 0, coalesced: Rate::new(), messages: Rate::new() }
+    fn new(app: App, socket: Socket) -> Self {
+        Self {
+            app,
+            socket,
+            unsent: Bytes::new(),
+            frames: StreamMap::new(),
+            views: HashMap::new(),
+            pings: 0,
+            coalesced: Rate::new(),
+            messages: Rate::new(),
+        }
     }
 
-    async fn serve(mut self, mut stream: SplitStream<WebSocket>) -> End {
-        let end = match self.talk(&mut stream).await {
+    async fn serve(mut self) -> End {
+        let end = match self.talk().await {
             Ok(()) => End::Left,
             Err(end) => end,
         };
         self.app.metrics.subscriptions.dec_by(i64::try_from(self.views.len()).unwrap_or_default());
-        self.close(&end, &mut stream).await;
+        self.close(&end).await;
         end
     }
 
-    async fn talk(&mut self, stream: &mut SplitStream<WebSocket>) -> Result<(), End> {
-        let stop = self.app.stop.clone();
+    async fn talk(&mut self) -> Result<(), End> {
+        // All sockets share the token: looking at it anew with every frame would be a lock each time.
+        let mut stopped = pin!(self.app.stop.clone().cancelled_owned());
         let mut ping = interval(self.app.limits.ping_every);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                message = stream.next() => match message {
+                message = self.socket.next() => match message {
                     Some(Ok(message)) => self.hear(message).await?,
                     Some(Err(_)) | None => return Ok(()),
                 },
-                Some((id, frames)) = self.frames.next(), if !self.frames.is_empty() => match frames {
-                    Ok(frames) => self.send_all(frames.iter().cloned()).await?,
+                Some((id, batch)) = self.frames.next(), if !self.frames.is_empty() => match batch {
+                    Ok(batch) => self.send(batch).await?,
                     Err(BroadcastStreamRecvError::Lagged(_)) => self.coalesce(&id).await?,
                 },
                 _ = ping.tick() => self.ping().await?,
-                () = stop.cancelled() => return Err(End::Stopping),
+                () = &mut stopped => return Err(End::Stopping),
             }
         }
     }
@@ -139,7 +154,7 @@ impl Client {
             Message::Text(text) => text,
             Message::Binary(_) => return Err(End::Rules("frames are text")),
             Message::Close(_) => return Err(End::Left),
-            Message::Ping(_) | Message::Pong(_) => return Ok(()),
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => return Ok(()),
         };
         if text.len() > self.app.limits.message_bytes {
             return Err(End::Rules("the message is too long"));
@@ -153,7 +168,7 @@ impl Client {
                 self.forget(&id);
                 Ok(())
             }
-            Ok(ClientMessage::Ping { id }) => self.send(frame("pong", &id, "{}")).await,
+            Ok(ClientMessage::Ping { id }) => self.tell(frame("pong", &id, "{}")).await,
             Err(error) => self.refuse("", &error).await,
         }
     }
@@ -177,7 +192,7 @@ impl Client {
                 self.app.metrics.subscriptions.inc();
                 self.frames.insert(id.to_owned(), BroadcastStream::new(subscription.frames));
                 self.views.insert(id.to_owned(), view);
-                self.send_all(subscription.first).await
+                self.send(subscription.first).await
             }
             Err(error) => self.refuse(id, &error).await,
         }
@@ -206,40 +221,37 @@ impl Client {
         if self.pings > UNANSWERED_PINGS + 1 {
             return Err(End::Left);
         }
-        self.write(Message::Ping(Vec::new().into())).await
+        in_time(self.app.limits.send_timeout, self.socket.send(Message::Ping(Bytes::new()))).await
     }
 
     async fn refuse(&mut self, id: &str, error: &ApiError) -> Result<(), End> {
         let data = json(&serde_json::json!({"code": error.code, "message": error.message}));
-        self.send(frame("error", id, &data)).await
+        self.tell(frame("error", id, &data)).await
     }
 
-    async fn send_all(&mut self, frames: impl IntoIterator<Item = Utf8Bytes>) -> Result<(), End> {
-        for frame in frames {
-            self.send(frame).await?;
-        }
-        Ok(())
+    async fn tell(&mut self, text: String) -> Result<(), End> {
+        self.send(Batch::of([text])).await
     }
 
-    async fn send(&mut self, frame: Utf8Bytes) -> Result<(), End> {
-        self.app.metrics.frames.inc();
-        self.write(Message::Text(frame)).await
+    async fn send(&mut self, batch: Batch) -> Result<(), End> {
+        self.app.metrics.frames.inc_by(batch.frames);
+        self.unsent = batch.bytes;
+        in_time(self.app.limits.send_timeout, self.write_unsent()).await
     }
 
-    async fn write(&mut self, message: Message) -> Result<(), End> {
-        match timeout(self.app.limits.send_timeout, self.sink.send(message)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(End::Left),
-            Err(_) => Err(End::TooSlow),
-        }
+    /// Writes shared frames past the WebSocket's own buffer.
+    async fn write_unsent(&mut self) -> Result<(), Error> {
+        // The answer to a ping may be waiting there; it must not end up within a frame.
+        self.socket.flush().await?;
+        Ok(self.socket.get_mut().write_all_buf(&mut self.unsent).await?)
     }
 
-    async fn close(&mut self, end: &End, stream: &mut SplitStream<WebSocket>) {
+    async fn close(&mut self, end: &End) {
         let (code, reason) = match end {
             End::Left => return,
-            End::TooSlow => (close_code::AGAIN, "too slow; reconnect"),
-            End::Rules(reason) => (close_code::POLICY, *reason),
-            End::Stopping => (close_code::AWAY, "the server stops; reconnect"),
+            End::TooSlow => (CloseCode::Again, "too slow; reconnect"),
+            End::Rules(reason) => (CloseCode::Policy, *reason),
+            End::Stopping => (CloseCode::Away, "the server stops; reconnect"),
         };
         if matches!(end, End::TooSlow) {
             self.app.metrics.slow_clients.inc();
@@ -248,10 +260,19 @@ impl Client {
         // A client that doesn't read may never take this. What it has sent is read to the end: a connection that
         // is dropped with unread data is reset, and the reason would be lost.
         let farewell = async {
-            if self.sink.send(message).await.is_ok() {
-                while let Some(Ok(_)) = stream.next().await {}
+            if self.write_unsent().await.is_ok() && self.socket.send(message).await.is_ok() {
+                while let Some(Ok(_)) = self.socket.next().await {}
             }
         };
         let _ = timeout(CLOSE_WITHIN, farewell).await;
+    }
+}
+
+/// Sending takes as long as the client takes to read.
+async fn in_time(limit: Duration, sending: impl Future<Output = Result<(), Error>>) -> Result<(), End> {
+    match timeout(limit, sending).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(End::Left),
+        Err(_) => Err(End::TooSlow),
     }
 }

@@ -1,21 +1,65 @@
-//! Frames as they go over the wire: `{"type","id","data"}`.
+//! Frames as they go over the wire: `{"type","id","data"}` behind a WebSocket header.
 
 use super::diff::Changes;
 use crate::graph::{Graph, Latency};
 use crate::live::LatestRange;
 use crate::live::shards::{Sequences, Staleness};
 use crate::number::Count;
-use axum::extract::ws::Utf8Bytes;
+use bytes::Bytes;
 use serde::Serialize;
-use std::sync::Arc;
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
-/// The frames of one tick for one subscription id. Shared by every subscriber of it.
-pub type Frames = Arc<[Utf8Bytes]>;
+/// Frames for one subscription id, header and all, made once and written by every subscriber as they are. Servers
+/// don't mask what they send, so the bytes are the same for everybody. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    /// The frames, one behind the other.
+    pub bytes: Bytes,
+    /// How many there are.
+    pub frames: u64,
+}
+
+impl Batch {
+    /// One text frame for each.
+    pub fn of(texts: impl IntoIterator<Item = String>) -> Self {
+        let (mut bytes, mut frames) = (Vec::new(), 0);
+        for text in texts {
+            header(text.len(), &mut bytes);
+            bytes.extend_from_slice(text.as_bytes());
+            frames += 1;
+        }
+        Self { bytes: bytes.into(), frames }
+    }
+}
+
+#[cfg(test)]
+impl Batch {
+    /// What a client reads.
+    pub fn texts(&self) -> Vec<String> {
+        use tokio_tungstenite::tungstenite::protocol::frame::FrameSocket;
+        let mut socket = FrameSocket::new(std::io::Cursor::new(self.bytes.to_vec()));
+        let frames = std::iter::from_fn(|| socket.read(None).unwrap());
+        frames.map(|frame| frame.into_text().unwrap().as_str().to_owned()).collect()
+    }
+}
+
+/// The header of an unfragmented text frame.
+///
+/// # Panics
+/// Never: it is written to memory.
+#[allow(clippy::expect_used, reason = "see above")]
+fn header(length: usize, bytes: &mut Vec<u8>) {
+    let header = FrameHeader { opcode: OpCode::Data(Data::Text), ..FrameHeader::default() };
+    header.format(length as u64, bytes).expect("memory takes everything");
+}
 
 /// What every snapshot and delta says beside the graph.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Headline {
+    /// When the numbers were taken, µs. It comes first, so that a frame's age is known without reading all of it.
+    pub as_of: i64,
     /// What the numbers cover.
     pub window: WindowAnswer,
     /// Last complete commit of each shard in them: send it as `resume` to go on from here.
@@ -95,9 +139,9 @@ pub fn json<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("answers are serialisable")
 }
 
-/// One frame; `data` is JSON already.
-pub fn frame(kind: &str, id: &str, data: &str) -> Utf8Bytes {
-    format!("{{\"type\":\"{kind}\",\"id\":{},\"data\":{data}}}", json(&id)).into()
+/// The text of one frame; `data` is JSON already.
+pub fn frame(kind: &str, id: &str, data: &str) -> String {
+    format!("{{\"type\":\"{kind}\",\"id\":{},\"data\":{data}}}", json(&id))
 }
 
 #[cfg(test)]
@@ -106,6 +150,13 @@ mod tests {
 
     #[test]
     fn ids_are_quoted() {
-        assert_eq!(frame("pong", "a\"b", "{}").as_str(), r#"{"type":"pong","id":"a\"b","data":{}}"#);
+        assert_eq!(frame("pong", "a\"b", "{}"), r#"{"type":"pong","id":"a\"b","data":{}}"#);
+    }
+
+    #[test]
+    fn a_batch_is_what_a_websocket_reads() {
+        let texts = [1, 125, 126, 70_000].map(|length| "x".repeat(length));
+        let batch = Batch::of(texts.clone());
+        assert_eq!((batch.frames, batch.texts()), (4, texts.to_vec()));
     }
 }

@@ -8,7 +8,7 @@ mod tests;
 mod view;
 
 pub use events::Event;
-pub use frame::Frames;
+pub use frame::Batch;
 pub use view::ViewKey;
 
 use crate::error::ApiError;
@@ -18,7 +18,6 @@ use crate::live::Live;
 use crate::live::feed::locked;
 use crate::live::shards::Sequences;
 use crate::metrics::ApiMetrics;
-use axum::extract::ws::Utf8Bytes;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -45,9 +44,9 @@ struct Inner {
 #[derive(Debug)]
 pub struct Subscription {
     /// What to send first: a snapshot, or the deltas since the point of resuming.
-    pub first: Vec<Utf8Bytes>,
+    pub first: Batch,
     /// What comes after.
-    pub frames: broadcast::Receiver<Frames>,
+    pub frames: broadcast::Receiver<Batch>,
 }
 
 impl Hub {
@@ -81,7 +80,7 @@ impl Hub {
             return Err(ApiError::too_many("too many different filters are being watched"));
         };
         let frames = view.receiver(id, &self.limits)?;
-        Ok(Subscription { first: view.first_frames(id, resume), frames })
+        Ok(Subscription { first: view.greet(id, resume), frames })
     }
 
     /// Queues an event for the next tick.

@@ -2,7 +2,7 @@
 
 use super::diff::Changes;
 use super::events::Event;
-use super::frame::{self, Frames, Headline, WindowAnswer};
+use super::frame::{self, Batch, Headline, WindowAnswer};
 use crate::builder::GraphBuilder;
 use crate::error::ApiError;
 use crate::filter::Filter;
@@ -10,7 +10,6 @@ use crate::graph::{Graph, StatusRules};
 use crate::limits::Limits;
 use crate::live::Live;
 use crate::live::shards::Sequences;
-use axum::extract::ws::Utf8Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
@@ -34,12 +33,22 @@ pub(super) struct View {
     headline: Headline,
     /// The snapshot's data, once somebody has asked for it since the last tick.
     snapshot: Option<Arc<str>>,
+    /// What the last newcomer got: thousands that reconnect at once ask for the same.
+    greeting: Option<Greeting>,
     /// The delta of this tick that isn't published yet.
     pending: Option<Arc<str>>,
     past: Past,
-    channels: BTreeMap<String, broadcast::Sender<Frames>>,
+    channels: BTreeMap<String, broadcast::Sender<Batch>>,
     sent_at: Instant,
     last_listener_at: Instant,
+}
+
+/// The first frames of a listener, for those who ask for the same before the next tick.
+struct Greeting {
+    id: String,
+    /// How much of the past the listener has already; none of it without a point to go on from.
+    resumed: Option<usize>,
+    batch: Batch,
 }
 
 impl View {
@@ -51,6 +60,7 @@ impl View {
             graph,
             headline,
             snapshot: None,
+            greeting: None,
             pending: None,
             channels: BTreeMap::new(),
             sent_at: now,
@@ -59,7 +69,7 @@ impl View {
     }
 
     /// A place among the listeners of `id`.
-    pub fn receiver(&mut self, id: &str, limits: &Limits) -> Result<broadcast::Receiver<Frames>, ApiError> {
+    pub fn receiver(&mut self, id: &str, limits: &Limits) -> Result<broadcast::Receiver<Batch>, ApiError> {
         self.channels.retain(|_, channel| channel.receiver_count() > 0);
         if let Some(channel) = self.channels.get(id) {
             return Ok(channel.subscribe());
@@ -75,12 +85,24 @@ impl View {
     }
 
     /// What a new listener is sent before it joins the stream.
-    pub fn first_frames(&mut self, id: &str, resume: Option<&Sequences>) -> Vec<Utf8Bytes> {
-        if let Some(deltas) = resume.and_then(|sequences| self.past.since(sequences)) {
-            return deltas.map(|data| frame::frame("graph_delta", id, data)).collect();
+    pub fn greet(&mut self, id: &str, resume: Option<&Sequences>) -> Batch {
+        let resumed = resume.and_then(|sequences| self.past.position(sequences));
+        let is_same = |greeting: &&Greeting| greeting.id == id && greeting.resumed == resumed;
+        if let Some(greeting) = self.greeting.as_ref().filter(is_same) {
+            return greeting.batch.clone();
         }
-        let data = self.snapshot.get_or_insert_with(|| frame::snapshot(&self.headline, &self.graph).into());
-        vec![frame::frame("snapshot", id, data)]
+        let batch = match resumed {
+            Some(after) => {
+                Batch::of(self.past.after(after).map(|data| frame::frame("graph_delta", id, data)))
+            }
+            None => {
+                let data =
+                    self.snapshot.get_or_insert_with(|| frame::snapshot(&self.headline, &self.graph).into());
+                Batch::of([frame::frame("snapshot", id, data)])
+            }
+        };
+        self.greeting = Some(Greeting { id: id.to_owned(), resumed, batch: batch.clone() });
+        batch
     }
 
     /// Computes the graph anew; what changed waits for `publish`.
@@ -101,7 +123,7 @@ impl View {
             let data: Arc<str> = frame::delta(&headline, &changes).into();
             self.past.push(headline.sequences.clone(), data.clone(), limits.resume_bytes);
             self.pending = Some(data);
-            self.snapshot = None;
+            (self.snapshot, self.greeting) = (None, None);
             (self.graph, self.headline) = (graph, headline);
             self.sent_at = now;
         }
@@ -120,14 +142,12 @@ impl View {
             return;
         }
         for (id, channel) in &self.channels {
-            let mut frames: Vec<Utf8Bytes> =
-                events.iter().map(|(kind, data)| frame::frame(kind, id, data)).collect();
-            frames.extend(delta.as_deref().map(|data| frame::frame("graph_delta", id, data)));
-            if omitted > 0 {
-                frames.push(frame::frame("flows_omitted", id, &format!("{{\"count\":{omitted}}}")));
-            }
+            let told = events.iter().map(|(kind, data)| frame::frame(kind, id, data));
+            let changed = delta.as_deref().map(|data| frame::frame("graph_delta", id, data));
+            let untold =
+                (omitted > 0).then(|| frame::frame("flows_omitted", id, &format!("{{\"count\":{omitted}}}")));
             // Without receivers there is nobody to miss it.
-            let _ = channel.send(frames.into());
+            let _ = channel.send(Batch::of(told.chain(changed).chain(untold)));
         }
     }
 
@@ -156,6 +176,7 @@ fn compute(key: &ViewKey, live: &Live, rules: &StatusRules, now_us: i64) -> (Gra
     let mut builder = GraphBuilder::default();
     live.add_to(&mut builder, &key.filter, range.from_s, range.to_s);
     let headline = Headline {
+        as_of: now_us,
         window: WindowAnswer::from(range),
         sequences: live.sequences(),
         staleness: live.staleness(now_us),
@@ -187,15 +208,18 @@ impl Past {
         }
     }
 
-    /// The deltas after the first point with these sequences. Deltas hold new values, not differences, so that
-    /// sending some that the client has already seen does no harm.
-    fn since(&self, sequences: &Sequences) -> Option<impl Iterator<Item = &str>> {
-        let after = if self.start == *sequences {
-            0
-        } else {
-            self.deltas.iter().position(|(reached, _)| reached == sequences)? + 1
-        };
-        Some(self.deltas.range(after..).map(|(_, data)| &**data))
+    /// How many deltas lie before the first point with these sequences.
+    fn position(&self, sequences: &Sequences) -> Option<usize> {
+        if self.start == *sequences {
+            return Some(0);
+        }
+        self.deltas.iter().position(|(reached, _)| reached == sequences).map(|at| at + 1)
+    }
+
+    /// The deltas after a point. Deltas hold new values, not differences, so that sending some that the client has
+    /// already seen does no harm.
+    fn after(&self, position: usize) -> impl Iterator<Item = &str> {
+        self.deltas.range(position..).map(|(_, data)| &**data)
     }
 }
 
@@ -216,7 +240,7 @@ mod tests {
     }
 
     fn since(past: &Past, seq: u64) -> Option<String> {
-        past.since(&at(seq)).map(Iterator::collect)
+        past.position(&at(seq)).map(|after| past.after(after).collect())
     }
 
     #[test]
