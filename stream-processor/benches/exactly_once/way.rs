@@ -249,12 +249,10 @@ impl Plain {
                 Output::State | Output::Journal | Output::DeadLetters => continue,
             };
             let topic = format!("{}{name}", self.prefix);
+            let headers = OwnedHeaders::new_with_capacity(6);
             let headers = record
                 .headers
-                .iter()
-                .fold(OwnedHeaders::new_with_capacity(record.headers.len()), |headers, (key, value)| {
-                    headers.insert(Header { key, value: Some(&**value) })
-                });
+                .fold(headers, |headers, key, value| headers.insert(Header { key, value: Some(value) }));
             let mut message = BaseRecord::to(&topic).partition(self.partition).headers(headers);
             (message.key, message.payload) = (record.key.as_ref(), record.value.as_ref());
             while let Err((error, unsent)) = producer.send(message) {
