@@ -234,7 +234,7 @@ impl Contest<'_> {
         };
         let seen = weir::run(program, kafka, &self.topics, truth.spans())?;
         weir::check(&self.kafka, &self.topics, truth, self.scene.workload.is_rooted)?;
-        Ok(seen.run(start, truth.spans()))
+        Ok(Run::of_weir(&seen, start, truth.spans()))
     }
 
     fn floor(&self, spans: u64) -> anyhow::Result<Process> {

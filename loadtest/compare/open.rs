@@ -75,6 +75,6 @@ impl Spans {
         let took = topics.write(scene.packing, &self.messages).context("the spans can't be written")?;
         let seen = weir::watch(&mut weir, admin, scene.partitions, self.truth.spans())?;
         weir::check(&kafka, &topics, &self.truth, scene.workload.is_rooted)?;
-        Ok((seen.run(start, self.truth.spans()), start.cpu, took))
+        Ok((Run::of_weir(&seen, start, self.truth.spans()), start.cpu, took))
     }
 }

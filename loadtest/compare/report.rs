@@ -1,6 +1,7 @@
 //! What came out, as tables and as JSON.
 
 use crate::measured::Usage;
+use crate::weir;
 use serde::Serialize;
 use std::fmt;
 use std::time::Duration;
@@ -34,6 +35,17 @@ pub struct Run {
 }
 
 impl Run {
+    /// One of Weir's.
+    pub fn of_weir(seen: &weir::Run, start: Usage, spans: u64) -> Self {
+        Self {
+            until_closed_us: Some(Self::of(&seen.closed, start, spans).cpu_us),
+            open_spans: Some(seen.open_spans),
+            limited: Some(seen.limited),
+            restarts: Some(seen.restarts),
+            ..Self::of(&seen.committed, start, spans)
+        }
+    }
+
     /// What was used for so many spans since a start.
     pub fn of(usage: &Usage, start: Usage, spans: u64) -> Self {
         Self {

@@ -1,7 +1,6 @@
 //! Weir: a release binary, from the first span to the last commit.
 
 use crate::measured::{Process, Usage, free_address, metrics, samples, sum};
-use crate::report;
 use crate::topics::Topics;
 use crate::truth::{Counts, Edges, Truth, compare};
 use anyhow::Context as _;
@@ -30,19 +29,6 @@ pub struct Run {
     pub limited: u64,
     /// How often a shard started again, because Kafka didn't answer in time: such a run measures something else.
     pub restarts: u64,
-}
-
-impl Run {
-    /// For the tables.
-    pub fn run(&self, start: Usage, spans: u64) -> report::Run {
-        report::Run {
-            until_closed_us: Some(report::Run::of(&self.closed, start, spans).cpu_us),
-            open_spans: Some(self.open_spans),
-            limited: Some(self.limited),
-            restarts: Some(self.restarts),
-            ..report::Run::of(&self.committed, start, spans)
-        }
-    }
 }
 
 /// Starts it on topics of which it knows nothing.

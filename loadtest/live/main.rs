@@ -24,6 +24,9 @@ mod made_up;
 #[path = "../compare/measured.rs"]
 #[allow(dead_code)] // Topics, processes and traces are those of `make compare`; not all of each is used.
 mod measured;
+#[path = "../compare/packer.rs"]
+#[allow(dead_code)]
+mod packer;
 mod probes;
 mod report;
 mod river;

@@ -3,10 +3,11 @@
 
 use crate::Args;
 use crate::measured::{metrics, sum};
+use crate::packer::{Holds, Packing};
 use crate::probes::{self, PROBED, Probes};
 use crate::server::Server;
 use crate::subscribers::Quantiles;
-use crate::topics::{Holds, Packing, Topics};
+use crate::topics::Topics;
 use crate::weir;
 use crate::workload::Workload;
 use anyhow::{Context as _, ensure};

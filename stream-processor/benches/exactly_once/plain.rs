@@ -34,7 +34,12 @@ impl Plain {
     /// Starts a producer; there is nobody to be fenced.
     pub fn writer(&self) -> Result<PlainWriter, Failure> {
         let mut client = self.kafka.client();
-        client.set("compression.type", "zstd").set("linger.ms", "1");
+        // As the processor sets them.
+        client
+            .set("compression.type", "zstd")
+            .set("compression.level", "1")
+            .set("linger.ms", "1")
+            .set("delivery.report.only.error", "true");
         let producer = client.create().map_err(|error| Failure::of("a producer can't be made", &error))?;
         Ok(PlainWriter { to: self.clone(), producer })
     }
@@ -60,12 +65,10 @@ impl PlainWriter {
                 Output::State | Output::Journal | Output::DeadLetters => continue,
             };
             let topic = format!("{}{name}", self.to.prefix);
+            let headers = OwnedHeaders::new_with_capacity(6);
             let headers = record
                 .headers
-                .iter()
-                .fold(OwnedHeaders::new_with_capacity(record.headers.len()), |headers, (key, value)| {
-                    headers.insert(Header { key, value: Some(&**value) })
-                });
+                .fold(headers, |headers, key, value| headers.insert(Header { key, value: Some(value) }));
             let mut message = BaseRecord::to(&topic).partition(self.to.partition).headers(headers);
             (message.key, message.payload) = (record.key.as_ref(), record.value.as_ref());
             while let Err((error, unsent)) = self.producer.send(message) {

@@ -7,7 +7,7 @@ use schemas::v1::{FlowDeltas, FlowTrace, Histogram, ShardCommit};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use stream_processor::processor::shard::{Output, mistake};
+use stream_processor::processor::shard::{Output, Reach, mistake};
 
 /// The end of a run.
 #[derive(Default, Hash)]
@@ -69,7 +69,7 @@ impl Outcome {
         let mut last: Option<ShardCommit> = None;
         for value in self.values(cluster, (Output::Journal, shard)) {
             let commit = ShardCommit::decode(value.as_slice()).map_err(|error| error.to_string())?;
-            if let Some(mistake) = mistake(last.as_ref(), &commit) {
+            if let Some(mistake) = mistake(last.as_ref(), &commit, Reach::from(&commit)) {
                 return Err(format!("commit {} of shard {shard}: {mistake}", commit.seq));
             }
             last = Some(commit);

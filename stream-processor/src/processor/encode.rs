@@ -2,8 +2,8 @@
 
 use super::deltas::{self, Stamp, kind};
 use super::intake::DeadLetter;
+use super::journal::Written;
 use super::wire::Wire;
-use prost::Message;
 use schemas::topics::MAX_RECORD_BYTES;
 use schemas::v1;
 use std::fmt::Write;
@@ -42,7 +42,36 @@ pub struct Record {
     /// Protobuf, the head of a dead letter, or a piece of state; `None` deletes that.
     pub value: Option<Vec<u8>>,
     /// Names and texts.
-    pub headers: Vec<(&'static str, Arc<str>)>,
+    pub headers: Headers,
+}
+
+/// Headers of a record.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Headers {
+    /// None.
+    #[default]
+    None,
+    /// Of a record about a flow. All of a commit have them in common but for the number in their id.
+    Flow(Arc<FlowHeaders>, u32),
+    /// Of a dead letter.
+    Letter(Vec<(&'static str, String)>),
+}
+
+impl Headers {
+    /// Adds each name with its text to what was there before.
+    pub fn fold<T>(&self, before: T, mut add: impl FnMut(T, &str, &str) -> T) -> T {
+        match self {
+            Self::None => before,
+            Self::Flow(headers, part) => {
+                let id = format!("{}{part}", headers.id);
+                let texts = headers.texts(&id);
+                texts.into_iter().fold(before, |before, (name, text)| add(before, name, text))
+            }
+            Self::Letter(headers) => {
+                headers.iter().fold(before, |before, (name, text)| add(before, name, text))
+            }
+        }
+    }
 }
 
 /// Everything a commit says, its journal last.
@@ -50,28 +79,42 @@ pub fn records(
     stamp: Stamp,
     commit: &Commit,
     dead_letters: &[DeadLetter],
-    journal: &[v1::ShardCommit],
+    journal: &[Written],
 ) -> Vec<Record> {
+    let plain = |output, value| Record { output, key: None, value: Some(value), headers: Headers::None };
     let mut records = Vec::with_capacity(2 + commit.events.len() + commit.traces.len() + dead_letters.len());
-    records.extend(deltas::parts(stamp, &commit.deltas).iter().map(|part| plain(Output::Deltas, part)));
-    let event_headers = Headers::new(stamp, "event");
-    for (part, event) in commit.events.iter().enumerate() {
-        let value = flow_event(stamp, (part, commit.events.len()), event);
-        records.push(event_headers.record(Output::Events, part, event.trace_id, value));
+    records.extend(deltas::parts(stamp, &commit.deltas).into_iter().map(|part| plain(Output::Deltas, part)));
+    let headers = Arc::new(FlowHeaders::new(stamp, "event"));
+    for (part, event) in (0..).zip(&commit.events) {
+        records.push(Record {
+            output: Output::Events,
+            key: Some(hex(event.trace_id)),
+            value: Some(flow_event(stamp, (part, commit.events.len() as u32), event)),
+            headers: Headers::Flow(headers.clone(), part),
+        });
     }
-    let trace_headers = Headers::new(stamp, "trace");
-    for (part, trace) in commit.traces.iter().enumerate() {
-        let value = flow_trace(stamp, (part, commit.traces.len()), trace);
-        records.push(trace_headers.record(Output::Traces, part, trace.trace_id, value));
+    let headers = Arc::new(FlowHeaders::new(stamp, "trace"));
+    for (part, trace) in (0..).zip(&commit.traces) {
+        records.push(Record {
+            output: Output::Traces,
+            key: Some(hex(trace.trace_id)),
+            value: Some(flow_trace(stamp, (part, commit.traces.len() as u32), trace)),
+            headers: Headers::Flow(headers.clone(), part),
+        });
     }
-    records.extend(dead_letters.iter().map(dead_letter));
+    records.extend(dead_letters.iter().map(|letter| Record {
+        output: Output::DeadLetters,
+        key: None,
+        value: Some(letter.head.clone()),
+        headers: Headers::Letter(letter.headers()),
+    }));
     records.extend(commit.state.iter().map(|change| Record {
         output: Output::State,
         key: Some(change.key.clone()),
         value: change.value.clone(),
-        headers: Vec::new(),
+        headers: Headers::None,
     }));
-    records.extend(journal.iter().map(|record| plain(Output::Journal, record)));
+    records.extend(journal.iter().map(|written| plain(Output::Journal, written.bytes.clone())));
     records
 }
 
@@ -83,47 +126,46 @@ pub fn encoded_bytes(commit: &Commit) -> usize {
     records.iter().filter_map(|record| record.value.as_ref()).map(Vec::len).sum()
 }
 
-fn plain(output: Output, message: &impl Message) -> Record {
-    Record { output, key: None, value: Some(message.encode_to_vec()), headers: Vec::new() }
-}
-
-/// The headers of CloudEvents' binary content mode, so that event routers take records unconfigured. All records of a
-/// commit share them but for their id.
-struct Headers {
-    headers: Vec<(&'static str, Arc<str>)>,
+/// The headers of CloudEvents' binary content mode, so that event routers take records unconfigured.
+#[derive(Debug, PartialEq, Eq)]
+pub struct FlowHeaders {
+    kind: String,
+    source: String,
+    /// What an id begins with.
     id: String,
+    time: String,
 }
 
-const ID: usize = 3;
-
-impl Headers {
+impl FlowHeaders {
     fn new(stamp: Stamp, what: &str) -> Self {
-        let headers = [
-            ("ce_specversion", "1.0".to_owned()),
-            ("ce_type", format!("weir.flow.{what}.v1")),
-            ("ce_source", format!("/weir/shard/{}", stamp.shard)),
-            ("ce_id", String::new()),
-            ("ce_time", rfc3339(stamp.clock_us)),
-            ("content-type", "application/protobuf".to_owned()),
-        ];
-        let headers = headers.map(|(name, text)| (name, text.into())).to_vec();
-        Self { headers, id: format!("{what}-{}-{}", stamp.shard, stamp.seq) }
+        Self {
+            kind: format!("weir.flow.{what}.v1"),
+            source: format!("/weir/shard/{}", stamp.shard),
+            id: format!("{what}-{}-{}-", stamp.shard, stamp.seq),
+            time: rfc3339(stamp.clock_us),
+        }
     }
 
-    fn record(&self, output: Output, part: usize, trace_id: TraceId, value: Vec<u8>) -> Record {
-        let mut headers = self.headers.clone();
-        headers[ID].1 = format!("{}-{part}", self.id).into();
-        Record { output, key: Some(trace_id.to_string()), value: Some(value), headers }
+    fn texts<'a>(&'a self, id: &'a str) -> [(&'static str, &'a str); 6] {
+        [
+            ("ce_specversion", "1.0"),
+            ("ce_type", &self.kind),
+            ("ce_source", &self.source),
+            ("ce_id", id),
+            ("ce_time", &self.time),
+            ("content-type", "application/protobuf"),
+        ]
     }
 }
 
-fn dead_letter(letter: &DeadLetter) -> Record {
-    let value = Some(letter.head.clone());
-    let headers = letter.headers().into_iter().map(|(name, text)| (name, text.into())).collect();
-    Record { output: Output::DeadLetters, key: None, headers, value }
+/// As `Display` writes it, at a tenth of the price.
+fn hex(id: TraceId) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = id.0.to_be_bytes().into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from(DIGITS[digit as usize])).collect()
 }
 
-fn flow_event(stamp: Stamp, (part, parts): (usize, usize), event: &FlowEvent) -> Vec<u8> {
+fn flow_event(stamp: Stamp, (part, parts): (u32, u32), event: &FlowEvent) -> Vec<u8> {
     let kind = match event.kind {
         FlowEventKind::Start => v1::FlowEventKind::Start,
         FlowEventKind::Update => v1::FlowEventKind::Update,
@@ -140,8 +182,8 @@ fn flow_event(stamp: Stamp, (part, parts): (usize, usize), event: &FlowEvent) ->
         .text(8, &event.current_service)
         .int(9, event.elapsed_us)
         .uint(10, event.sample_milli)
-        .uint(11, part as u32)
-        .uint(12, parts as u32)
+        .uint(11, part)
+        .uint(12, parts)
         .uint(13, status(event.status))
         .uint(14, event.spans)
         .uint(15, event.progress);
@@ -153,7 +195,7 @@ fn flow_event(stamp: Stamp, (part, parts): (usize, usize), event: &FlowEvent) ->
 
 /// A flow through thousands of services gives up its graph first, which can be computed from its spans, and then
 /// names fewer services.
-fn flow_trace(stamp: Stamp, parts: (usize, usize), trace: &FlowTrace) -> Vec<u8> {
+fn flow_trace(stamp: Stamp, parts: (u32, u32), trace: &FlowTrace) -> Vec<u8> {
     let all = trace.services.len();
     let mut value = summary(stamp, parts, trace, trace.graph.as_ref(), all);
     if value.len() > MAX_RECORD_BYTES {
@@ -168,7 +210,7 @@ fn flow_trace(stamp: Stamp, parts: (usize, usize), trace: &FlowTrace) -> Vec<u8>
 /// A summary with so many of its services.
 fn summary(
     stamp: Stamp,
-    (part, parts): (usize, usize),
+    (part, parts): (u32, u32),
     trace: &FlowTrace,
     graph: Option<&FlowGraph>,
     services: usize,
@@ -202,8 +244,8 @@ fn summary(
         .uint(24, trace.weight_milli)
         .uint(25, trace.complete)
         .uint(26, trace.truncated)
-        .uint(27, part as u32)
-        .uint(28, parts as u32);
+        .uint(27, part)
+        .uint(28, parts);
     if let Some(graph) = graph {
         wire.message(29, |wire| flow_graph(wire, graph));
     }

@@ -2,6 +2,7 @@
 
 use super::deltas::Stamp;
 use super::failure::Failure;
+use super::wire::Wire;
 use prost::Message;
 use schemas::topics::MAX_RECORD_BYTES;
 use schemas::v1;
@@ -12,8 +13,8 @@ use stitcher::{Close, Entombed, Journaled};
 const LIST_BYTES: usize = MAX_RECORD_BYTES - 1_000;
 /// Evicted traces in one entry.
 const EVICTED: usize = 10_000;
-/// Field number and length before an entry of a list.
-const FRAME_BYTES: usize = 6;
+/// Room for what isn't in a list.
+const HEAD_BYTES: usize = 200;
 
 /// A commit as it stands in the journal.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,9 +48,30 @@ pub struct Beside {
     pub skipped: Vec<i64>,
 }
 
+/// How far the lists of a commit reach: where its last trace closes, and where its last late span stands.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Reach {
+    closes: Option<i64>,
+    late: Option<i64>,
+}
+
+impl From<&v1::ShardCommit> for Reach {
+    fn from(commit: &v1::ShardCommit) -> Self {
+        let closes = commit.closes.iter().map(|close| close.position).max();
+        Self { closes, late: commit.late.iter().map(|late| late.offset).max() }
+    }
+}
+
+impl From<&Journaled> for Reach {
+    fn from(journaled: &Journaled) -> Self {
+        let closes = journaled.closes.iter().map(|close| close.position).max();
+        Self { closes, late: journaled.late.iter().map(|(_, offset)| *offset).max() }
+    }
+}
+
 /// What is wrong with a commit behind `last`, whoever made it. Asserted before a commit is written, and checked of
-/// every one in the simulator.
-pub fn mistake(last: Option<&v1::ShardCommit>, next: &v1::ShardCommit) -> Option<&'static str> {
+/// every one in the simulator. Of `next` only `reach` tells what is in its lists.
+pub fn mistake(last: Option<&v1::ShardCommit>, next: &v1::ShardCommit, reach: Reach) -> Option<&'static str> {
     let nothing = v1::ShardCommit { next_offset: i64::MIN, clock_us: i64::MIN, ..Default::default() };
     let last = last.unwrap_or(&nothing);
     // Where a shard begins anew, its log may have been made anew too.
@@ -64,16 +86,43 @@ pub fn mistake(last: Option<&v1::ShardCommit>, next: &v1::ShardCommit) -> Option
         (last.clock_us <= next.clock_us, "log time goes back"),
         (next.low_watermark <= until, "the low watermark is ahead of progress"),
         (!next.drained || (next.low_watermark == until && next.digest == 0), "a drained shard needs its log"),
-        (next.closes.iter().all(|close| close.position <= until), "a trace closes in the future"),
-        (next.late.iter().all(|late| late.offset < until), "a late span has not come yet"),
+        (reach.closes.is_none_or(|position| position <= until), "a trace closes in the future"),
+        (reach.late.is_none_or(|offset| offset < until), "a late span has not come yet"),
         (next.skipped.iter().all(|offset| (from..until).contains(offset)), "a record is skipped elsewhere"),
     ];
     rules.into_iter().find_map(|(is_kept, rule)| (!is_kept).then_some(rule))
 }
 
+/// A record of a commit, as it is written.
+#[derive(Default)]
+pub struct Written {
+    /// All of it but the lists.
+    pub head: v1::ShardCommit,
+    /// All of it.
+    pub bytes: Vec<u8>,
+}
+
+impl Written {
+    /// Whether it says the same, list for list.
+    pub fn is(&self, other: &v1::ShardCommit) -> bool {
+        v1::ShardCommit::decode(self.bytes.as_slice()).is_ok_and(|record| record == *other)
+    }
+}
+
+impl From<v1::ShardCommit> for Written {
+    fn from(record: v1::ShardCommit) -> Self {
+        let bytes = record.encode_to_vec();
+        let (closes, entombed, late) = (vec![], vec![], vec![]);
+        let (published, revised, postponed) = (vec![], vec![], vec![]);
+        let head = v1::ShardCommit { closes, entombed, late, published, revised, postponed, ..record };
+        Self { head, bytes }
+    }
+}
+
 /// The records of a commit: one, or several of equal `seq` when there is very much to tell.
-pub fn records(stamp: Stamp, journaled: &Journaled, beside: Beside) -> Vec<v1::ShardCommit> {
-    let empty = v1::ShardCommit {
+pub fn records(stamp: Stamp, journaled: &Journaled, beside: Beside) -> Vec<Written> {
+    let skipped = beside.skipped;
+    let head = v1::ShardCommit {
         shard: stamp.shard,
         seq: stamp.seq,
         next_offset: journaled.next_offset,
@@ -89,96 +138,131 @@ pub fn records(stamp: Stamp, journaled: &Journaled, beside: Beside) -> Vec<v1::S
         digest: journaled.digest,
         ..Default::default()
     };
-    let first = v1::ShardCommit { skipped: beside.skipped, ..empty.clone() };
-    let mut parts = Parts { records: vec![first], empty, bytes: 0 };
-    for entry in journaled.closes.iter().map(close) {
-        parts.with_room(&entry).closes.push(entry);
-    }
-    for entry in journaled.entombed.iter().flat_map(entombed) {
-        parts.with_room(&entry).entombed.push(entry);
-    }
-    for (id, offset) in &journaled.late {
-        let entry = v1::LateRecord { trace_id: bytes(*id), offset: *offset };
-        parts.with_room(&entry).late.push(entry);
-    }
-    for (id, sample_milli) in &journaled.published {
-        let entry = v1::PublishedFlow { trace_id: bytes(*id), sample_milli: *sample_milli };
-        parts.with_room(&entry).published.push(entry);
-    }
-    for (id, revision) in &journaled.revised {
-        let entry = v1::Revision { trace_id: bytes(*id), revision: *revision };
-        parts.with_room(&entry).revised.push(entry);
-    }
-    for (id, spans) in &journaled.postponed {
-        let entry = v1::Postponed { trace_id: bytes(*id), spans: *spans };
-        parts.with_room(&entry).postponed.push(entry);
-    }
-    parts.numbered()
-}
-
-struct Parts {
-    empty: v1::ShardCommit,
-    records: Vec<v1::ShardCommit>,
-    bytes: usize,
-}
-
-impl Parts {
-    /// The last record, or a new one if the entry doesn't fit into it.
-    fn with_room(&mut self, entry: &impl Message) -> &mut v1::ShardCommit {
-        let bytes = entry.encoded_len() + FRAME_BYTES;
-        self.bytes += bytes;
-        if self.bytes > LIST_BYTES {
-            self.bytes = bytes;
-            self.records.push(self.empty.clone());
+    let pages = Pages::of(journaled);
+    let parts = pages.len() as u32;
+    let written = |(part, page): (u32, Page)| {
+        let mut head = v1::ShardCommit { part, parts, ..head.clone() };
+        if part == 0 {
+            head.skipped.clone_from(&skipped);
         }
-        let last = self.records.len() - 1;
-        &mut self.records[last]
-    }
-
-    fn numbered(mut self) -> Vec<v1::ShardCommit> {
-        let parts = self.records.len() as u32;
-        for (part, record) in (0..).zip(&mut self.records) {
-            (record.part, record.parts) = (part, parts);
-        }
-        self.records
-    }
-}
-
-fn close(close: &Close) -> v1::Close {
-    v1::Close {
-        trace_id: bytes(close.trace_id),
-        position: close.position,
-        since_us: close.since_us,
-        complete: close.complete,
-        truncated: close.truncated,
-        operation: close.operation.to_string(),
-        environment: close.environment.to_string(),
-    }
-}
-
-fn entombed(entombed: &Entombed) -> Vec<v1::Entombed> {
-    let mut evicted = entombed.evicted.chunks(EVICTED);
-    let whole = v1::Entombed {
-        trace_id: bytes(entombed.trace_id),
-        position: entombed.position,
-        environment: entombed.environment.to_string(),
-        operation: entombed.operation.to_string(),
-        since_us: entombed.since_us,
-        until_us: entombed.until_us,
-        prints: entombed.prints.iter().flat_map(|print| print.to_le_bytes()).collect(),
-        evicted: evicted.next().map(many).unwrap_or_default(),
-        continues: false,
+        Written { bytes: record(&head, &page), head }
     };
-    let more = |ids| v1::Entombed { evicted: many(ids), continues: true, ..Default::default() };
-    std::iter::once(whole).chain(evicted.map(more)).collect()
+    (0..).zip(pages).map(written).collect()
 }
 
-fn bytes(id: TraceId) -> Vec<u8> {
-    id.0.to_be_bytes().to_vec()
+/// The lists of one record, as they stand on the wire: fields 6, and from 12 to 16.
+#[derive(Default)]
+struct Page {
+    closes: Wire,
+    others: Wire,
 }
 
-fn many(ids: &[TraceId]) -> Vec<u8> {
-    ids.iter().flat_map(|id| id.0.to_be_bytes()).collect()
+/// Pages that are full, and the one being filled.
+#[derive(Default)]
+struct Pages {
+    full: Vec<Page>,
+    open: Page,
+}
+
+impl Pages {
+    fn of(journaled: &Journaled) -> Vec<Page> {
+        let mut pages = Self::default();
+        for entry in &journaled.closes {
+            pages.write(|page| &mut page.closes, 6, |wire| close(wire, entry));
+        }
+        for entry in &journaled.entombed {
+            let mut evicted = entry.evicted.chunks(EVICTED);
+            let first = evicted.next().unwrap_or_default();
+            pages.write(|page| &mut page.others, 12, |wire| entombed(wire, entry, first));
+            for more in evicted {
+                pages.write(
+                    |page| &mut page.others,
+                    12,
+                    |wire| {
+                        wire.pieces(8, more.iter().map(bytes)).uint(9, true);
+                    },
+                );
+            }
+        }
+        let mut list = |field, entry: &(TraceId, u64)| {
+            pages.write(
+                |page| &mut page.others,
+                field,
+                |wire| {
+                    wire.element(1, &bytes(&entry.0)).uint(2, entry.1);
+                },
+            );
+        };
+        journaled.late.iter().for_each(|(id, offset)| list(13, &(*id, offset.cast_unsigned())));
+        journaled.published.iter().for_each(|(id, sample)| list(14, &(*id, u64::from(*sample))));
+        journaled.revised.iter().for_each(|(id, revision)| list(15, &(*id, u64::from(*revision))));
+        journaled.postponed.iter().for_each(|(id, spans)| list(16, &(*id, u64::from(*spans))));
+        pages.full.push(pages.open);
+        pages.full
+    }
+
+    /// Writes an entry of a list, on a new page if it doesn't fit on this one.
+    fn write(&mut self, list: impl Fn(&mut Page) -> &mut Wire, field: u32, entry: impl FnOnce(&mut Wire)) {
+        let wire = list(&mut self.open);
+        let at = wire.len();
+        wire.message(field, entry);
+        if self.open.closes.len() + self.open.others.len() > LIST_BYTES {
+            let entry = list(&mut self.open).split_off(at);
+            self.full.push(std::mem::take(&mut self.open));
+            list(&mut self.open).append(&entry);
+        }
+    }
+}
+
+fn record(head: &v1::ShardCommit, page: &Page) -> Vec<u8> {
+    let mut wire = Wire::with_capacity(page.closes.len() + page.others.len() + HEAD_BYTES);
+    wire.uint(1, head.shard)
+        .uint(2, head.seq)
+        .int(3, head.next_offset)
+        .int(4, head.clock_us)
+        .int(5, head.low_watermark)
+        .append(&page.closes)
+        .fixed(7, head.config_hash)
+        .text(8, &head.core_version)
+        .optional_int(9, head.timestamp_us)
+        .uint(10, head.commits_back)
+        .uint(11, head.begins_anew)
+        .append(&page.others)
+        .fixed(17, head.digest)
+        .uint(18, head.part)
+        .uint(19, head.parts);
+    if let Some(last) = head.last_record {
+        wire.message(20, |wire| {
+            wire.int(1, last.offset).int(2, last.appended_us);
+        });
+    }
+    wire.packed(21, head.skipped.iter().map(|offset| offset.cast_unsigned())).uint(22, head.drained);
+    wire.into_bytes()
+}
+
+fn close(wire: &mut Wire, close: &Close) {
+    wire.element(1, &bytes(&close.trace_id))
+        .int(2, close.position)
+        .text(3, &close.operation)
+        .text(4, &close.environment)
+        .int(5, close.since_us)
+        .uint(6, close.complete)
+        .uint(7, close.truncated);
+}
+
+fn entombed(wire: &mut Wire, entombed: &Entombed, evicted: &[TraceId]) {
+    wire.element(1, &bytes(&entombed.trace_id))
+        .int(2, entombed.position)
+        .text(3, &entombed.environment)
+        .text(4, &entombed.operation)
+        .int(5, entombed.since_us)
+        .int(6, entombed.until_us)
+        .pieces(7, entombed.prints.iter().map(|print| print.to_le_bytes()))
+        .pieces(8, evicted.iter().map(bytes));
+}
+
+fn bytes(id: &TraceId) -> [u8; 16] {
+    id.0.to_be_bytes()
 }
 
 /// Records of a partition in order, as commits without holes.
@@ -359,7 +443,7 @@ mod tests {
 
     fn add(chain: &mut Chain, seq: u64, journaled: &Journaled, begins_anew: bool) -> Result<(), Failure> {
         let records = records(Stamp { seq, ..STAMP }, journaled, Beside { begins_anew, ..Beside::default() });
-        records.iter().try_for_each(|record| chain.add(0, &record.encode_to_vec()))
+        records.iter().try_for_each(|record| chain.add(0, &record.bytes))
     }
 
     fn everything(closes: u128, evicted: u128) -> Journaled {
@@ -406,8 +490,11 @@ mod tests {
             assert_eq!(records.len(), parts, "{closes} closes, {evicted} evicted");
             let mut chain = Chain::default();
             for record in records {
-                let bytes = record.encode_to_vec();
+                let Written { head, bytes } = record;
                 assert!(bytes.len() <= MAX_RECORD_BYTES);
+                let read = v1::ShardCommit::decode(bytes.as_slice()).unwrap();
+                assert!(read.encode_to_vec() == bytes, "as prost writes it");
+                assert_eq!(Written::from(read).head, head);
                 chain.add(0, &bytes).unwrap();
             }
             let [past] = &chain.commits[..] else { panic!("one commit") };
@@ -424,14 +511,14 @@ mod tests {
     fn a_chain_refuses_holes_and_leaves_out_half_a_commit_at_its_start() {
         let mut chain = Chain::default();
         let large = records(Stamp { seq: 4, ..STAMP }, &everything(4_000, 0), Beside::default());
-        large[1..].iter().try_for_each(|record| chain.add(0, &record.encode_to_vec())).unwrap();
+        large[1..].iter().try_for_each(|record| chain.add(0, &record.bytes)).unwrap();
         assert!(chain.last().is_none());
         add(&mut chain, 5, &everything(4_000, 0), false).unwrap();
         add(&mut chain, 6, &journaled(1), false).unwrap();
         assert!(matches!(add(&mut chain, 8, &journaled(1), false), Err(Failure::Refused(_))));
         assert!(matches!(add(&mut chain, 6, &journaled(1), false), Err(Failure::Refused(_))));
         assert!(matches!(chain.add(0, &[0xff]), Err(Failure::Refused(_))));
-        assert!(matches!(chain.add(0, &large[2].encode_to_vec()), Err(Failure::Refused(_))));
+        assert!(matches!(chain.add(0, &large[2].bytes), Err(Failure::Refused(_))));
     }
 
     #[test]

@@ -218,10 +218,12 @@ impl ProcessorMetrics {
 
     /// Counts what a commit wrote, by topic.
     pub fn written(&self, records: &[Record]) {
-        for record in records {
-            let topic = Topic { topic: name(record.output) };
-            self.output_records.get_or_create(&topic).inc();
-            self.output_bytes.get_or_create(&topic).inc_by(record.value.as_ref().map_or(0, Vec::len) as u64);
+        // They come topic by topic.
+        for alike in records.chunk_by(|a, b| a.output == b.output) {
+            let topic = Topic { topic: name(alike[0].output) };
+            let bytes: usize = alike.iter().filter_map(|record| record.value.as_ref()).map(Vec::len).sum();
+            self.output_records.get_or_create(&topic).inc_by(alike.len() as u64);
+            self.output_bytes.get_or_create(&topic).inc_by(bytes as u64);
         }
     }
 
@@ -330,6 +332,7 @@ impl ShardMetrics {
 
 #[cfg(test)]
 mod tests {
+    use super::super::encode::Headers;
     use super::super::intake::{DeadLetter, Origin};
     use super::*;
     use reader::Undecodable;
@@ -359,7 +362,7 @@ mod tests {
             output: Output::Deltas,
             key: None,
             value: Some(vec![0; 9]),
-            headers: vec![],
+            headers: Headers::None,
         }]);
         let text = scrape(&registry);
         for line in [

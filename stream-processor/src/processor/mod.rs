@@ -46,7 +46,7 @@ pub mod shard {
     pub use super::driver::{Driver, Told};
     pub use super::encode::{Output, Record, encoded_bytes};
     pub use super::failure::Failure;
-    pub use super::journal::mistake;
+    pub use super::journal::{Reach, mistake};
     pub use super::kafka::Kafka;
     pub use super::metrics::ProcessorMetrics;
     pub use super::recovery::{Recovery, Rules};

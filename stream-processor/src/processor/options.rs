@@ -168,7 +168,9 @@ impl Options {
             .set("isolation.level", "read_committed")
             .set("enable.partition.eof", "true")
             // A full queue is looked at again after 10 ms, not after a second of idling.
-            .set("fetch.queue.backoff.ms", "10");
+            .set("fetch.queue.backoff.ms", "10")
+            // Of each partition; 64 MiB by default. More would only lie longer in memory before it is read.
+            .set("queued.max.messages.kbytes", "8192");
         client
     }
 
@@ -179,7 +181,11 @@ impl Options {
             .set("transactional.id", transactional_id)
             .set("transaction.timeout.ms", "10000")
             .set("message.timeout.ms", "8000")
+            // The fastest level takes a third less CPU for a tenth more bytes.
             .set("compression.type", "zstd")
+            .set("compression.level", "1")
+            // A commit fails if a record is not delivered: nobody has to be told of each.
+            .set("delivery.report.only.error", "true")
             // A commit's records are sent in one go: waiting longer for more would only delay it.
             .set("linger.ms", "1");
         client

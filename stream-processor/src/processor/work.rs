@@ -5,10 +5,11 @@ use super::broker::{Records, Watermarks};
 use super::deltas::Stamp;
 use super::encode::records;
 use super::intake::{Applied, Intake};
-use super::journal::{self, Beside};
+use super::journal::{self, Beside, Reach, Written};
 use super::recovery::Start;
 use schemas::v1::ShardCommit;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use stitcher::StateChange;
 
 /// The shard of one partition.
@@ -20,7 +21,7 @@ pub struct Work {
     shard: u32,
     config_hash: u64,
     clock_us: i64,
-    last: Option<ShardCommit>,
+    last: Option<Arc<Written>>,
     /// The shard began empty: what its first commit has to delete from `flow_state`.
     anew: Option<Vec<StateChange>>,
     /// The shard ends empty: what its last commit has to delete.
@@ -36,7 +37,7 @@ pub struct Pending {
     pub applied: Applied,
     /// What the shard counted.
     pub counters: BTreeMap<&'static str, u64>,
-    journal: ShardCommit,
+    journal: Arc<Written>,
 }
 
 /// What a look into the journal means for a shard in memory.
@@ -61,7 +62,7 @@ impl Work {
             clock_us: start.shard.clock_us(),
             intake: Intake::new(start.shard),
             next_offset: start.next_offset,
-            last: start.last,
+            last: start.last.map(|last| Arc::new(last.into())),
             anew: start.anew,
             drained: None,
             pending: None,
@@ -74,22 +75,27 @@ impl Work {
         if !(log.low..=log.high).contains(&self.next_offset) {
             return Standing::Outdated;
         }
+        let is_last = || match (&self.last, last) {
+            (Some(ours), Some(last)) => ours.is(last),
+            (None, None) => true,
+            _ => false,
+        };
         match &self.pending {
-            Some(pending) if last == Some(&pending.journal) => Standing::Committed,
-            Some(_) if last == self.last.as_ref() => Standing::Unsent,
-            None if last == self.last.as_ref() => Standing::Current,
+            Some(pending) if last.is_some_and(|last| pending.journal.is(last)) => Standing::Committed,
+            Some(_) if is_last() => Standing::Unsent,
+            None if is_last() => Standing::Current,
             _ => Standing::Outdated,
         }
     }
 
     /// The number of the last commit that is known to be in the journal; 0 before the first.
     pub fn seq(&self) -> u64 {
-        self.last.as_ref().map_or(0, |last| last.seq)
+        self.last().map_or(0, |last| last.seq)
     }
 
     /// Everything before this offset is committed.
     pub fn committed_offset(&self) -> Option<i64> {
-        self.last.as_ref().map(|last| last.next_offset)
+        self.last().map(|last| last.next_offset)
     }
 
     /// Log time of the last commit.
@@ -111,7 +117,7 @@ impl Work {
 
     /// The last commit was one that nothing is needed after.
     pub fn is_drained(&self) -> bool {
-        self.last.as_ref().is_some_and(|last| last.drained)
+        self.last().is_some_and(|last| last.drained)
     }
 
     /// What has to be written next: the pending commit, or everything since the last one.
@@ -125,7 +131,7 @@ impl Work {
     /// The pending commit is in the journal.
     pub fn committed(&mut self) -> Option<Pending> {
         let pending = self.pending.take()?;
-        self.clock_us = pending.journal.clock_us;
+        self.clock_us = pending.journal.head.clock_us;
         self.last = Some(pending.journal.clone());
         Some(pending)
     }
@@ -141,7 +147,7 @@ impl Work {
             drained: drained.is_some(),
             // Where the shard begins anew, that record may be one of another topic.
             last_record: applied.last_record.or_else(|| {
-                let last = self.last.as_ref().filter(|_| anew.is_none());
+                let last = self.last().filter(|_| anew.is_none());
                 last.and_then(|last| last.last_record)
             }),
             skipped: applied.skipped.clone(),
@@ -152,12 +158,17 @@ impl Work {
             commit.journaled = commit.journaled.without_state();
         }
         let mut journal = journal::records(stamp, &commit.journaled, beside);
-        let mistake = journal.first().and_then(|first| journal::mistake(self.last.as_ref(), first));
+        let reach = Reach::from(&commit.journaled);
+        let mistake = journal.first().and_then(|first| journal::mistake(self.last(), &first.head, reach));
         assert!(mistake.is_none(), "commit {} is not written: {}", stamp.seq, mistake.unwrap_or_default());
         let records = records(stamp, &commit, &applied.dead_letters, &journal).into();
         // There is always one.
-        let journal = journal.pop().unwrap_or_default();
+        let journal = Arc::new(journal.pop().unwrap_or_default());
         Pending { records, applied, counters: commit.counters, journal }
+    }
+
+    fn last(&self) -> Option<&ShardCommit> {
+        self.last.as_deref().map(|last| &last.head)
     }
 }
 
@@ -197,7 +208,7 @@ mod tests {
         work.next_offset = 45;
         let records = work.pend();
         assert_eq!(work.pend(), records, "what is pending stays what it is");
-        let ours = work.pending.as_ref().unwrap().journal.clone();
+        let ours = work.pending.as_ref().unwrap().journal.head.clone();
         assert_eq!((ours.seq, ours.next_offset), (5, 45));
         assert_eq!(work.standing(Some(&commit(4, 40)), LOG), Standing::Unsent);
         assert_eq!(work.standing(Some(&ours), LOG), Standing::Committed);
@@ -230,8 +241,8 @@ mod tests {
             state.iter().any(|record| record.key.as_deref() == Some("trace/1") && record.value.is_none())
         };
         assert!(is_deleted(work.pend()));
-        assert!(work.committed().unwrap().journal.begins_anew);
+        assert!(work.committed().unwrap().journal.head.begins_anew);
         assert!(!is_deleted(work.pend()));
-        assert!(!work.committed().unwrap().journal.begins_anew);
+        assert!(!work.committed().unwrap().journal.head.begins_anew);
     }
 }

@@ -129,9 +129,10 @@ fn send(
     record: &Record,
     deadline: Instant,
 ) -> Result<(), Failure> {
-    let headers = record.headers.iter().fold(OwnedHeaders::new_with_capacity(6), |headers, (key, value)| {
-        headers.insert(Header { key, value: Some(&**value) })
-    });
+    let headers = OwnedHeaders::new_with_capacity(6);
+    let headers = record
+        .headers
+        .fold(headers, |headers, key, value| headers.insert(Header { key, value: Some(value) }));
     let (topic, partition) = destination(setting, record.output);
     let mut message = BaseRecord::to(topic).partition(partition).headers(headers);
     (message.key, message.payload) = (record.key.as_ref(), record.value.as_ref());
