@@ -112,6 +112,15 @@ pub struct Told<'a> {
 }
 
 impl Told<'_> {
+    /// The pending commit is in the journal. It is counted now, however long that was unknown.
+    fn committed(&self, work: &mut Work, took: Duration) {
+        if let Some(done) = work.committed() {
+            self.shard.committed(done.applied.records, done.applied.spans, took);
+            self.metrics.counted(&done.applied, &done.counters);
+            self.metrics.written(&done.records);
+        }
+    }
+
     /// The start from a copy, if it can be used.
     fn copied(&self, start: Result<Start, Failure>) -> Option<Start> {
         match &start {
@@ -189,13 +198,16 @@ impl<'a, B: Broker> Driver<'a, B> {
             }
         };
         let work = kept.work.insert(work);
-        match work.standing(last.as_ref(), log.watermarks) {
+        let is_sent = match work.standing(last.as_ref(), log.watermarks) {
             Standing::Unsent => {
                 transactor.commit(work.pend())?;
-                work.committed();
+                true
             }
-            Standing::Committed => drop(work.committed()),
-            Standing::Current | Standing::Outdated => {}
+            Standing::Committed => true,
+            Standing::Current | Standing::Outdated => false,
+        };
+        if is_sent {
+            told.committed(work, broker.elapsed() - began);
         }
         input.read_from(work.next_offset)?;
         told.shard.recovered(broker.elapsed() - began, replayed, gap);
@@ -343,12 +355,8 @@ impl<'a, B: Broker> Driver<'a, B> {
         let began = self.broker.elapsed();
         self.transactor.commit(self.work.pend())?;
         (self.committed, self.time_moved) = (self.broker.elapsed(), false);
-        let Told { metrics, shard, progress } = self.told;
-        if let Some(done) = self.work.committed() {
-            shard.committed(done.applied.records, done.applied.spans, self.committed - began);
-            metrics.counted(&done.applied, &done.counters);
-            metrics.written(&done.records);
-        }
+        self.told.committed(&mut self.work, self.committed - began);
+        let Told { shard, progress, .. } = self.told;
         progress.committed(self.work.next_offset);
         let age_us = self.broker.now_us() - self.work.clock_us();
         shard.knows_duplicates_for(self.work.intake.duplicate_reach_us());
