@@ -162,7 +162,7 @@ pub struct Timed<'a> {
 }
 
 impl Input for Timed<'_> {
-    fn watermarks(&self) -> Result<Watermarks, Failure> {
+    fn watermarks(&mut self) -> Result<Watermarks, Failure> {
         self.input.watermarks()
     }
 
@@ -178,6 +178,10 @@ impl Input for Timed<'_> {
             book.offset.set(spans.offset);
             each(Spans { appended_us: workload::START_US + book.time_us(spans.offset), ..spans })
         })
+    }
+
+    fn has_next(&self) -> bool {
+        self.input.has_next()
     }
 
     fn next(&self) -> i64 {

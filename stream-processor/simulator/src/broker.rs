@@ -137,7 +137,7 @@ impl Reader<'_> {
 }
 
 impl Input for Reader<'_> {
-    fn watermarks(&self) -> Result<Watermarks, Failure> {
+    fn watermarks(&mut self) -> Result<Watermarks, Failure> {
         let mut shared = self.shared.borrow_mut();
         shared.may_die(self.process, Step::LogEnd)?;
         Ok(Watermarks { low: 0, high: shared.cluster.spans[self.shard as usize].len() as i64 })
@@ -156,6 +156,12 @@ impl Input for Reader<'_> {
         each(Spans { offset, appended_us, value: &value })?;
         (self.next, self.at_end) = (offset + 1, false);
         Ok(())
+    }
+
+    /// Records of the log come in stretches of up to three.
+    fn has_next(&self) -> bool {
+        let log = &self.shared.borrow().cluster.spans[self.shard as usize];
+        self.ledger.is_none() && self.next % 3 != 0 && (self.next as usize) < log.len()
     }
 
     fn next(&self) -> i64 {

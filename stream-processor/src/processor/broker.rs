@@ -92,7 +92,7 @@ pub trait Input {
     ///
     /// # Errors
     /// Kafka doesn't answer.
-    fn watermarks(&self) -> Result<Watermarks, Failure>;
+    fn watermarks(&mut self) -> Result<Watermarks, Failure>;
 
     /// Reads from `offset` on.
     ///
@@ -105,6 +105,9 @@ pub trait Input {
     /// # Errors
     /// The partition can't be read, or `each` fails.
     fn poll(&mut self, each: &mut dyn FnMut(Spans<'_>) -> Result<(), Failure>) -> Result<(), Failure>;
+
+    /// The next record is here already: `poll` doesn't wait for it.
+    fn has_next(&self) -> bool;
 
     /// The first offset that is not passed yet.
     fn next(&self) -> i64;

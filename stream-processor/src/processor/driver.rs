@@ -21,6 +21,10 @@ const EVERY: Duration = Duration::from_millis(200);
 const IDLE_EVERY: Duration = Duration::from_secs(5);
 /// A commit is due at once after so many spans.
 const SPANS: u64 = 500_000;
+/// Bytes of records that are applied between two looks at the clock …
+const STRETCH_BYTES: usize = 128 << 10;
+/// … where each counts as so many more.
+const RECORD_BYTES: usize = 512;
 /// How often the end of the log is asked for while traces are open at it …
 const ASK_END_EVERY: Duration = Duration::from_millis(500);
 /// … when none are, for the clock's sake …
@@ -209,14 +213,30 @@ impl<'a, B: Broker> Driver<'a, B> {
         self.finish()
     }
 
-    /// Applies a record, if there is one, and does what is due.
+    /// Applies the records that are here, or the next one, if one comes, and does what is due.
     ///
     /// # Errors
     /// The driver has to be started anew.
     pub fn step(&mut self) -> Result<(), Failure> {
+        let mut bytes = 0;
+        loop {
+            bytes += RECORD_BYTES + self.apply_next()?;
+            let is_stretch = bytes < STRETCH_BYTES && self.input.has_next() && !self.must_commit();
+            if !is_stretch {
+                break;
+            }
+        }
+        self.ask_end();
+        if self.is_commit_due() { self.commit() } else { Ok(()) }
+    }
+
+    /// Applies a record, if one comes. Returns its bytes.
+    fn apply_next(&mut self) -> Result<usize, Failure> {
         let Self { rules, told, reader, work, input, .. } = self;
         let partition = rules.settings.shard.cast_signed();
+        let mut bytes = 0;
         input.poll(&mut |record| {
+            bytes = record.value.len();
             let (topic, offset, appended_us) = (&rules.topic, record.offset, record.appended_us);
             let origin = Origin { topic, partition, offset, appended_us };
             if rules.quarantine.contains(&offset) {
@@ -228,9 +248,15 @@ impl<'a, B: Broker> Driver<'a, B> {
             }
             Ok(())
         })?;
+        // At once: if the next one can't be read, somebody else goes on from here.
         work.next_offset = input.next();
-        self.ask_end();
-        if self.is_commit_due() { self.commit() } else { Ok(()) }
+        Ok(bytes)
+    }
+
+    /// A commit is due before the next record, whatever time it is.
+    fn must_commit(&self) -> bool {
+        let intake = &self.work.intake;
+        intake.has_skipped() || intake.is_full(SPANS) || self.told.progress.is_careful()
     }
 
     /// What is applied counts; open traces stay open.
@@ -306,13 +332,10 @@ impl<'a, B: Broker> Driver<'a, B> {
     /// be there before the next record.
     fn is_commit_due(&self) -> bool {
         let since = self.broker.elapsed() - self.committed;
-        let intake = &self.work.intake;
         self.time_moved
-            || intake.has_skipped()
-            || self.told.progress.is_careful()
+            || self.must_commit()
             || since >= IDLE_EVERY
-            || (since >= EVERY && intake.has_output())
-            || intake.is_full(SPANS)
+            || (since >= EVERY && self.work.intake.has_output())
     }
 
     /// After a failure the commit stays pending: the journal tells whether it has to be sent again.

@@ -1,5 +1,6 @@
 //! The real Kafka.
 
+mod fetched;
 mod input;
 mod stretch;
 mod transactor;
