@@ -162,6 +162,8 @@ impl Shard {
         let trace = &mut self.traces[slot];
         let complete = trace.missing.is_nothing();
         trace.life = Life::Closed { since_us, complete, truncated };
+        // It is kept for long, and seldom grows any more. Not shrunk where it stands: what that leaves is of no use.
+        trace.records = trace.records.clone();
         let (spans, cycles) = (trace.records.len(), trace.gist.cycles);
         let (environment, operation) = self.told_under(&self.traces[slot]);
         let close = Close { trace_id: id, position, since_us, complete, truncated, operation, environment };
