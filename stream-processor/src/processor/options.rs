@@ -181,7 +181,7 @@ impl Options {
             .set("transactional.id", transactional_id)
             .set("transaction.timeout.ms", "10000")
             .set("message.timeout.ms", "8000")
-            // The fastest level takes a third less CPU for a tenth more bytes.
+            // The default level takes twice the CPU, for 2 % fewer bytes.
             .set("compression.type", "zstd")
             .set("compression.level", "1")
             // A commit fails if a record is not delivered: nobody has to be told of each.

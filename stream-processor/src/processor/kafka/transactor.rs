@@ -8,7 +8,7 @@ use super::super::topics::Topics;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,8 +23,6 @@ const WATCHDOG: Duration = Duration::from_secs(25);
 /// rust-rdkafka's flush polls in steps of 100 ms; asking whether anything is in flight takes 0.5 ms.
 const LOOK_AGAIN: Duration = Duration::from_micros(500);
 const STOP_LOOK: Duration = Duration::from_millis(50);
-
-type SpanProducer = ThreadedProducer<DefaultProducerContext>;
 
 /// Hands transactions to a producer's thread.
 pub struct KafkaTransactor {
@@ -102,8 +100,8 @@ fn serve(setting: &Setting, todo: &Receiver<Records>, done: &Sender<Result<(), F
     }
 }
 
-fn start(config: &ClientConfig) -> Result<SpanProducer, Failure> {
-    let producer: SpanProducer =
+fn start(config: &ClientConfig) -> Result<BaseProducer, Failure> {
+    let producer: BaseProducer =
         config.create().map_err(|error| Failure::of("a producer can't be made", &error))?;
     producer
         .init_transactions(INIT_WITHIN)
@@ -111,7 +109,7 @@ fn start(config: &ClientConfig) -> Result<SpanProducer, Failure> {
     Ok(producer)
 }
 
-fn transaction(producer: &SpanProducer, setting: &Setting, records: &[Record]) -> Result<(), Failure> {
+fn transaction(producer: &BaseProducer, setting: &Setting, records: &[Record]) -> Result<(), Failure> {
     producer.begin_transaction().map_err(|error| Failure::of("a transaction can't begin", &error))?;
     let deadline = Instant::now() + DELIVER_WITHIN;
     for record in records {
@@ -124,7 +122,7 @@ fn transaction(producer: &SpanProducer, setting: &Setting, records: &[Record]) -
 }
 
 fn send(
-    producer: &SpanProducer,
+    producer: &BaseProducer,
     setting: &Setting,
     record: &Record,
     deadline: Instant,
@@ -144,7 +142,7 @@ fn send(
                 if Instant::now() < deadline =>
             {
                 message = unsent;
-                thread::sleep(LOOK_AGAIN);
+                look_again(producer);
             }
             Err((error, _)) => return Err(Failure::of("a record can't be sent", &error)),
         }
@@ -163,7 +161,7 @@ fn destination(setting: &Setting, output: Output) -> (&str, i32) {
     }
 }
 
-fn wait_for_delivery(producer: &SpanProducer, deadline: Instant) -> Result<(), Failure> {
+fn wait_for_delivery(producer: &BaseProducer, deadline: Instant) -> Result<(), Failure> {
     while producer.in_flight_count() > 0 {
         if Instant::now() >= deadline {
             let waited = DELIVER_WITHIN.as_secs();
@@ -171,7 +169,13 @@ fn wait_for_delivery(producer: &SpanProducer, deadline: Instant) -> Result<(), F
                 "records of a transaction are not delivered after {waited} s"
             )));
         }
-        thread::sleep(LOOK_AGAIN);
+        look_again(producer);
     }
     Ok(())
+}
+
+/// Takes what librdkafka has to say. rust-rdkafka would do so in a thread, which runs idle for 1 ms in 100.
+fn look_again(producer: &BaseProducer) {
+    producer.poll(Duration::ZERO);
+    thread::sleep(LOOK_AGAIN);
 }
