@@ -1,7 +1,6 @@
 //! What the benchmark asks of the machine: many open sockets, and a core for each side.
 
 use anyhow::Context as _;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// Files that are open beside the sockets: libraries, logs, Kafka's connections.
@@ -9,16 +8,14 @@ const OTHER_FILES: u64 = 200;
 
 /// Lets this process and those it starts have so many sockets.
 pub fn allow_sockets(sockets: usize) -> anyhow::Result<()> {
-    let (needed, limit) = (sockets as u64 + OTHER_FILES, getrlimit(Resource::Nofile));
-    let most = limit.maximum.unwrap_or(u64::MAX);
+    let needed = sockets as u64 + OTHER_FILES;
+    let most = process::allow_open_files(needed);
     anyhow::ensure!(
         needed <= most,
         "{sockets} subscribers need {needed} open files, but the hard limit is {most}: raise it (ulimit -Hn) or \
          take fewer with --subscribers"
     );
-    let wanted = limit.current.unwrap_or(u64::MAX).max(needed);
-    setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum })
-        .context("the limit of open files can't be raised")
+    Ok(())
 }
 
 /// One core for the server, the others for everybody else of the benchmark.

@@ -10,6 +10,7 @@ mod health;
 mod kafka;
 mod logging;
 mod metrics;
+mod open_files;
 mod secret;
 mod signal;
 
@@ -22,5 +23,6 @@ pub use health::{Health, Part};
 pub use kafka::KafkaOptions;
 pub use logging::{init_logging, init_logging_with};
 pub use metrics::Metrics;
+pub use open_files::allow_open_files;
 pub use secret::Secret;
 pub use signal::stop_on_signal;

@@ -29,6 +29,8 @@ use tower_http::compression::CompressionLayer;
 
 /// How long open requests may take to end when the process stops.
 const DRAIN: Duration = Duration::from_secs(5);
+/// Files that are open beside the WebSockets: requests in progress, Kafka's and ClickHouse's connections.
+const OTHER_FILES: usize = 512;
 const CHECK_CLICKHOUSE_EVERY: Duration = Duration::from_secs(10);
 
 /// What every request can reach. Clones share everything.
@@ -100,7 +102,7 @@ fn join(threads: [std::thread::JoinHandle<()>; 4]) -> anyhow::Result<()> {
 }
 
 fn app(options: &Options, metrics: ApiMetrics, stop: CancellationToken) -> App {
-    let limits = options.limits();
+    let limits = limits(options);
     App {
         live: Arc::new(Mutex::new(Live::new(limits.clone()))),
         ends: Ends::default(),
@@ -114,6 +116,18 @@ fn app(options: &Options, metrics: ApiMetrics, stop: CancellationToken) -> App {
         metrics,
         stop,
     }
+}
+
+/// As many sockets as there may be open files: who comes later is told so, and the listener doesn't run dry.
+fn limits(options: &Options) -> Limits {
+    let limits = options.limits();
+    let files = process::allow_open_files((limits.sockets + OTHER_FILES) as u64);
+    let room = usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(OTHER_FILES);
+    if room >= limits.sockets {
+        return limits;
+    }
+    tracing::warn!(sockets = room, "the hard limit of open files (ulimit -Hn) allows no more live sockets");
+    Limits { sockets: room, ..limits }
 }
 
 fn router(app: App) -> Router {
