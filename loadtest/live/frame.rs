@@ -101,7 +101,7 @@ mod tests {
         let mut frame = vec![0x80 | opcode];
         match length {
             ..126 => frame.push(length as u8),
-            ..65_536 => frame.extend([&[126][..], &(length as u16).to_be_bytes()].concat()),
+            126..65_536 => frame.extend([&[126][..], &(length as u16).to_be_bytes()].concat()),
             _ => frame.extend([&[127][..], &(length as u64).to_be_bytes()].concat()),
         }
         [frame, payload.to_vec()].concat()

@@ -133,14 +133,14 @@ impl fmt::Display for Rivers {
             self.median(|run| run.api_core_share) * 100.0,
             self.median(|run| run.probes as f64),
         )?;
-        let stages: [(&str, fn(&River) -> Quantiles); 4] = [
-            ("span written → frame here", |run| run.all_ms),
-            ("  until it was committed", |run| run.committed_ms),
-            ("  until its numbers were taken", |run| run.taken_ms),
-            ("  until the frame was here", |run| run.delivered_ms),
+        let names = [
+            "span written → frame here",
+            "  until it was committed",
+            "  until its numbers were taken",
+            "  until the frame was here",
         ];
-        for (name, of) in stages {
-            let median = |of_quantiles: fn(Quantiles) -> f64| self.median(|run| of_quantiles(of(run)));
+        for (stage, name) in names.into_iter().enumerate() {
+            let median = |of: fn(Quantiles) -> f64| self.median(|run| of(run.stages()[stage]));
             writeln!(
                 to,
                 "  {name:<32} p50 {:>4.0}, p99 {:>4.0}, most {:>4.0} ms",

@@ -41,6 +41,13 @@ pub struct River {
     pub delivered_ms: Quantiles,
 }
 
+impl River {
+    /// The whole way, and its stages.
+    pub fn stages(&self) -> [Quantiles; 4] {
+        [self.all_ms, self.committed_ms, self.taken_ms, self.delivered_ms]
+    }
+}
+
 /// Starts everything anew and measures once.
 pub fn measure(args: &Args) -> anyhow::Result<River> {
     let kafka = KafkaOptions::plaintext(&args.kafka);
