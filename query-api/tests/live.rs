@@ -232,13 +232,46 @@ async fn only_known_origins_may_connect() {
     bench.drop().await;
 }
 
+/// A young graph changes as a whole with every tick, because rates divide by its age: a megabyte each time.
+fn large_graph() -> Vec<Calls> {
+    let servers = (0..2_500).map(|n| &*format!("service-{n}").leak());
+    servers.map(|server| Calls { server, ..logins(now_s(), 1) }).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_to_pings_stand_between_frames() {
+    let Some(bench) = Bench::new("pings").await else { return };
+    // Frames that leave in many pieces.
+    bench.commit(1, &large_graph()).await;
+    let api = bench.start().await;
+    let mut socket = Socket::open(&api).await;
+    socket.say(&subscribe(&Value::Null)).await;
+    let (mut frames, mut answers) = (0, 0);
+    while frames < 12 {
+        socket.0.send(Message::Ping("there?".into())).await.unwrap();
+        let next = tokio::time::timeout(Duration::from_secs(10), socket.0.next()).await;
+        match next.expect("a frame in time").expect("an open socket").unwrap() {
+            Message::Text(text) => {
+                serde_json::from_str::<Value>(&text).unwrap();
+                frames += 1;
+            }
+            Message::Pong(payload) => {
+                assert_eq!(payload, "there?");
+                answers += 1;
+            }
+            Message::Ping(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(answers > 0);
+    api.stop().await;
+    bench.drop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_does_not_read_is_closed_and_nobody_else_notices() {
     let Some(bench) = Bench::new("slow").await else { return };
-    // A young graph changes as a whole with every tick, because rates divide by its age: a megabyte each time.
-    let names: Vec<&'static str> = (0..2_500).map(|n| &*format!("service-{n}").leak()).collect();
-    let all = names.iter().map(|server| support::Calls { server, ..logins(now_s(), 1) });
-    bench.commit(1, &all.collect::<Vec<_>>()).await;
+    bench.commit(1, &large_graph()).await;
     let api = bench.start().await;
     let mut slow = Socket::open(&api).await;
     slow.say(&subscribe(&Value::Null)).await;
