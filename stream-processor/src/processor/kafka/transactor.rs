@@ -20,8 +20,10 @@ const DELIVER_WITHIN: Duration = Duration::from_secs(9);
 const COMMIT_WITHIN: Duration = Duration::from_secs(10);
 /// No call above returns later than its own limit, unless it hangs.
 const WATCHDOG: Duration = Duration::from_secs(25);
-/// rust-rdkafka's flush polls in steps of 100 ms; asking whether anything is in flight takes 0.5 ms.
+/// rust-rdkafka's flush polls in steps of 100 ms. Asking whether anything is in flight takes 0.5 ms, and a fifth of what has
+/// been waited for already: many shards on one broker wait for long.
 const LOOK_AGAIN: Duration = Duration::from_micros(500);
+const LOOK_AGAIN_SLOWLY: Duration = Duration::from_millis(10);
 const STOP_LOOK: Duration = Duration::from_millis(50);
 
 /// Hands transactions to a producer's thread.
@@ -111,22 +113,17 @@ fn start(config: &ClientConfig) -> Result<BaseProducer, Failure> {
 
 fn transaction(producer: &BaseProducer, setting: &Setting, records: &[Record]) -> Result<(), Failure> {
     producer.begin_transaction().map_err(|error| Failure::of("a transaction can't begin", &error))?;
-    let deadline = Instant::now() + DELIVER_WITHIN;
+    let began = Instant::now();
     for record in records {
-        send(producer, setting, record, deadline)?;
+        send(producer, setting, record, began)?;
     }
-    wait_for_delivery(producer, deadline)?;
+    wait_for_delivery(producer, began)?;
     producer
         .commit_transaction(COMMIT_WITHIN)
         .map_err(|error| Failure::of("a transaction can't be committed", &error))
 }
 
-fn send(
-    producer: &BaseProducer,
-    setting: &Setting,
-    record: &Record,
-    deadline: Instant,
-) -> Result<(), Failure> {
+fn send(producer: &BaseProducer, setting: &Setting, record: &Record, began: Instant) -> Result<(), Failure> {
     let headers = OwnedHeaders::new_with_capacity(6);
     let headers = record
         .headers
@@ -139,10 +136,10 @@ fn send(
             Ok(()) => return Ok(()),
             // The producer's queue is bounded: a large commit waits here for room.
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), unsent))
-                if Instant::now() < deadline =>
+                if began.elapsed() < DELIVER_WITHIN =>
             {
                 message = unsent;
-                look_again(producer);
+                look_again(producer, LOOK_AGAIN);
             }
             Err((error, _)) => return Err(Failure::of("a record can't be sent", &error)),
         }
@@ -161,21 +158,22 @@ fn destination(setting: &Setting, output: Output) -> (&str, i32) {
     }
 }
 
-fn wait_for_delivery(producer: &BaseProducer, deadline: Instant) -> Result<(), Failure> {
+fn wait_for_delivery(producer: &BaseProducer, began: Instant) -> Result<(), Failure> {
     while producer.in_flight_count() > 0 {
-        if Instant::now() >= deadline {
-            let waited = DELIVER_WITHIN.as_secs();
+        let waited = began.elapsed();
+        if waited >= DELIVER_WITHIN {
+            let waited = waited.as_secs();
             return Err(Failure::Retry(format!(
                 "records of a transaction are not delivered after {waited} s"
             )));
         }
-        look_again(producer);
+        look_again(producer, (waited / 5).clamp(LOOK_AGAIN, LOOK_AGAIN_SLOWLY));
     }
     Ok(())
 }
 
 /// Takes what librdkafka has to say. rust-rdkafka would do so in a thread, which runs idle for 1 ms in 100.
-fn look_again(producer: &BaseProducer) {
+fn look_again(producer: &BaseProducer, after: Duration) {
     producer.poll(Duration::ZERO);
-    thread::sleep(LOOK_AGAIN);
+    thread::sleep(after);
 }
