@@ -46,7 +46,7 @@ use crate::producer::Producer;
 use crate::receiver::Receiver;
 use crate::sink::Sink;
 use anyhow::{Context, bail};
-use process::Health;
+use process::{Health, KeptMemory};
 use schemas::topics::OTLP_SPANS;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -59,6 +59,11 @@ use tokio_util::sync::CancellationToken;
 
 /// Connections may take this much longer than Kafka to end when the process stops.
 const DRAIN_MARGIN: Duration = Duration::from_secs(2);
+
+/// For requests, which come thousands of times a second: pages that went to the system and came back were a quarter of all
+/// CPU time. By default glibc learns to keep large sizes too: a burst of 18 MB requests then left 460 MiB resident, against
+/// 32 MiB.
+pub const KEPT_MEMORY: KeptMemory = KeptMemory { large_bytes: 1 << 20, kept_bytes: 8 << 20 };
 
 /// Runs until `stop`, then takes nothing more, brings what it has to Kafka, answers it and returns.
 ///

@@ -2,6 +2,7 @@
 //! Kafka and ClickHouse clients, and signals. It knows nothing about spans.
 
 mod admin;
+mod allocator;
 mod clickhouse;
 mod config;
 mod failure;
@@ -15,6 +16,7 @@ mod secret;
 mod signal;
 
 pub use admin::{admin_router, serve_admin};
+pub use allocator::KeptMemory;
 pub use clickhouse::ClickHouseOptions;
 pub use config::{parse, parse_from};
 pub use failure::exit_code;

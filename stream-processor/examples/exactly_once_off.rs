@@ -22,7 +22,7 @@ use stream_processor::processor::broker::{Broker, Entry, Ledger, Watermarks};
 use stream_processor::processor::shard::{
     Driver, Failure, Kafka, Kept, ProcessorMetrics, Progress, Room, Rules, Told,
 };
-use stream_processor::processor::{FirstBoot, Options};
+use stream_processor::processor::{FirstBoot, KEPT_MEMORY, Options};
 use tokio_util::sync::CancellationToken;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -37,6 +37,7 @@ struct Command {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let Command { options } = process::parse();
+    KEPT_MEMORY.apply();
     let mut registry = process::Metrics::new("processor");
     let metrics = Arc::new(ProcessorMetrics::register(registry.role()));
     for partition in 0..partitions(&options)? {

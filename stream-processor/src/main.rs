@@ -32,6 +32,7 @@ async fn main() -> ExitCode {
         Role::Processor => {
             let command: Command<processor::Options> = process::parse();
             process::init_logging("processor");
+            processor::KEPT_MEMORY.apply();
             processor::run(command.options, Health::new(), process::stop_on_signal()).await
         }
         Role::Store => {

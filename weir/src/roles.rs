@@ -29,6 +29,11 @@ pub enum Command {
 pub async fn run(command: Command) -> anyhow::Result<()> {
     let (health, stop) = (Health::new(), stop_on_signal());
     match command {
+        Command::Ingest(_) => ingest::KEPT_MEMORY.apply(),
+        Command::Processor(_) => processor::KEPT_MEMORY.apply(),
+        Command::Store(_) | Command::QueryApi(_) => {}
+    }
+    match command {
         Command::Ingest(options) => ingest::run(*options, health, stop).await,
         Command::Processor(options) => processor::run(*options, health, stop).await,
         Command::Store(options) => store::run(*options, health, stop).await,

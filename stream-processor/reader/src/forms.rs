@@ -43,8 +43,14 @@ const FREE: Facts = Facts::of(&[
     SpanFact::DbStatement,
     SpanFact::RequestKey,
 ]);
-/// Facts of people, which are new every time.
-const PEOPLE: Facts = Facts::of(&[SpanFact::Baggage, SpanFact::SessionId, SpanFact::UserId]);
+/// Facts of which there is no form: they are new every time, or said by the first span of a flow only.
+const OWN: Facts = Facts::of(&[
+    SpanFact::Baggage,
+    SpanFact::SessionId,
+    SpanFact::UserId,
+    SpanFact::UiEvent,
+    SpanFact::MessagingBatch,
+]);
 
 /// The forms that one reader knows.
 pub(crate) struct Forms {
@@ -174,7 +180,7 @@ impl Forms {
         let known = self.alike.get(&hash);
         // What happens now and then, such as errors, is not worth a form.
         let is_enough = |alike: &Alike| alike.forms.len() == ALIKE || alike.misses <= 0;
-        if known.is_some_and(is_enough) || said.says_any(PEOPLE) {
+        if known.is_some_and(is_enough) || said.says_any(OWN) {
             return;
         }
         // What differs once differs often.

@@ -57,7 +57,7 @@ pub mod shard {
 
 use anyhow::Context;
 use metrics::ProcessorMetrics;
-use process::Health;
+use process::{Health, KeptMemory};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use topics::Topics;
@@ -79,6 +79,10 @@ impl Room {
 }
 
 const PART: &str = "processor";
+
+/// For fetched spans, which are read and gone, and for shards, whose memory comes and goes with flows: with the thresholds
+/// that glibc learns by itself the processor took 7 % more CPU time, and a tenth less memory.
+pub const KEPT_MEMORY: KeptMemory = KeptMemory { large_bytes: 32 << 20, kept_bytes: 256 << 20 };
 
 /// Runs until `stop`, then commits what the shards have and returns. Open traces stay open.
 ///

@@ -45,8 +45,9 @@ pub struct Span<'a> {
     pub resource: Resource<'a>,
     /// Equal numbers mean equal resources, whoever read them in this process; 0: not known.
     pub resource_number: u64,
-    /// Equal numbers mean spans that differ in nothing but ids, times, links, content and request key, and that all have a
-    /// parent or none, whoever read them in this process; 0: not known.
+    /// Equal numbers mean spans that differ in nothing but ids, times, content and request key, and that all have a parent or
+    /// none, whoever read them in this process. They have no links, and say nothing of people, UI events and batches.
+    /// 0: not known, or none of these.
     pub form: u64,
     /// What its attributes, events and tracestate say, in the terms of `semconv.toml`.
     pub facts: Facts<'a>,

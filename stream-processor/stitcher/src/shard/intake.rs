@@ -93,12 +93,16 @@ impl Shard {
     /// Adds what the span says to its trace.
     pub(super) fn push_span(&mut self, span: &Span<'_>, slot: Slot) {
         let record = self.record(span);
-        let (user_hash, place) = (hashed(&self.settings.user_hash_key, span.facts.user_id), record.place());
-        let trace = &mut self.traces[slot];
-        trace.links.extend(Link::of(span, trace.records.len() as u32));
-        if FlowFacts::is_in(span, &user_hash) {
-            let facts = trace.flow.get_or_insert_with(Box::default);
-            facts.hear(span, place, &user_hash, self.settings.limits.name_bytes);
+        // Of a form there are only spans that say nothing else, and its facts are rarely near at hand.
+        if span.form == 0 {
+            let (user_hash, place) =
+                (hashed(&self.settings.user_hash_key, span.facts.user_id), record.place());
+            let trace = &mut self.traces[slot];
+            trace.links.extend(Link::of(span, trace.records.len() as u32));
+            if FlowFacts::is_in(span, &user_hash) {
+                let facts = trace.flow.get_or_insert_with(Box::default);
+                facts.hear(span, place, &user_hash, self.settings.limits.name_bytes);
+            }
         }
         self.push(span.trace_id, slot, record);
     }
