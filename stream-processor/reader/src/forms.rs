@@ -21,10 +21,13 @@ use crate::semconv::Semconv;
 use crate::text::{before_path, without_query};
 use crate::value::Value;
 
-/// Bytes of forms that are remembered, of all of them together. Beyond it all are forgotten.
-const MAX_BYTES: usize = 32 << 20;
+/// Bytes of forms that are remembered, of all of them together: what a core's second-level cache can hold. Comparing with what
+/// has to come from memory takes longer than reading the span.
+const MAX_BYTES: usize = 2 << 20;
 /// What a form takes beside the span it was learnt from.
 const FORM_BYTES: usize = 1_024;
+/// After so many spans for which there was no room all forms are forgotten: others may be frequent by now.
+const MAX_REFUSED: u32 = 1 << 20;
 /// Forms of spans with one name, kind and resource.
 const ALIKE: usize = 8;
 /// So many more misses than hits show that a name's spans are all different, or have changed.
@@ -58,6 +61,7 @@ pub(crate) struct Forms {
     alike: HashMap<u64, Alike, FxBuildHasher>,
     forms: Vec<Form>,
     bytes: usize,
+    refused: u32,
     met: Box<[u64]>,
 }
 
@@ -133,7 +137,7 @@ impl Found<'_> {
 
 impl Forms {
     pub(crate) fn new() -> Self {
-        Self { alike: HashMap::default(), forms: Vec::new(), bytes: 0, met: vec![0; MET].into() }
+        Self { alike: HashMap::default(), forms: Vec::new(), bytes: 0, refused: 0, met: vec![0; MET].into() }
     }
 
     /// The form that this span has, if it is known.
@@ -183,6 +187,13 @@ impl Forms {
         if known.is_some_and(is_enough) || said.says_any(OWN) {
             return;
         }
+        if self.bytes + whole.len() + FORM_BYTES > MAX_BYTES {
+            self.refused += 1;
+            if self.refused > MAX_REFUSED {
+                *self = Self::new();
+            }
+            return;
+        }
         // What differs once differs often.
         let ignored_is_free = known.is_some();
         let Some(sample) = Sample::new(semconv, emitter, (head, whole, tail), said, ignored_is_free) else {
@@ -192,9 +203,6 @@ impl Forms {
             form: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             ..sample.read()
         });
-        if self.bytes + whole.len() + FORM_BYTES > MAX_BYTES {
-            *self = Self::new();
-        }
         self.bytes += whole.len() + FORM_BYTES;
         let alike = self.alike.entry(hash).or_default();
         let takes_in = |older: &u32| {

@@ -51,7 +51,7 @@ impl Read {
 }
 
 /// Reads the messages of one stream. It remembers the resources it has seen, at most 4,096 or 16 MiB of them: few
-/// resources emit all spans, and a message says each of them anew. So it does with the forms of spans, up to 16 MiB.
+/// resources emit all spans, and a message says each of them anew. So it does with forms of spans, up to 2 MiB of them.
 pub struct Reader {
     semconv: Arc<Semconv>,
     resources: Resources,
