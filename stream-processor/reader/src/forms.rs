@@ -57,6 +57,7 @@ const OWN: Facts = Facts::of(&[
 
 /// The forms that one reader knows.
 pub(crate) struct Forms {
+    semconv: Arc<Semconv>,
     /// By name, kind and resource.
     alike: HashMap<u64, Alike, FxBuildHasher>,
     forms: Vec<Form>,
@@ -136,14 +137,14 @@ impl Found<'_> {
 }
 
 impl Forms {
-    pub(crate) fn new() -> Self {
-        Self { alike: HashMap::default(), forms: Vec::new(), bytes: 0, refused: 0, met: vec![0; MET].into() }
+    pub(crate) fn new(semconv: Arc<Semconv>) -> Self {
+        let (alike, forms, met) = (HashMap::default(), Vec::new(), vec![0; MET].into());
+        Self { semconv, alike, forms, bytes: 0, refused: 0, met }
     }
 
     /// The form that this span has, if it is known.
     pub(crate) fn find(
         &mut self,
-        semconv: &Semconv,
         emitter: &Emitter,
         head: &Body<'_>,
         tail: otlp::Span<'_>,
@@ -154,7 +155,7 @@ impl Forms {
         }
         let key_by = |form: &u32| {
             let sample = self.forms[*form as usize].borrow_owner();
-            sample.is_like(emitter, head).then(|| sample.request_key_of(semconv, tail)).flatten()
+            sample.is_like(emitter, head).then(|| sample.request_key_of(&self.semconv, tail)).flatten()
         };
         let found = alike.forms.iter().enumerate().find_map(|(at, form)| Some((at, key_by(form)?)));
         let Some((at, request_key)) = found else {
@@ -170,7 +171,6 @@ impl Forms {
     /// Learns the form of a span that was read, once its name is met again.
     pub(crate) fn learn<'a>(
         &mut self,
-        semconv: &Arc<Semconv>,
         emitter: &Arc<Emitter>,
         (head, whole, tail): (&Body<'a>, &'a [u8], otlp::Span<'a>),
         said: &Said<'a>,
@@ -190,13 +190,14 @@ impl Forms {
         if self.bytes + whole.len() + FORM_BYTES > MAX_BYTES {
             self.refused += 1;
             if self.refused > MAX_REFUSED {
-                *self = Self::new();
+                *self = Self::new(Arc::clone(&self.semconv));
             }
             return;
         }
         // What differs once differs often.
         let ignored_is_free = known.is_some();
-        let Some(sample) = Sample::new(semconv, emitter, (head, whole, tail), said, ignored_is_free) else {
+        let Some(sample) = Sample::new(&self.semconv, emitter, (head, whole, tail), said, ignored_is_free)
+        else {
             return;
         };
         let form = Form::new(sample, |sample| Span {
@@ -208,7 +209,7 @@ impl Forms {
         let takes_in = |older: &u32| {
             let older = self.forms[*older as usize].borrow_owner();
             let sample = form.borrow_owner();
-            older.is_like(emitter, head) && sample.request_key_of(semconv, older.tail()).is_some()
+            older.is_like(emitter, head) && sample.request_key_of(&self.semconv, older.tail()).is_some()
         };
         // A form that takes in an older one replaces it.
         match alike.forms.iter().position(takes_in) {

@@ -61,7 +61,8 @@ pub struct Reader {
 impl Reader {
     /// A reader that has seen nothing.
     pub fn new(semconv: Arc<Semconv>) -> Self {
-        Self { semconv, resources: Resources::of_many_messages(), forms: Forms::new() }
+        let forms = Forms::new(Arc::clone(&semconv));
+        Self { semconv, resources: Resources::of_many_messages(), forms }
     }
 
     /// Reads one `otlp_spans` value or OTLP request body and gives its spans to `each`, in their order. A span that
@@ -70,8 +71,7 @@ impl Reader {
     /// # Errors
     /// If the message as a whole can't be read; then no span of it has been given on.
     pub fn read(&mut self, bytes: &[u8], each: &mut dyn FnMut(&Span<'_>)) -> Result<Read, Undecodable> {
-        let forms = Some((&mut self.forms, &self.semconv));
-        read_message(&self.semconv, &mut self.resources, forms, bytes, each)
+        read_message(&self.semconv, &mut self.resources, Some(&mut self.forms), bytes, each)
     }
 }
 
@@ -93,13 +93,10 @@ pub fn spans_of(semconv: &Semconv, data: &messages::TracesData, each: &mut dyn F
     read_otlp(semconv, &data.encode_to_vec(), each).unwrap_or_default()
 }
 
-/// Forms that are known, and the table that new ones keep.
-type Learner<'r> = (&'r mut Forms, &'r Arc<Semconv>);
-
 fn read_message(
     semconv: &Semconv,
     resources: &mut Resources,
-    mut forms: Option<Learner<'_>>,
+    mut forms: Option<&mut Forms>,
     bytes: &[u8],
     each: &mut dyn FnMut(&Span<'_>),
 ) -> Result<Read, Undecodable> {
@@ -115,8 +112,7 @@ fn read_message(
                 let ScopeSpansField::Span(span) = field else { continue };
                 match emitter {
                     Ok(emitter) => {
-                        let mut forms = forms.as_mut().map(|(forms, semconv)| (&mut **forms, *semconv));
-                        read_span(semconv, emitter, &mut said, &mut forms, span, &mut read, each);
+                        read_span(semconv, emitter, &mut said, forms.as_deref_mut(), span, &mut read, each);
                     }
                     Err(reason) => read.reject(reason),
                 }
@@ -180,7 +176,7 @@ fn read_span<'a>(
     semconv: &Semconv,
     emitter: &Arc<Emitter>,
     said: &mut Said<'a>,
-    forms: &mut Option<Learner<'_>>,
+    mut forms: Option<&mut Forms>,
     span: otlp::Span<'a>,
     read: &mut Read,
     each: &mut dyn FnMut(&Span<'_>),
@@ -190,7 +186,7 @@ fn read_span<'a>(
         Ok(tail) => tail,
         Err(malformed) => return read.reject(reason_of(malformed.why())),
     };
-    let found = forms.as_mut().and_then(|(forms, _)| forms.find(semconv, emitter, &body, tail));
+    let found = forms.as_mut().and_then(|forms| forms.find(emitter, &body, tail));
     if found.is_none()
         && let Err(malformed) = body.read_tail(tail, semconv, said)
     {
@@ -217,8 +213,8 @@ fn read_span<'a>(
         emitter.repaired || said.repaired || body.name.str().is_err() || body.trace_state.str().is_err();
     if repaired {
         *read.repaired.entry("invalid_utf8").or_default() += 1;
-    } else if let Some((forms, semconv)) = forms {
-        forms.learn(semconv, emitter, (&body, span.rest(), tail), said);
+    } else if let Some(forms) = forms {
+        forms.learn(emitter, (&body, span.rest(), tail), said);
     }
 }
 

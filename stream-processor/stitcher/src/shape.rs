@@ -99,22 +99,23 @@ fn shape_by_value(span: &Span<'_>, names: &mut Names, said: &mut Vec<u8>) -> Sha
 
 /// Everything that [`Shape::new`] looks at, so that equal bytes mean equal shapes.
 fn write(span: &Span<'_>, source: SourceId, to: &mut Vec<u8>) {
+    // All of them by name, so that a new one can't be left out unnoticed.
     let Facts {
         operation,
         http_method,
         http_route,
         rpc_method,
-        http_status,
-        grpc_status,
-        resends,
+        http_status: _,
+        grpc_status: _,
+        resends: _,
         peer,
         server_address,
         messaging,
-        proxy,
-        failure,
-        streaming,
-        probe,
-        timer,
+        proxy: _,
+        failure: _,
+        streaming: _,
+        probe: _,
+        timer: _,
         calling_client,
         breaker,
         request_key: _,
@@ -123,32 +124,7 @@ fn write(span: &Span<'_>, source: SourceId, to: &mut Vec<u8>) {
         user_id: _,
         weight_milli,
     } = &span.facts;
-    let flags = [
-        *streaming,
-        *probe,
-        *timer,
-        proxy.is_some(),
-        span.parent_id.is_none(),
-        resends.is_some_and(|n| n > 0),
-    ];
-    let flags = flags.iter().fold(0_u8, |bits, flag| bits << 1 | u8::from(*flag));
-    let failure = failure.map_or(0, |failure| failure as u8 + 1);
-    let operation_source = operation.as_ref().map_or(0, |(source, _)| *source as u8 + 1);
-    let peer_kind = peer.as_ref().map_or(0, |peer| peer.kind as u8 + 1);
-    let messaging_operation = messaging.map_or(0, |m| m.operation.map_or(1, |operation| operation as u8 + 2));
-    let small = [
-        span.kind as u8,
-        span.status as u8,
-        flags,
-        failure,
-        operation_source,
-        peer_kind,
-        messaging_operation,
-    ];
-    to.extend_from_slice(&small);
-    let http = http_status.unwrap_or(0);
-    let [low, high] = http.to_le_bytes();
-    to.extend_from_slice(&[low, high, grpc_status.map_or(0, |code| code.saturating_add(1))]);
+    to.extend_from_slice(&small(span));
     to.extend_from_slice(&weight_milli.unwrap_or(1_000).to_le_bytes());
     to.extend_from_slice(&source.0.to_le_bytes());
     let Messaging { system, destination, .. } = messaging.unwrap_or_default();
@@ -173,6 +149,32 @@ fn write(span: &Span<'_>, source: SourceId, to: &mut Vec<u8>) {
         ],
         to,
     );
+}
+
+/// Flags, codes and kinds.
+fn small(span: &Span<'_>) -> [u8; 10] {
+    let facts = &span.facts;
+    let flags = [
+        facts.streaming,
+        facts.probe,
+        facts.timer,
+        facts.proxy.is_some(),
+        span.parent_id.is_none(),
+        facts.resends.is_some_and(|n| n > 0),
+    ];
+    let [http_low, http_high] = facts.http_status.unwrap_or(0).to_le_bytes();
+    [
+        span.kind as u8,
+        span.status as u8,
+        flags.iter().fold(0, |bits, flag| bits << 1 | u8::from(*flag)),
+        facts.failure.map_or(0, |failure| failure as u8 + 1),
+        facts.operation.as_ref().map_or(0, |(source, _)| *source as u8 + 1),
+        facts.peer.as_ref().map_or(0, |peer| peer.kind as u8 + 1),
+        facts.messaging.map_or(0, |m| m.operation.map_or(1, |operation| operation as u8 + 2)),
+        http_low,
+        http_high,
+        facts.grpc_status.map_or(0, |code| code.saturating_add(1)),
+    ]
 }
 
 fn write_texts(texts: &[&str], to: &mut Vec<u8>) {
