@@ -50,7 +50,7 @@ def stored_spans(clickhouse, environment):
 def api_edges(api, environment, since_s):
     """(client, server) → (calls, errors) from query-api."""
     parameters = urllib.parse.urlencode(
-        {"environment": environment, "from": since_s * 1_000_000, "to": int(time.time() + 1) * 1_000_000}
+        {"environment": environment, "startTime": since_s * 1_000_000, "endTime": int(time.time() + 1) * 1_000_000}
     )
     graph = json.loads(fetch(f"{api}/api/v1/graph?{parameters}"))
     names = {node["id"]: node["service"]["name"] for node in graph["nodes"]}

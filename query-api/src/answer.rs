@@ -10,18 +10,19 @@ use crate::hub::frame::WindowAnswer;
 use crate::live::feed::{locked, now_us};
 use crate::live::shards::Staleness;
 use crate::live::{Live, OperationFlows};
-use crate::node::Node;
 use crate::number::{Count, rate, share};
 use crate::range::Asked;
 use crate::series::Additive;
 use crate::stored::{OperationRow, Segment, answerable, histogram, segments};
+use crate::totals::Totals;
 use crate::{counts::OperationCounts, filter::PROBE};
 use schemas::topics::FLOW_DELTAS;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 /// A graph over a range.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct GraphAnswer {
@@ -36,7 +37,7 @@ pub struct GraphAnswer {
 }
 
 /// Operations over a range.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct OperationsAnswer {
     pub operations: Vec<OperationAnswer>,
@@ -48,7 +49,7 @@ pub struct OperationsAnswer {
 }
 
 /// One operation in one environment.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct OperationAnswer {
@@ -71,15 +72,20 @@ pub struct OperationAnswer {
 
 /// Which seconds come from where: ClickHouse up to `live_from_s`, live state after it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Plan {
-    from_s: u32,
-    live_from_s: u32,
-    to_s: u32,
-    seconds: f64,
+pub struct Plan {
+    /// The first second.
+    pub from_s: u32,
+    /// The first one that comes from live state.
+    pub live_from_s: u32,
+    /// The second after the last one.
+    pub to_s: u32,
+    /// What rates divide by.
+    pub seconds: f64,
 }
 
 impl Plan {
-    fn new(asked: Asked, live: &Live, filter: &Filter, now_us: i64) -> Self {
+    /// For a range that was asked for, with what live state holds now.
+    pub fn new(asked: Asked, live: &Live, filter: &Filter, now_us: i64) -> Self {
         let now_s = u32::try_from(now_us / 1_000_000).unwrap_or_default();
         let live_from_s = live.complete_from_s();
         match asked {
@@ -114,11 +120,13 @@ impl Plan {
         Self { from_s, live_from_s, to_s, seconds }
     }
 
-    fn stored(self) -> Vec<Segment> {
+    /// What ClickHouse is asked for.
+    pub fn stored(self) -> Vec<Segment> {
         segments(self.from_s, self.live_from_s)
     }
 
-    fn source(self) -> &'static str {
+    /// `live`, `clickhouse` or `clickhouse+live`.
+    pub fn source(self) -> &'static str {
         match (self.from_s < self.live_from_s, self.live_from_s < self.to_s) {
             (false, _) => "live",
             (true, false) => "clickhouse",
@@ -126,7 +134,8 @@ impl Plan {
         }
     }
 
-    fn window(self) -> WindowAnswer {
+    /// As answers show it.
+    pub fn window(self) -> WindowAnswer {
         let us = |second: u32| i64::from(second) * 1_000_000;
         WindowAnswer {
             from: us(self.from_s),
@@ -136,29 +145,12 @@ impl Plan {
     }
 }
 
-/// The graph of the flows that match; with `around`, only what touches the nodes it names.
+/// The graph of the flows that match.
 ///
 /// # Errors
 /// ClickHouse is needed and can't answer.
-pub async fn graph(
-    app: &App,
-    filter: Filter,
-    asked: Asked,
-    around: Option<&(dyn Fn(&Node) -> bool + Sync)>,
-) -> Result<GraphAnswer, ApiError> {
-    let LiveGraph { plan, mut builder, staleness } =
-        LiveGraph::of(&locked(&app.live), asked, &filter, now_us());
-    let staleness = with_stored(app, plan, staleness).await?;
-    for segment in plan.stored() {
-        add_stored(app, &mut builder, segment, &filter).await?;
-    }
-    if plan.from_s < plan.live_from_s {
-        know_stored(app, &mut builder, (plan.from_s, plan.live_from_s), &filter).await?;
-    }
-    let mut totals = builder.join();
-    if let Some(matches) = around {
-        totals.around(matches);
-    }
+pub async fn graph(app: &App, filter: Filter, asked: Asked) -> Result<GraphAnswer, ApiError> {
+    let Summed { plan, totals, staleness } = summed(app, &filter, asked).await?;
     Ok(GraphAnswer {
         window: plan.window(),
         source: plan.source(),
@@ -167,6 +159,35 @@ pub async fn graph(
         environment: filter.environment,
         staleness,
     })
+}
+
+/// The sums behind a graph.
+pub struct Summed {
+    /// Which seconds, and where they come from.
+    pub plan: Plan,
+    /// By node and edge.
+    pub totals: Totals,
+    /// How current they are.
+    pub staleness: Staleness,
+}
+
+/// The sums behind [`graph`].
+///
+/// # Errors
+/// ClickHouse is needed and can't answer.
+pub async fn summed(app: &App, filter: &Filter, asked: Asked) -> Result<Summed, ApiError> {
+    let LiveGraph { plan, mut builder, staleness } =
+        LiveGraph::of(&locked(&app.live), asked, filter, now_us());
+    let staleness = with_stored(app, plan, staleness).await?;
+    for segment in plan.stored() {
+        add_stored(app, &mut builder, segment, filter).await?;
+    }
+    if plan.from_s < plan.live_from_s {
+        know_stored(app, &mut builder, (plan.from_s, plan.live_from_s), filter).await?;
+    }
+    let mut totals = builder.join();
+    filter.narrow(&mut totals);
+    Ok(Summed { plan, totals, staleness })
 }
 
 /// What live state has of a graph, and which seconds are missing from it: of one moment, before ClickHouse is asked.
@@ -187,7 +208,7 @@ impl LiveGraph {
 }
 
 /// Where tables have a part in the answer: how far they are, asked before the rows, so that the rows hold at least that.
-async fn with_stored(app: &App, plan: Plan, staleness: Staleness) -> Result<Staleness, ApiError> {
+pub async fn with_stored(app: &App, plan: Plan, staleness: Staleness) -> Result<Staleness, ApiError> {
     if plan.from_s >= plan.live_from_s {
         return Ok(staleness);
     }
@@ -256,6 +277,7 @@ pub async fn operations(app: &App, filter: Filter, asked: Asked) -> Result<Opera
     }
     let operations = listed(totals, plan.seconds);
     environments.extend(operations.iter().map(|operation| operation.environment.clone()));
+    environments.retain(|environment| filter.allowed.environment(environment));
     environments.sort();
     environments.dedup();
     Ok(OperationsAnswer { operations, environments, window: plan.window(), source: plan.source(), staleness })
@@ -264,7 +286,7 @@ pub async fn operations(app: &App, filter: Filter, asked: Asked) -> Result<Opera
 /// The same as [`LiveGraph`] of operations.
 struct LiveOperations {
     plan: Plan,
-    totals: BTreeMap<(String, String), Totals>,
+    totals: BTreeMap<(String, String), OperationTotals>,
     environments: Vec<String>,
     staleness: Staleness,
 }
@@ -272,7 +294,7 @@ struct LiveOperations {
 impl LiveOperations {
     fn of(live: &Live, asked: Asked, filter: &Filter, now_us: i64) -> Self {
         let plan = Plan::new(asked, live, filter, now_us);
-        let mut totals: BTreeMap<(String, String), Totals> = BTreeMap::new();
+        let mut totals: BTreeMap<(String, String), OperationTotals> = BTreeMap::new();
         for flows in live.flows(filter, plan.live_from_s, plan.to_s) {
             totals.entry((flows.environment.clone(), flows.operation.clone())).or_default().add_live(&flows);
         }
@@ -282,13 +304,13 @@ impl LiveOperations {
 
 /// An operation's sums over all sources.
 #[derive(Debug, Default)]
-struct Totals {
+struct OperationTotals {
     counts: OperationCounts,
     duration: Histogram,
     last_seen_s: u32,
 }
 
-impl Totals {
+impl OperationTotals {
     fn add_stored(&mut self, row: &OperationRow) {
         self.counts.add(&row.counts());
         self.duration.add(&histogram(&row.duration, row.duration_sum));
@@ -318,7 +340,7 @@ impl Totals {
 }
 
 /// Most flows first. What corrections have emptied, such as `unknown` once its flows have names, is left out.
-fn listed(totals: BTreeMap<(String, String), Totals>, seconds: f64) -> Vec<OperationAnswer> {
+fn listed(totals: BTreeMap<(String, String), OperationTotals>, seconds: f64) -> Vec<OperationAnswer> {
     let mut answers: Vec<OperationAnswer> = totals
         .into_iter()
         .filter(|(_, totals)| totals.counts.flows != 0)

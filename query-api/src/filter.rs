@@ -1,7 +1,10 @@
 //! What an answer is about: which operation, which environment.
 
+use crate::access::Allowed;
 use crate::error::ApiError;
 use crate::limits::Limits;
+use crate::node::Node;
+use crate::totals::Totals;
 
 /// Operation of health checks and the like: hidden unless asked for.
 pub const PROBE: &str = "__probe__";
@@ -17,6 +20,12 @@ pub struct Filter {
     pub environment: Option<String>,
     /// Whether probes count when no operation is asked for.
     pub probes: bool,
+    /// Of a graph: only what touches services of this name …
+    pub service: Option<String>,
+    /// … in this namespace.
+    pub namespace: Option<String>,
+    /// What the caller may know of at all.
+    pub allowed: Allowed,
 }
 
 impl Filter {
@@ -30,15 +39,42 @@ impl Filter {
         probes: bool,
         limits: &Limits,
     ) -> Result<Self, ApiError> {
-        let checked = |name: &str, text: Option<String>| match text {
-            Some(text) if text.chars().count() > limits.text_chars => {
-                Err(ApiError::bad_request(format!("{name} is longer than {} characters", limits.text_chars)))
-            }
-            Some(text) if text.is_empty() => Ok(None),
-            text => Ok(text),
-        };
-        let operation = checked("operation", operation)?;
-        Ok(Self { operation, environment: checked("environment", environment)?, probes })
+        let operation = checked("operation", operation, limits)?;
+        let environment = checked("environment", environment, limits)?;
+        Ok(Self { operation, environment, probes, ..Self::default() })
+    }
+
+    /// Only what touches these.
+    ///
+    /// # Errors
+    /// A text is longer than any name can be.
+    pub fn around(
+        self,
+        service: Option<String>,
+        namespace: Option<String>,
+        limits: &Limits,
+    ) -> Result<Self, ApiError> {
+        let service = checked("service", service, limits)?;
+        Ok(Self { service, namespace: checked("namespace", namespace, limits)?, ..self })
+    }
+
+    /// Only what the caller may know of.
+    #[must_use]
+    pub fn within(self, allowed: &Allowed) -> Self {
+        Self { allowed: allowed.clone(), ..self }
+    }
+
+    /// Leaves of a graph what touches the services that are asked for and may be known.
+    pub fn narrow(&self, totals: &mut Totals) {
+        if self.service.is_some() || self.namespace.is_some() {
+            let wanted = |want: &Option<String>, is: &str| want.as_deref().is_none_or(|want| want == is);
+            totals.around(|node: &Node| {
+                wanted(&self.service, &node.name) && wanted(&self.namespace, &node.namespace)
+            });
+        }
+        if self.allowed.namespaces.is_some() {
+            totals.around(|node| self.allowed.namespace(&node.namespace));
+        }
     }
 
     /// Whether flows of this operation in this environment count.
@@ -51,6 +87,21 @@ impl Filter {
     /// Whether anything in this environment counts.
     pub fn wants_environment(&self, environment: &str) -> bool {
         self.environment.as_deref().is_none_or(|wanted| wanted == environment)
+            && self.allowed.environment(environment)
+    }
+}
+
+/// A name that was asked for; "" counts as not given.
+///
+/// # Errors
+/// It is longer than any name can be.
+pub fn checked(name: &str, text: Option<String>, limits: &Limits) -> Result<Option<String>, ApiError> {
+    match text {
+        Some(text) if text.chars().count() > limits.text_chars => {
+            Err(ApiError::bad_request(format!("{name} is longer than {} characters", limits.text_chars)))
+        }
+        Some(text) if text.is_empty() => Ok(None),
+        text => Ok(text),
     }
 }
 

@@ -6,9 +6,10 @@ use crate::node::{Kind, Node};
 use crate::number::{Count, ms, rate, share};
 use crate::totals::{EdgeTotals, ServiceTotals, Totals};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// Nodes and edges in the order of their ids.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
 pub struct Graph {
     /// Everybody who calls or is called.
     pub nodes: Vec<NodeAnswer>,
@@ -17,7 +18,7 @@ pub struct Graph {
 }
 
 /// One node.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct NodeAnswer {
     /// Unique in the graph, see [`Node`].
     pub id: String,
@@ -34,7 +35,7 @@ pub struct NodeAnswer {
 }
 
 /// Name and place of a node.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct ServiceInfo {
     pub name: String,
@@ -49,7 +50,7 @@ pub struct ServiceInfo {
 }
 
 /// Requests that a service counted itself; for the others, the calls to them, or else those they made.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct NodeMetrics {
@@ -70,7 +71,7 @@ pub struct NodeMetrics {
 }
 
 /// How well a node does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Fewer errors than the other two.
@@ -93,7 +94,7 @@ pub struct StatusRules {
 }
 
 /// One edge.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct EdgeAnswer {
@@ -128,7 +129,7 @@ pub struct EdgeAnswer {
 }
 
 /// Milliseconds with decimals; null without measurements.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Latency {

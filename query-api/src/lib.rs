@@ -1,9 +1,12 @@
 //! Weir's questions and answers: REST, the live WebSocket and the first page. It reads Kafka and ClickHouse and
 //! writes to neither.
 
+mod access;
 mod answer;
+mod ask;
 mod builder;
 mod change;
+mod conditions;
 mod counts;
 mod error;
 mod filter;

@@ -1,9 +1,11 @@
 //! Numbers as answers show them.
 
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
 /// A count in thousandths: a whole number where sampling left it whole, else with up to three decimals.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
+#[schema(value_type = f64)]
 pub struct Count(pub i64);
 
 impl Serialize for Count {

@@ -6,6 +6,7 @@ use clickhouse::error::Error;
 use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use utoipa::ToSchema;
 
 /// Tables that are further behind a shard's log than this are late: a batch takes a second or two.
 const LATE_AFTER_S: f64 = 10.0;
@@ -47,7 +48,7 @@ pub async fn of_topic(client: &Client, topic: &str) -> Result<Vec<Progress>, Err
 }
 
 /// How far the tables are, shard by shard: what was committed up to there is in an answer, what came later may be.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StoredStaleness {
     /// Whether no shard is late.
@@ -59,7 +60,7 @@ pub struct StoredStaleness {
 }
 
 /// How far the tables are with one shard.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StoredShard {
     /// Last commit that is whole in the tables; 0 before the first.

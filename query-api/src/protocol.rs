@@ -1,8 +1,9 @@
 //! What clients say on `/api/v1/live`. `docs/live-protocol.md` is the description for people.
 
+use crate::access::Allowed;
 use crate::error::ApiError;
 use crate::filter::Filter;
-use crate::hub::ViewKey;
+use crate::hub::{FlowOutcome, ViewKey};
 use crate::limits::Limits;
 use crate::live::shards::Sequences;
 use serde::Deserialize;
@@ -58,6 +59,9 @@ pub struct Filters {
     #[serde(default)]
     probes: bool,
     events: Option<bool>,
+    service: Option<String>,
+    namespace: Option<String>,
+    status: Option<FlowOutcome>,
 }
 
 /// Keys of JSON objects are text, and behind a tagged enum serde doesn't read numbers out of them.
@@ -93,15 +97,26 @@ impl Subscribe {
     ///
     /// # Errors
     /// A filter can't be.
-    pub fn view(&self, limits: &Limits) -> Result<ViewKey, ApiError> {
-        let Filters { operation, environment, window, probes, events } = &self.filters;
-        let window = window.as_deref().unwrap_or("1m");
+    pub fn view(&self, allowed: &Allowed, limits: &Limits) -> Result<ViewKey, ApiError> {
+        self.filters.view(allowed, limits)
+    }
+}
+
+impl Filters {
+    /// The view of these flows.
+    ///
+    /// # Errors
+    /// A filter can't be.
+    pub fn view(&self, allowed: &Allowed, limits: &Limits) -> Result<ViewKey, ApiError> {
+        let window = self.window.as_deref().unwrap_or("1m");
         let known = WINDOWS.iter().find(|(name, _)| *name == window);
         let Some((_, window_s)) = known else {
             return Err(ApiError::bad_request("window must be 10s, 1m, 5m or 15m"));
         };
-        let filter = Filter::new(operation.clone(), environment.clone(), *probes, limits)?;
-        Ok(ViewKey { filter, window_s: *window_s, events: events.unwrap_or(true) })
+        let filter = Filter::new(self.operation.clone(), self.environment.clone(), self.probes, limits)?
+            .around(self.service.clone(), self.namespace.clone(), limits)?
+            .within(allowed);
+        Ok(ViewKey { filter, window_s: *window_s, events: self.events.unwrap_or(true), status: self.status })
     }
 }
 
@@ -111,7 +126,7 @@ mod tests {
 
     fn subscribe(text: &str) -> Result<(Subscribe, ViewKey), ApiError> {
         let ClientMessage::Subscribe(message) = ClientMessage::read(text)? else { panic!("{text}") };
-        let view = message.view(&Limits::default())?;
+        let view = message.view(&Allowed::default(), &Limits::default())?;
         Ok((message, view))
     }
 
@@ -119,7 +134,7 @@ mod tests {
     fn the_shortest_subscription_watches_everything_for_a_minute() {
         let (message, view) = subscribe(r#"{"type":"subscribe"}"#).unwrap();
         assert_eq!((message.id.as_str(), message.resume), ("live", None));
-        assert_eq!(view, ViewKey { filter: Filter::default(), window_s: 60, events: true });
+        assert_eq!(view, ViewKey { filter: Filter::default(), window_s: 60, events: true, status: None });
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::error::ApiError;
 use crate::limits::Limits;
+use jiff::Timestamp;
 
 /// A range as it was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,24 +14,32 @@ pub enum Asked {
 }
 
 impl Asked {
-    /// From the three parameters: `window` (`90s`, `15m`, `2h`, `7d`), or `from` and `to` in µs since the epoch, the
-    /// latter now if it isn't given. Nothing at all means the last 15 minutes.
+    /// From the three parameters: `window` (`90s`, `15m`, `2h`, `7d`), or two times as [`time_us`] reads them, the
+    /// second one now if it isn't given. Nothing at all means the last 15 minutes.
     ///
     /// # Errors
     /// They contradict each other, or can't be.
     pub fn parse(
         window: Option<&str>,
-        from: Option<i64>,
-        to: Option<i64>,
+        start: Option<&str>,
+        end: Option<&str>,
         now_us: i64,
         limits: &Limits,
     ) -> Result<Self, ApiError> {
-        let asked = match (window, from, to) {
-            (Some(window), None, None) => Self::Last(duration_s(window)?),
+        let asked = match (window, start, end) {
+            (Some(window), None, None) => {
+                Self::Last(duration_s(window).ok_or_else(|| no_duration("window"))?)
+            }
             (None, None, None) => Self::Last(limits.live_s),
-            (None, Some(from), to) => Self::between(from, to.unwrap_or(now_us), now_us)?,
-            (None, None, Some(_)) => return Err(ApiError::bad_request("to needs from")),
-            (Some(_), _, _) => return Err(ApiError::bad_request("give either window or from and to")),
+            (None, Some(start), end) => {
+                let start_us = time_us("startTime", start, now_us)?;
+                let end_us = end.map_or(Ok(now_us), |end| time_us("endTime", end, now_us))?;
+                Self::between(start_us, end_us, now_us)?
+            }
+            (None, None, Some(_)) => return Err(ApiError::bad_request("endTime needs startTime")),
+            (Some(_), _, _) => {
+                return Err(ApiError::bad_request("give either window or startTime and endTime"));
+            }
         };
         let length_s = match asked {
             Self::Last(seconds) => u64::from(seconds),
@@ -45,33 +54,102 @@ impl Asked {
         Ok(asked)
     }
 
-    fn between(from_us: i64, to_us: i64, now_us: i64) -> Result<Self, ApiError> {
-        if from_us < 0 || to_us <= from_us {
-            return Err(ApiError::bad_request("from must be before to; both are µs since 1970"));
+    /// The first second, and the one after the last.
+    pub fn seconds(self, now_us: i64) -> (u32, u32) {
+        match self {
+            Self::Last(window_s) => {
+                let end_s = u32::try_from(now_us / 1_000_000 + 1).unwrap_or(u32::MAX);
+                (end_s.saturating_sub(window_s), end_s)
+            }
+            Self::Between(from_s, to_s) => (from_s, to_s),
         }
-        if from_us > now_us {
-            return Err(ApiError::bad_request("from is in the future; both are µs since 1970"));
+    }
+
+    fn between(start_us: i64, end_us: i64, now_us: i64) -> Result<Self, ApiError> {
+        if end_us <= start_us {
+            return Err(ApiError::bad_request("startTime must be before endTime"));
+        }
+        if start_us > now_us {
+            return Err(ApiError::bad_request("startTime is in the future"));
         }
         let second = |us: i64| u32::try_from(us / 1_000_000 + i64::from(us % 1_000_000 > 0));
-        match (u32::try_from(from_us / 1_000_000), second(to_us)) {
+        match (u32::try_from(start_us / 1_000_000), second(end_us)) {
             (Ok(from_s), Ok(to_s)) => Ok(Self::Between(from_s, to_s)),
-            _ => Err(ApiError::bad_request("from and to are µs since 1970")),
+            _ => Err(ApiError::bad_request("startTime and endTime are between 1970 and 2106")),
         }
     }
 }
 
-fn duration_s(text: &str) -> Result<u32, ApiError> {
-    let refused = || ApiError::bad_request("window is a number with s, m, h or d, such as 15m");
-    let unit = text.chars().last().ok_or_else(refused)?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3_600,
-        'd' => 86_400,
-        _ => return Err(refused()),
+/// A time in µs since the epoch, from RFC 3339 (`2026-01-15T10:00:00Z`), a number since the epoch in s, ms, µs or ns
+/// (its length says which), `now`, or `now-1h`.
+///
+/// # Errors
+/// It is none of these.
+pub fn time_us(name: &str, text: &str, now_us: i64) -> Result<i64, ApiError> {
+    let refused = || {
+        ApiError::bad_request(format!(
+            "{name} is a time like 2026-01-15T10:00:00Z, a number since 1970 in s, ms, µs or ns, now, or now-1h"
+        ))
     };
-    let number: u32 = text[..text.len() - 1].parse().map_err(|_| refused())?;
-    number.checked_mul(seconds).ok_or_else(refused)
+    if let Some(before) = text.strip_prefix("now") {
+        let ago_s = match before.strip_prefix('-') {
+            Some(duration) => duration_s(duration).ok_or_else(refused)?,
+            None if before.is_empty() => 0,
+            None => return Err(refused()),
+        };
+        return Ok(now_us - i64::from(ago_s) * 1_000_000);
+    }
+    if let Ok(number) = text.parse::<u64>() {
+        let number = i64::try_from(number).map_err(|_| refused())?;
+        // Each unit's range ends in the year 5138, where the next one's begins in 1973.
+        return Ok(match number {
+            ..100_000_000_000 => number * 1_000_000,
+            ..100_000_000_000_000 => number * 1_000,
+            ..100_000_000_000_000_000 => number,
+            _ => number / 1_000,
+        });
+    }
+    text.parse().map(Timestamp::as_microsecond).map_err(|_| refused())
+}
+
+/// Microseconds from `250ms`, `1.5s` and the like, or a plain number of µs.
+///
+/// # Errors
+/// It is none of these.
+pub fn length_us(name: &str, text: &str) -> Result<i64, ApiError> {
+    let number_ends = text.find(|sign: char| !sign.is_ascii_digit() && sign != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(number_ends);
+    let factor = match unit {
+        "" | "us" | "µs" => 1.0,
+        "ms" => 1e3,
+        "s" => 1e6,
+        "m" => 60e6,
+        "h" => 3_600e6,
+        _ => 0.0,
+    };
+    match number.parse::<f64>() {
+        Ok(number) if factor > 0.0 && number * factor < 9e15 => Ok((number * factor).round() as i64),
+        _ => Err(ApiError::bad_request(format!(
+            "{name} is a number of µs, or one with ms, s, m or h, such as 250ms"
+        ))),
+    }
+}
+
+fn no_duration(name: &str) -> ApiError {
+    ApiError::bad_request(format!("{name} is a number with s, m, h or d, such as 15m"))
+}
+
+/// Seconds from `90s`, `15m`, `2h`, `7d`.
+pub fn duration_s(text: &str) -> Option<u32> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    number.parse::<u32>().ok()?.checked_mul(seconds)
 }
 
 #[cfg(test)]
@@ -80,8 +158,45 @@ mod tests {
 
     const NOW_US: i64 = 1_700_000_000_000_000;
 
-    fn parse(window: Option<&str>, from: Option<i64>, to: Option<i64>) -> Result<Asked, ApiError> {
-        Asked::parse(window, from, to, NOW_US, &Limits::default())
+    fn parse(window: Option<&str>, start: Option<i64>, end: Option<i64>) -> Result<Asked, ApiError> {
+        let text = |us: Option<i64>| us.map(|us| us.to_string());
+        Asked::parse(window, text(start).as_deref(), text(end).as_deref(), NOW_US, &Limits::default())
+    }
+
+    #[test]
+    fn times_may_be_written_in_many_ways() {
+        for text in ["1699996400", "1699996400000", "1699996400000000", "1699996400000000000", "now-1h"] {
+            assert_eq!(time_us("startTime", text, NOW_US).unwrap(), NOW_US - 3_600_000_000, "{text}");
+        }
+        for text in ["2023-11-14T22:13:20Z", "2023-11-15T00:13:20.000+02:00", "now"] {
+            assert_eq!(time_us("startTime", text, NOW_US).unwrap(), NOW_US, "{text}");
+        }
+        for bad in [
+            "",
+            "yesterday",
+            "now+1h",
+            "now-",
+            "now-1",
+            "-5",
+            "1e9",
+            "2023-11-14",
+            "now-µ",
+            "99999999999999999999",
+        ] {
+            assert!(time_us("startTime", bad, NOW_US).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn lengths_may_have_units() {
+        for (text, us) in
+            [("250", 250), ("250ms", 250_000), ("1.5s", 1_500_000), ("2m", 120_000_000), ("0", 0)]
+        {
+            assert_eq!(length_us("minDuration", text).unwrap(), us, "{text}");
+        }
+        for bad in ["", "ms", "-1s", "5 s", "1.2.3s", "9999999999h", "1d"] {
+            assert!(length_us("minDuration", bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

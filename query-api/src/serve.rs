@@ -1,5 +1,6 @@
 //! The wiring: Kafka and ClickHouse on one side, the router on the other, live state and the hub between them.
 
+use crate::access::Access;
 use crate::error::ApiError;
 use crate::graph::StatusRules;
 use crate::hub::Hub;
@@ -14,7 +15,7 @@ use crate::{Options, live, page, rest, socket};
 use anyhow::Context;
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::ListenerExt as _;
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
+use utoipa_swagger_ui::SwaggerUi;
 
 /// How long open requests may take to end when the process stops.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -131,12 +133,20 @@ fn limits(options: &Options) -> Limits {
 }
 
 fn router(app: App) -> Router {
-    let answers = rest::router().merge(page::router()).layer(CompressionLayer::new());
+    let (questions, document) = rest::router();
+    let browse = SwaggerUi::new("/api/docs").url("/api/v1/openapi.json", document);
+    let answers = questions.merge(page::router()).merge(browse).layer(CompressionLayer::new());
     Router::new()
         .route("/api/v1/live", get(socket::live))
         .merge(answers)
+        .layer(from_fn(identify))
         .layer(from_fn_with_state(app.clone(), only_known_hosts))
         .with_state(app)
+}
+
+async fn identify(mut request: Request, next: Next) -> Response {
+    request.extensions_mut().insert(Access::everything());
+    next.run(request).await
 }
 
 async fn only_known_hosts(State(app): State<App>, request: Request, next: Next) -> Response {

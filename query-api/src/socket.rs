@@ -1,6 +1,7 @@
 //! One WebSocket on `/api/v1/live`.
 
 use crate::App;
+use crate::access::Access;
 use crate::error::ApiError;
 use crate::hub::ViewKey;
 use crate::hub::frame::{Batch, frame, json};
@@ -32,7 +33,7 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 const UNANSWERED_PINGS: u32 = 2;
 
 /// Handshake.
-pub async fn live(State(app): State<App>, request: Request) -> Response {
+pub async fn live(State(app): State<App>, access: Access, request: Request) -> Response {
     if !app.origins.allow_socket(request.headers()) {
         app.metrics.refused_origins.inc();
         return ApiError::forbidden("this origin may not connect; --origin lists more").into_response();
@@ -50,7 +51,7 @@ pub async fn live(State(app): State<App>, request: Request) -> Response {
         .max_write_buffer_size(limits.write_buffer_bytes);
     upgrade(request, config, async move |socket| {
         app.metrics.sockets.inc();
-        let end = Client::new(app.clone(), socket).serve().await;
+        let end = Client::new(app.clone(), access, socket).serve().await;
         tracing::debug!(?end, "socket closed");
         app.metrics.sockets.dec();
         drop(place);
@@ -72,6 +73,7 @@ enum End {
 
 struct Client {
     app: App,
+    access: Access,
     socket: Socket,
     /// What of a batch has still to be written. Nothing else may be written in between.
     unsent: Bytes,
@@ -104,9 +106,10 @@ impl Rate {
 }
 
 impl Client {
-    fn new(app: App, socket: Socket) -> Self {
+    fn new(app: App, access: Access, socket: Socket) -> Self {
         Self {
             app,
+            access,
             socket,
             unsent: Bytes::new(),
             frames: StreamMap::new(),
@@ -179,7 +182,7 @@ impl Client {
             let error = ApiError::too_many("too many subscriptions on one socket");
             return self.refuse(&subscribe.id, &error).await;
         }
-        match subscribe.view(&self.app.limits) {
+        match subscribe.view(&self.access.allowed, &self.app.limits) {
             Ok(view) => self.join(&subscribe.id, view, subscribe.resume.as_ref()).await,
             Err(error) => self.refuse(&subscribe.id, &error).await,
         }

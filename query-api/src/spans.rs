@@ -1,6 +1,7 @@
 //! The raw spans of one trace, from `otel_traces`.
 
 use crate::App;
+use crate::access::Allowed;
 use crate::error::ApiError;
 use crate::live::ends::SpansStaleness;
 use crate::live::feed::now_us;
@@ -10,6 +11,7 @@ use clickhouse::Row;
 use reader::StoredSpan;
 use schemas::topics::OTLP_SPANS;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Names and values.
 pub type Attributes = Vec<(String, String)>;
@@ -38,7 +40,7 @@ pub struct SpanRow {
 }
 
 /// Who emitted a span.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct SpanService {
     pub name: String,
@@ -56,7 +58,7 @@ struct TimeRow {
 }
 
 /// An answer from the raw spans of one trace.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct OfSpans<T> {
     /// The answer.
     #[serde(flatten)]
@@ -119,6 +121,24 @@ pub async fn of_trace(stored: &Stored, trace_id: &str, limit: u32) -> Result<Vec
         .param("end", times.end)
         .param("limit", limit.saturating_add(1));
     spans.fetch_all().await.map_err(failed)
+}
+
+/// Fails as if there were no such trace, unless the caller may know of its root's environment and namespace.
+///
+/// # Errors
+/// They may not.
+pub fn check(allowed: &Allowed, rows: &[SpanRow], trace_id: &str) -> Result<(), ApiError> {
+    let Some(root) = rows.iter().find(|row| row.parent_span_id.is_empty()).or(rows.first()) else {
+        return Ok(());
+    };
+    let resource =
+        |name: &str| root.resource.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let environment = resource("deployment.environment.name").or_else(|| resource("deployment.environment"));
+    let namespace = SpanService::of(root.service.clone(), &root.resource).namespace;
+    if allowed.environment(environment.unwrap_or_default()) && allowed.namespace(&namespace) {
+        return Ok(());
+    }
+    Err(ApiError::not_found(format!("nothing of trace {trace_id} is stored")))
 }
 
 /// 1 to 32 hex digits, with the leading zeros that some tracers leave out.

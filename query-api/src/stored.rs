@@ -11,6 +11,7 @@ use clickhouse::error::Error;
 use clickhouse::query::Query;
 use clickhouse::{Client, Row};
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -162,6 +163,8 @@ fn bind(query: Query, segment: Segment, filter: &Filter) -> Query {
         .param("hidden", if filter.probes { "" } else { PROBE })
         .param("any_environment", filter.environment.is_none())
         .param("environment", filter.environment.as_deref().unwrap_or_default())
+        .param("all_environments", filter.allowed.environments.is_none())
+        .param("environments", filter.allowed.environments.as_deref().unwrap_or(&BTreeSet::new()))
 }
 
 impl Tier {
@@ -460,7 +463,8 @@ fn sql(columns: &Columns<'_>, tier: Tier, grouping: Grouping, cut: bool) -> Stri
         "SELECT {} FROM {}_{} AS e \
          WHERE e.window >= toDateTime({{from:UInt32}}) AND e.window < toDateTime({{to:UInt32}}) \
          AND (if({{any_operation:Bool}}, e.operation != {{hidden:String}}, e.operation = {{operation:String}})) \
-         AND ({{any_environment:Bool}} OR e.environment = {{environment:String}}) {cut} \
+         AND ({{any_environment:Bool}} OR e.environment = {{environment:String}}) \
+         AND ({{all_environments:Bool}} OR has({{environments:Array(String)}}, toString(e.environment))) {cut} \
          GROUP BY ALL LIMIT {{rows:UInt32}}",
         select.join(", "),
         columns.table,

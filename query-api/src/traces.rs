@@ -1,18 +1,22 @@
 //! One trace with all its spans, on one clock.
 
 use crate::App;
+use crate::access::Access;
+use crate::ask::At;
 use crate::error::ApiError;
+use crate::rest::Problems;
 use crate::skew;
 use crate::spans::{self, OfSpans, SpanRow, SpanService, us};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use clickhouse::Row;
 use reader::Semconv;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 /// A trace. Times are µs since the epoch, durations µs.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct TraceAnswer {
@@ -33,7 +37,7 @@ pub struct TraceAnswer {
 }
 
 /// A span.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct SpanAnswer {
@@ -56,7 +60,7 @@ pub struct SpanAnswer {
 }
 
 /// How a span ended.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct SpanStatus {
     /// `OK`, `ERROR` or `UNSET`.
@@ -65,7 +69,7 @@ pub struct SpanStatus {
 }
 
 /// Something that happened during a span.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct SpanEvent {
     pub name: String,
@@ -74,7 +78,7 @@ pub struct SpanEvent {
 }
 
 /// A reference to a span of this or another trace.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct SpanLink {
@@ -92,26 +96,39 @@ struct FlowRow {
 const FLOW: &str = "SELECT toString(operation) AS operation, toString(environment) AS environment, \
     toString(status) AS status FROM traces FINAL WHERE trace_id = {trace_id:String} ORDER BY revision DESC LIMIT 1";
 
-/// `GET /api/v1/traces/{traceId}`
+/// A trace with all its spans, on one clock
 ///
 /// # Errors
 /// The id is none, there is no such trace, or ClickHouse can't answer.
+#[utoipa::path(get, path = "/api/v1/traces/{traceId}", tag = "traces",
+    params(("traceId" = String, Path, description = "1 to 32 hex digits")),
+    responses((status = 200, body = OfSpans<TraceAnswer>), Problems))]
 pub async fn trace(
     State(app): State<App>,
-    Path(id): Path<String>,
+    access: Access,
+    At(id): At<String>,
 ) -> Result<Json<OfSpans<TraceAnswer>>, ApiError> {
-    let trace_id = spans::trace_id(&id)?;
+    Ok(Json(find(&app, &access, &id).await?))
+}
+
+/// A trace by the text of its id.
+///
+/// # Errors
+/// The id is none, there is no such trace, the caller may not know of it, or ClickHouse can't answer.
+pub async fn find(app: &App, access: &Access, id: &str) -> Result<OfSpans<TraceAnswer>, ApiError> {
+    let trace_id = spans::trace_id(id)?;
     let _turn = app.stored.turn().await;
-    let staleness = spans::staleness(&app, &trace_id).await?;
+    let staleness = spans::staleness(app, &trace_id).await?;
     let rows = spans::of_trace(&app.stored, &trace_id, app.limits.trace_spans).await?;
     if rows.is_empty() {
         return Err(ApiError::not_found(format!("no spans of trace {trace_id} are stored")));
     }
+    spans::check(&access.allowed, &rows, &trace_id)?;
     let flow = app.stored.client().query(FLOW).param("trace_id", &trace_id);
     let flow: Option<FlowRow> =
         flow.fetch_optional().await.map_err(|error| ApiError::store_unavailable(&error))?;
     let answer = answer(&app.semconv, trace_id, rows, flow, app.limits.trace_spans as usize);
-    Ok(Json(OfSpans { answer, staleness }))
+    Ok(OfSpans { answer, staleness })
 }
 
 fn answer(

@@ -320,7 +320,7 @@ async fn what_is_gone_is_told() {
     assert_eq!(metadata["operationName"], "GET /a");
 
     let (status, missing) = river.get("/api/v1/flows/abc").await;
-    assert_eq!((status, &missing["error"]["code"]), (404, &"not_found".into()));
+    assert_eq!((status, &missing["code"]), (404, &"not_found".into()));
     let (status, refused) = river.get("/api/v1/flows/xyz").await;
-    assert_eq!((status, &refused["error"]["code"]), (400, &"bad_request".into()));
+    assert_eq!((status, &refused["code"]), (400, &"bad_request".into()));
 }

@@ -83,7 +83,8 @@ async fn environments_of_the_store_decide_each_for_itself() {
     bench.execute(&edge_row(old_s, "staging", "login", ["", "payment", "database"], 1)).await;
     let api = bench.start().await;
 
-    let range = format!("from={}&to={}", u64::from(old_s) * 1_000_000, u64::from(old_s + 60) * 1_000_000);
+    let range =
+        format!("startTime={}&endTime={}", u64::from(old_s) * 1_000_000, u64::from(old_s + 60) * 1_000_000);
     let of = async |filter: &str| api.get(&format!("/api/v1/graph?{range}{filter}")).await.1;
     let production = of("&operation=login&environment=production").await;
     assert_eq!(production["source"], "clickhouse");

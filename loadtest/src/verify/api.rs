@@ -118,7 +118,7 @@ impl Asker<'_> {
     ) -> anyhow::Result<T> {
         let url = format!("{}/api/v1/{what}", self.api);
         let (from, to) = (self.range_us.0.to_string(), self.range_us.1.to_string());
-        let range = [("from", from.as_str()), ("to", to.as_str())];
+        let range = [("startTime", from.as_str()), ("endTime", to.as_str())];
         let response = self.client.get(&url).query(&range).query(about).send().await?;
         let status = response.status();
         let body = response.bytes().await?;

@@ -1,6 +1,7 @@
 //! What the store has kept of a flow: the summary of every flow, the graph of failed, slow and sampled ones.
 
 use super::summary::{Summary, status_of};
+use crate::access::Allowed;
 use crate::builder::{Environment, GraphBuilder};
 use crate::counts::{EdgeCounts, ServiceCounts};
 use crate::error::ApiError;
@@ -38,6 +39,7 @@ struct FlowRow {
     errors: u32,
     complete: bool,
     truncated: bool,
+    root_namespace: String,
 }
 
 #[derive(Debug, Row, Deserialize)]
@@ -57,7 +59,8 @@ type EdgeRow = (u32, u32, u32, u32, u32, u32, u32, u32, i64);
 // FINAL keeps one revision a day: a flow whose start moved over midnight has two.
 const FLOW: &str = "SELECT toString(environment) AS environment, toString(operation) AS operation, \
     toString(ui_event) AS ui_event, toString(status) AS status, toUnixTimestamp64Micro(start) AS start_us, \
-    duration_us, spans, errors, complete, truncated \
+    duration_us, spans, errors, complete, truncated, \
+    toString(root_namespace) AS root_namespace \
     FROM traces FINAL WHERE trace_id = {trace_id:String} ORDER BY revision DESC LIMIT 1";
 
 // Without the tuples' names: the client's parser of types knows none.
@@ -87,6 +90,17 @@ impl Kept {
     /// Environment it closed under.
     pub fn environment(&self) -> &str {
         &self.flow.environment
+    }
+
+    /// Fails as if there were no such flow, unless the caller may know of it.
+    ///
+    /// # Errors
+    /// They may not.
+    pub fn check(&self, allowed: &Allowed, flow_id: &str) -> Result<(), ApiError> {
+        if allowed.environment(&self.flow.environment) && allowed.namespace(&self.flow.root_namespace) {
+            return Ok(());
+        }
+        Err(ApiError::not_found(format!("nothing of flow {flow_id} is stored")))
     }
 
     /// Spans it had.
@@ -235,6 +249,7 @@ pub mod made {
             errors: 1,
             complete: true,
             truncated: false,
+            root_namespace: String::new(),
         };
         Kept { flow, graph: Some(GraphRow { nodes, edges }) }
     }

@@ -6,19 +6,23 @@ mod place;
 mod summary;
 
 use crate::App;
+use crate::access::Access;
+use crate::ask::At;
 use crate::error::ApiError;
 use crate::graph::{Graph, StatusRules};
+use crate::rest::Problems;
 use crate::spans::{self, OfSpans, SpanRow};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use kept::Kept;
 pub use place::Place;
 use reader::Semconv;
 use serde::Serialize;
 use summary::Summary;
+use utoipa::ToSchema;
 
 /// A flow. The id is the trace's.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct FlowAnswer {
@@ -31,7 +35,7 @@ pub struct FlowAnswer {
 }
 
 /// What is known of a flow as a whole. Times are µs since the epoch, durations µs.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Metadata {
@@ -54,7 +58,7 @@ pub struct Metadata {
 }
 
 /// Where a flow's graph comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     /// From its raw spans, just now.
@@ -63,25 +67,43 @@ pub enum Source {
     Stored,
 }
 
-/// `GET /api/v1/flows/{flowId}`
+/// One flow with its graph; its id is the trace's
 ///
 /// # Errors
 /// The id is none, there is no such flow, or ClickHouse can't answer.
+#[utoipa::path(get, path = "/api/v1/flows/{flowId}", tag = "flows",
+    params(("flowId" = String, Path, description = "1 to 32 hex digits")),
+    responses((status = 200, body = OfSpans<FlowAnswer>), Problems))]
 pub async fn flow(
     State(app): State<App>,
-    Path(id): Path<String>,
+    access: Access,
+    At(id): At<String>,
 ) -> Result<Json<OfSpans<FlowAnswer>>, ApiError> {
-    let flow_id = spans::trace_id(&id)?;
+    Ok(Json(find(&app, &access, &id).await?))
+}
+
+/// A flow by the text of its id.
+///
+/// # Errors
+/// The id is none, there is no such flow, the caller may not know of it, or ClickHouse can't answer.
+pub async fn find(app: &App, access: &Access, id: &str) -> Result<OfSpans<FlowAnswer>, ApiError> {
+    let flow_id = spans::trace_id(id)?;
     // Held until the answer is made: the spans of a flow are what takes the memory.
     let _turn = app.stored.turn().await;
-    let staleness = spans::staleness(&app, &flow_id).await?;
+    let staleness = spans::staleness(app, &flow_id).await?;
     let kept = kept::read(&app.stored, &flow_id).await?;
     let rows = spans::of_trace(&app.stored, &flow_id, app.limits.trace_spans).await?;
+    match &kept {
+        // What it closed under is known best by its summary.
+        Some(kept) => kept.check(&access.allowed, &flow_id)?,
+        None => spans::check(&access.allowed, &rows, &flow_id)?,
+    }
     let found = Found { rows, limit: app.limits.trace_spans as usize, kept };
-    let answering = move || answer(&app.semconv, &rules(&app.rules), flow_id, found);
+    let (semconv, rules) = (app.semconv.clone(), rules(&app.rules));
+    let answering = move || answer(&semconv, &rules, flow_id, found);
     // Thousands of spans are work that would hold up the runtime.
     match tokio::task::spawn_blocking(answering).await {
-        Ok(answer) => answer.map(|answer| Json(OfSpans { answer, staleness })),
+        Ok(answer) => answer.map(|answer| OfSpans { answer, staleness }),
         Err(ended) => match ended.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(_) => Err(ApiError::stopping()),

@@ -6,9 +6,10 @@ use crate::spans::{SpanRow, SpanService};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use stitcher::Span;
+use utoipa::ToSchema;
 
 /// Where the spans of a node came from; "" and nothing where they don't say.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Place {
     /// The first of `pods` in the order of text.

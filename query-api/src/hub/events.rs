@@ -23,6 +23,9 @@ pub struct Event {
     pub span_count: u32,
     /// Share of the successful flows of its shard that are published; failed ones all are.
     pub sample_rate: f64,
+    /// Namespace of the flow's root, once the flow has ended.
+    #[serde(skip)]
+    pub root_namespace: Option<String>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
 }
@@ -52,7 +55,9 @@ impl From<FlowEvent> for Event {
             FlowEventKind::Complete => "flow_complete",
         };
         let status = status(event.status());
-        let outcome = event.summary.filter(|_| kind == "flow_complete").map(|flow| Outcome {
+        let summary = event.summary.filter(|_| kind == "flow_complete");
+        let root_namespace = summary.as_ref().map(|flow| flow.root_namespace.clone());
+        let outcome = summary.map(|flow| Outcome {
             status,
             start_time: flow.start_us,
             duration: flow.duration_us,
@@ -74,8 +79,20 @@ impl From<FlowEvent> for Event {
             elapsed_time: event.elapsed_us,
             span_count: event.spans,
             sample_rate: f64::from(event.sample_milli) / 1_000.0,
+            root_namespace,
             outcome,
         }
+    }
+}
+
+impl Event {
+    /// Whether a service is known to take part.
+    pub fn touches(&self, service: &str) -> bool {
+        self.current_service == service
+            || self
+                .outcome
+                .as_ref()
+                .is_some_and(|outcome| outcome.services.iter().any(|name| name == service))
     }
 }
 

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use utoipa::ToSchema;
 
 /// Frames for one subscription id, header and all, made once and written by every subscriber as they are. Servers
 /// don't mask what they send, so the bytes are the same for everybody. Clones share them.
@@ -73,7 +74,7 @@ pub struct Headline {
 }
 
 /// A range of time.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
 pub struct WindowAnswer {
     /// First µs.
     pub from: i64,

@@ -9,7 +9,7 @@ mod view;
 
 pub use events::Event;
 pub use frame::Batch;
-pub use view::ViewKey;
+pub use view::{FlowOutcome, ViewKey};
 
 use crate::error::ApiError;
 use crate::graph::StatusRules;

@@ -85,7 +85,7 @@ fn node(namespace: &str, name: &str, kind: Kind) -> Arc<Node> {
 
 fn key(operation: &str) -> ViewKey {
     let filter = Filter::new(Some(operation.to_owned()), None, false, &Limits::default()).unwrap();
-    ViewKey { filter, window_s: 60, events: true }
+    ViewKey { filter, window_s: 60, events: true, status: None }
 }
 
 /// The frames of a batch.

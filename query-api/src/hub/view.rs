@@ -10,6 +10,7 @@ use crate::graph::{Graph, StatusRules};
 use crate::limits::Limits;
 use crate::live::Live;
 use crate::live::shards::Sequences;
+use serde::Deserialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,6 +25,46 @@ pub struct ViewKey {
     pub window_s: u32,
     /// Whether flow events are wanted.
     pub events: bool,
+    /// Of the flows that end, only those of this status are wanted.
+    pub status: Option<FlowOutcome>,
+}
+
+/// How a flow ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FlowOutcome {
+    /// Without an error.
+    Success,
+    /// Its root failed.
+    Error,
+    /// It never ended.
+    Timeout,
+}
+
+impl ViewKey {
+    fn wants(&self, event: &Event) -> bool {
+        let is_status = |status: FlowOutcome| {
+            event.outcome.as_ref().is_some_and(|outcome| outcome.status == status.as_str())
+        };
+        let filter = &self.filter;
+        filter.matches(&event.environment, &event.operation_name)
+            && self.status.is_none_or(is_status)
+            && filter.service.as_deref().is_none_or(|service| event.touches(service))
+            // Before its end a flow doesn't say where its root belongs.
+            && (filter.allowed.namespaces.is_none()
+                || event.root_namespace.as_deref().is_some_and(|root| filter.allowed.namespace(root)))
+    }
+}
+
+impl FlowOutcome {
+    /// The text in tables and answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Error => "error",
+            Self::Timeout => "timeout",
+        }
+    }
 }
 
 /// A view and its subscribers by subscription id.
@@ -162,10 +203,7 @@ impl View {
         if !self.key.events {
             return (Vec::new(), 0);
         }
-        let matching: Vec<&Event> = events
-            .iter()
-            .filter(|event| self.key.filter.matches(&event.environment, &event.operation_name))
-            .collect();
+        let matching: Vec<&Event> = events.iter().filter(|event| self.key.wants(event)).collect();
         let omitted = matching.len().saturating_sub(limits.events_per_tick);
         (matching[omitted..].iter().map(|event| (event.kind, frame::json(event))).collect(), omitted)
     }
@@ -181,9 +219,11 @@ fn compute(key: &ViewKey, live: &Live, rules: &StatusRules, now_us: i64) -> (Gra
         sequences: live.sequences(),
         staleness: live.staleness(now_us),
         totals: live.totals(&key.filter, range),
-        being_named: live.being_named(key.filter.environment.as_deref(), now_us),
+        being_named: live.being_named(&key.filter, now_us),
     };
-    (Graph::of(&builder.join(), range.seconds, rules), headline)
+    let mut totals = builder.join();
+    key.filter.narrow(&mut totals);
+    (Graph::of(&totals, range.seconds, rules), headline)
 }
 
 /// The deltas of the last while, each with the sequences it led to, bounded in bytes.

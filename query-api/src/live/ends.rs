@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
 
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 const STOP_LOOK: Duration = Duration::from_millis(100);
@@ -36,7 +37,7 @@ struct Look {
 }
 
 /// How far raw spans are in ClickHouse, as one trace needs to know it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct SpansStaleness {
     /// Whether its shard is not late.
     pub fresh: bool,
@@ -47,7 +48,7 @@ pub struct SpansStaleness {
 }
 
 /// How far the raw spans of one partition are in ClickHouse.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SpansShard {
     /// Records in Kafka that are not stored yet.

@@ -5,6 +5,7 @@ use crate::number::tenths;
 use crate::progress::{Progress, StoredStaleness};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 /// A shard whose last commit is older than this is late: shards commit every 5 s even when idle.
 const LATE_AFTER_US: i64 = 15_000_000;
@@ -71,7 +72,7 @@ struct Trouble {
 }
 
 /// How current an answer is, shard by shard.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Staleness {
     /// Whether nothing is missing or late.
@@ -105,7 +106,7 @@ impl Staleness {
 }
 
 /// How current one shard is.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ShardStaleness {
     /// Last complete commit that is in the answer.
@@ -121,7 +122,7 @@ pub struct ShardStaleness {
 }
 
 /// What can be said about a shard's numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ShardState {
     /// Everything committed is in.

@@ -221,12 +221,8 @@ impl Live {
     }
 
     /// Calls so young that the operation they belong to may not be known yet.
-    pub fn being_named(&self, environment: Option<&str>, now_us: i64) -> i64 {
-        let filter = Filter {
-            operation: Some(UNKNOWN.to_owned()),
-            environment: environment.map(str::to_owned),
-            probes: false,
-        };
+    pub fn being_named(&self, filter: &Filter, now_us: i64) -> i64 {
+        let filter = Filter { operation: Some(UNKNOWN.to_owned()), ..filter.clone() };
         let to_s = seconds(now_us) + 1;
         self.matching(&filter).map(|(_, group)| group.calls(to_s.saturating_sub(NAMING_S), to_s)).sum()
     }
@@ -397,7 +393,8 @@ mod tests {
     #[test]
     fn young_unknown_calls_are_being_named() {
         let live = live([edge(UNKNOWN, NOW_S - 3, 4), edge(UNKNOWN, NOW_S - 100, 9)]);
-        assert_eq!((live.being_named(None, NOW_US), live.being_named(Some("dev"), NOW_US)), (4, 0));
+        let in_dev = Filter { environment: Some("dev".to_owned()), ..Filter::default() };
+        assert_eq!((live.being_named(&Filter::default(), NOW_US), live.being_named(&in_dev, NOW_US)), (4, 0));
     }
 
     #[test]

@@ -145,7 +145,7 @@ impl Question {
     fn path(self) -> String {
         let mut path = "/api/v1/graph?environment=prod".to_owned();
         if let Some((from_s, to_s)) = self.between_s {
-            path += &format!("&from={from_s}000000&to={to_s}000000");
+            path += &format!("&startTime={from_s}000000&endTime={to_s}000000");
         }
         if let Some(operation) = self.operation {
             path += &format!("&operation={}", OPERATIONS[operation]);

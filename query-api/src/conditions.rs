@@ -1,0 +1,102 @@
+//! Conditions of a query. Texts of callers become bound values, never part of the query.
+
+use crate::access::Names;
+use clickhouse::query::Query;
+use std::fmt::Write as _;
+
+/// Conditions that all have to hold, with their values. The columns are fixed texts of this program.
+#[derive(Debug, Default)]
+pub struct Conditions {
+    sql: String,
+    values: Vec<Value>,
+}
+
+#[derive(Debug)]
+enum Value {
+    Text(String),
+    Texts(Vec<String>),
+    Number(i64),
+}
+
+impl Conditions {
+    /// `column` is exactly this text, if one is given.
+    pub fn equal(&mut self, column: &str, text: Option<&str>) {
+        if let Some(text) = text {
+            let value = self.value("String", Value::Text(text.to_owned()));
+            self.and(&format!("{column} = {value}"));
+        }
+    }
+
+    /// `column` is one of these.
+    pub fn among(&mut self, column: &str, names: &Names) {
+        if let Some(names) = names {
+            let value = self.value("Array(String)", Value::Texts(names.iter().cloned().collect()));
+            self.and(&format!("has({value}, toString({column}))"));
+        }
+    }
+
+    /// A condition about a number, such as `duration_us >=`, if one is given.
+    pub fn number(&mut self, condition: &str, number: Option<i64>) {
+        if let Some(number) = number {
+            let value = self.value("Int64", Value::Number(number));
+            self.and(&format!("{condition} {value}"));
+        }
+    }
+
+    /// A condition in which `?` stands for a text.
+    pub fn with_text(&mut self, condition: &str, text: Option<&str>) {
+        if let Some(text) = text {
+            let value = self.value("String", Value::Text(text.to_owned()));
+            self.and(&condition.replace('?', &value));
+        }
+    }
+
+    /// A condition without values.
+    pub fn and(&mut self, condition: &str) {
+        let _ = write!(self.sql, "{}({condition})", if self.sql.is_empty() { "" } else { " AND " });
+    }
+
+    /// The conditions for a query, after `WHERE`.
+    pub fn sql(&self) -> &str {
+        if self.sql.is_empty() { "1" } else { &self.sql }
+    }
+
+    /// Binds the values.
+    pub fn bind(&self, query: Query) -> Query {
+        self.values.iter().enumerate().fold(query, |query, (at, value)| match value {
+            Value::Text(text) => query.param(&name(at), text),
+            Value::Texts(texts) => query.param(&name(at), texts),
+            Value::Number(number) => query.param(&name(at), number),
+        })
+    }
+
+    fn value(&mut self, kind: &str, value: Value) -> String {
+        self.values.push(value);
+        format!("{{{}:{kind}}}", name(self.values.len() - 1))
+    }
+}
+
+fn name(at: usize) -> String {
+    format!("c{at}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_bound() {
+        let mut conditions = Conditions::default();
+        assert_eq!(conditions.sql(), "1");
+        conditions.equal("operation", Some("' OR 1 --"));
+        conditions.equal("status", None);
+        conditions.number("duration_us >=", Some(5));
+        conditions.with_text("has(services, ?)", Some("web"));
+        conditions.among("environment", &Some(std::sync::Arc::new(["prod".to_owned()].into())));
+        assert_eq!(
+            conditions.sql(),
+            "(operation = {c0:String}) AND (duration_us >= {c1:Int64}) AND (has(services, {c2:String})) \
+             AND (has({c3:Array(String)}, toString(environment)))"
+        );
+    }
+}
