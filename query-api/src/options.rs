@@ -21,6 +21,13 @@ pub struct Options {
     /// served by this address itself always may.
     #[arg(long, env = "WEIR_ORIGIN", value_name = "URL", value_delimiter = ',')]
     pub origin: Vec<String>,
+    /// Metrics page of another role of Weir, such as http://ingest:9465/metrics, whose counts are part of
+    /// /api/v1/status; may be given several times.
+    #[arg(long = "role", env = "WEIR_ROLES", value_name = "URL", value_delimiter = ',')]
+    pub roles: Vec<reqwest::Url>,
+    /// Don't tell the schema of GraphQL; its text is part of the documentation anyway.
+    #[arg(long, env = "WEIR_NO_INTROSPECTION")]
+    pub no_introspection: bool,
     /// Text before every topic's name, where several installations share one Kafka.
     #[arg(long, env = "WEIR_TOPIC_PREFIX", value_name = "TEXT", default_value = "")]
     pub topic_prefix: String,
@@ -46,6 +53,8 @@ impl Options {
             clickhouse,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             origin: Vec::new(),
+            roles: Vec::new(),
+            no_introspection: false,
             topic_prefix: String::new(),
             live_memory_mib: 256,
             degraded_error_rate: 0.05,

@@ -9,6 +9,7 @@ use crate::live::shards::Sequences;
 use serde::Deserialize;
 use serde::de::Error as _;
 use std::collections::BTreeMap;
+use utoipa::IntoParams;
 
 /// Longest subscription id.
 const ID_CHARS: usize = 64;
@@ -50,17 +51,26 @@ pub struct Subscribe {
 }
 
 /// Which flows, and what about them.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct Filters {
+    /// Exactly this operation.
     operation: Option<String>,
+    /// Exactly this environment.
     environment: Option<String>,
+    /// `10s`, `1m`, `5m` or `15m`; a minute by default.
     window: Option<String>,
+    /// Whether health checks count too.
     #[serde(default)]
     probes: bool,
+    /// Whether single flows are told; they are by default.
     events: Option<bool>,
+    /// Only what touches services of this name.
     service: Option<String>,
+    /// Only what touches services of this namespace.
     namespace: Option<String>,
+    /// Of single flows, only ends with this status.
     status: Option<FlowOutcome>,
 }
 

@@ -10,9 +10,11 @@ use crate::live::ends::Ends;
 use crate::live::feed::{Feed, SharedLive, now_us};
 use crate::metrics::ApiMetrics;
 use crate::origin::Origins;
+use crate::rest::status::Roles;
 use crate::stored::Stored;
-use crate::{Options, live, page, rest, socket};
+use crate::{Options, graphql, live, page, rest, socket};
 use anyhow::Context;
+use async_graphql::dynamic::Schema;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -20,6 +22,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::ListenerExt as _;
 use process::{Health, Metrics};
+use prometheus_client::registry::Registry;
 use reader::Semconv;
 use schemas::topics::{FLOW_DELTAS, FLOW_EVENTS, OTLP_SPANS};
 use std::sync::{Arc, Mutex};
@@ -47,6 +50,9 @@ pub struct App {
     pub(crate) semconv: Arc<Semconv>,
     pub(crate) origins: Arc<Origins>,
     pub(crate) metrics: ApiMetrics,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) roles: Roles,
+    pub(crate) schema: Schema,
     pub(crate) sockets: Arc<Semaphore>,
     pub(crate) stop: CancellationToken,
 }
@@ -60,7 +66,8 @@ pub async fn run(options: Options, health: Health, stop: CancellationToken) -> a
     health.ready("clickhouse", false, "starting");
     let mut registry = Metrics::new("query-api");
     let metrics = ApiMetrics::register(registry.role());
-    let app = app(&options, metrics, stop.clone());
+    let registry = registry.share();
+    let app = app(&options, metrics, registry.clone(), stop.clone())?;
     let listener = tokio::net::TcpListener::bind(options.listen)
         .await
         .with_context(|| format!("can't listen on {} for the query API", options.listen))?;
@@ -77,7 +84,7 @@ pub async fn run(options: Options, health: Health, stop: CancellationToken) -> a
         tick(&app)?,
     ];
     let checks = tokio::spawn(check_clickhouse(app.stored.clone(), health.clone(), stop.clone()));
-    let router = router(app).merge(process::admin_router(registry.share(), health));
+    let router = router(app).merge(process::admin_router(registry, health));
     tracing::info!(address = %listener.local_addr()?, "the query API is served");
     // Small frames must not wait for the answer to larger ones.
     let listener = listener.tap_io(|connection| {
@@ -103,9 +110,14 @@ fn join(threads: [std::thread::JoinHandle<()>; 4]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn app(options: &Options, metrics: ApiMetrics, stop: CancellationToken) -> App {
+fn app(
+    options: &Options,
+    metrics: ApiMetrics,
+    registry: Arc<Registry>,
+    stop: CancellationToken,
+) -> anyhow::Result<App> {
     let limits = limits(options);
-    App {
+    Ok(App {
         live: Arc::new(Mutex::new(Live::new(limits.clone()))),
         ends: Ends::default(),
         hub: Arc::new(Hub::new(limits.clone(), options.rules(), metrics.clone())),
@@ -114,10 +126,13 @@ fn app(options: &Options, metrics: ApiMetrics, stop: CancellationToken) -> App {
         semconv: Arc::new(Semconv::embedded()),
         origins: Arc::new(Origins::new(&options.origin, options.listen.ip().is_loopback())),
         sockets: Arc::new(Semaphore::new(limits.sockets)),
+        roles: Roles::new(&options.roles)?,
+        schema: graphql::schema(!options.no_introspection)?,
         limits,
         metrics,
+        registry,
         stop,
-    }
+    })
 }
 
 /// As many sockets as there may be open files: who comes later is told so, and the listener doesn't run dry.
@@ -135,7 +150,8 @@ fn limits(options: &Options) -> Limits {
 fn router(app: App) -> Router {
     let (questions, document) = rest::router();
     let browse = SwaggerUi::new("/api/docs").url("/api/v1/openapi.json", document);
-    let answers = questions.merge(page::router()).merge(browse).layer(CompressionLayer::new());
+    let answers =
+        questions.merge(graphql::router()).merge(page::router()).merge(browse).layer(CompressionLayer::new());
     Router::new()
         .route("/api/v1/live", get(socket::live))
         .merge(answers)

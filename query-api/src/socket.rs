@@ -86,17 +86,19 @@ struct Client {
 
 /// How often something happened in the running period.
 #[derive(Debug)]
-struct Rate {
+pub struct Rate {
     since: Instant,
     count: u32,
 }
 
 impl Rate {
-    fn new() -> Self {
+    /// Never yet.
+    pub fn new() -> Self {
         Self { since: Instant::now(), count: 0 }
     }
 
-    fn count_in(&mut self, period_s: u64) -> u32 {
+    /// Counts once more: how often that is since the period began.
+    pub fn count_in(&mut self, period_s: u64) -> u32 {
         if self.since.elapsed().as_secs() >= period_s {
             *self = Self::new();
         }

@@ -11,6 +11,7 @@ use clickhouse::Row;
 use reader::StoredSpan;
 use schemas::topics::OTLP_SPANS;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use utoipa::ToSchema;
 
 /// Names and values.
@@ -82,7 +83,11 @@ pub async fn staleness(app: &App, trace_id: &str) -> Result<SpansStaleness, ApiE
 /// The trace's spans by time, each once however often it was delivered: the limit counts spans, not deliveries. The
 /// bounds must be DateTime64 as the column is: against a DateTime, ClickHouse 26.7 prunes parts whose spans all lie in
 /// the last second before the bound.
-const SPANS: &str = "SELECT \
+const SPANS: &str = "WHERE TraceId IN {ids:Array(String)} \
+    AND Timestamp >= toDateTime64({start:UInt32}, 9) AND Timestamp < toDateTime64({end:UInt32} + 1, 9) \
+    ORDER BY TraceId, Timestamp, SpanId, SpanKind, Duration LIMIT 1 BY TraceId, SpanId, SpanKind LIMIT {limit:UInt32}";
+
+const COLUMNS: &str = "SELECT \
     TraceId AS trace_id, SpanId AS span_id, ParentSpanId AS parent_span_id, TraceState AS trace_state, \
     toString(SpanName) AS name, toString(SpanKind) AS kind, toString(ServiceName) AS service, \
     toUnixTimestamp64Nano(Timestamp) AS start_ns, Duration AS duration_ns, \
@@ -93,33 +98,55 @@ const SPANS: &str = "SELECT \
     CAST(`Events.Name`, 'Array(String)') AS event_names, \
     CAST(`Events.Attributes`, 'Array(Map(String, String))') AS event_attributes, \
     arrayZip(`Links.TraceId`, `Links.SpanId`) AS links \
-    FROM otel_traces \
-    WHERE TraceId = {trace_id:String} \
-    AND Timestamp >= toDateTime64({start:UInt32}, 9) AND Timestamp < toDateTime64({end:UInt32} + 1, 9) \
-    ORDER BY Timestamp, SpanId, SpanKind, Duration LIMIT 1 BY SpanId, SpanKind LIMIT {limit:UInt32}";
+    FROM otel_traces";
 
 /// When to look; without it the query would read every day.
 const TIMES: &str = "SELECT count() AS found, toUInt32(min(Start)) AS start, toUInt32(max(End)) AS end \
-    FROM otel_traces_trace_id_ts WHERE TraceId = {trace_id:String}";
+    FROM otel_traces_trace_id_ts WHERE TraceId IN {ids:Array(String)}";
 
 /// At most `limit` spans of a trace, the earliest, and one more if there are more.
 ///
 /// # Errors
 /// ClickHouse can't answer.
 pub async fn of_trace(stored: &Stored, trace_id: &str, limit: u32) -> Result<Vec<SpanRow>, ApiError> {
+    rows(stored, &[trace_id.to_owned()], limit.saturating_add(1)).await
+}
+
+/// The spans of these traces, by trace, at most `limit` of all together: the trace at which that is reached, and those
+/// behind it, are left out.
+///
+/// # Errors
+/// ClickHouse can't answer.
+pub async fn of_traces(
+    stored: &Stored,
+    ids: &[String],
+    limit: u32,
+) -> Result<HashMap<String, Vec<SpanRow>>, ApiError> {
+    let rows = rows(stored, ids, limit.saturating_add(1)).await?;
+    let cut = rows.last().filter(|_| rows.len() > limit as usize).map(|row| row.trace_id.clone());
+    let mut found: HashMap<String, Vec<SpanRow>> = HashMap::new();
+    for row in rows {
+        found.entry(row.trace_id.clone()).or_default().push(row);
+    }
+    if let Some(cut) = cut {
+        found.remove(&cut);
+    }
+    Ok(found)
+}
+
+async fn rows(stored: &Stored, ids: &[String], limit: u32) -> Result<Vec<SpanRow>, ApiError> {
     let failed = |error| ApiError::store_unavailable(&error);
-    let times = stored.client().query(TIMES).param("trace_id", trace_id);
-    let times: TimeRow = times.fetch_one().await.map_err(failed)?;
+    let times: TimeRow = stored.client().query(TIMES).param("ids", ids).fetch_one().await.map_err(failed)?;
     if times.found == 0 {
         return Ok(Vec::new());
     }
     let spans = stored
         .client()
-        .query(SPANS)
-        .param("trace_id", trace_id)
+        .query(&format!("{COLUMNS} {SPANS}"))
+        .param("ids", ids)
         .param("start", times.start)
         .param("end", times.end)
-        .param("limit", limit.saturating_add(1));
+        .param("limit", limit);
     spans.fetch_all().await.map_err(failed)
 }
 

@@ -86,6 +86,7 @@ pub fn start_all(
     store.kafka = kafka.clone();
     store.clickhouse = clickhouse.clone();
     let mut query_api: query_api::Options = with_flags(&[("--listen", listen)])?;
+    query_api.roles = [0, 1, 2].map(|nth| up.ports.metrics(nth)).to_vec();
     query_api.kafka = kafka.clone();
     query_api.clickhouse = clickhouse.clone();
     Ok(vec![

@@ -94,6 +94,12 @@ impl RolePorts {
     pub fn admin(&self, nth: u16) -> SocketAddr {
         local(self.admin_port + nth)
     }
+
+    /// The n-th role's metrics page.
+    #[allow(clippy::expect_used, reason = "an address makes a URL")]
+    pub fn metrics(&self, nth: u16) -> reqwest::Url {
+        format!("http://{}/metrics", self.admin(nth)).parse().expect("an address makes a URL")
+    }
 }
 
 impl Options {

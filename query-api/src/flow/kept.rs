@@ -14,6 +14,7 @@ use crate::stored::Stored;
 use clickhouse::Row;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use std::collections::HashMap;
 use std::sync::Arc;
 use stitcher::histogram::bucket_of;
 
@@ -27,7 +28,7 @@ pub struct Kept {
     graph: Option<GraphRow>,
 }
 
-#[derive(Debug, Row, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct FlowRow {
     environment: String,
     operation: String,
@@ -42,7 +43,7 @@ struct FlowRow {
     root_namespace: String,
 }
 
-#[derive(Debug, Row, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct GraphRow {
     nodes: Vec<NodeRow>,
     edges: Vec<EdgeRow>,
@@ -57,33 +58,55 @@ type NodeRow = (String, String, String, String, String, u32, u32, i64, i64, i64)
 type EdgeRow = (u32, u32, u32, u32, u32, u32, u32, u32, i64);
 
 // FINAL keeps one revision a day: a flow whose start moved over midnight has two.
-const FLOW: &str = "SELECT toString(environment) AS environment, toString(operation) AS operation, \
-    toString(ui_event) AS ui_event, toString(status) AS status, toUnixTimestamp64Micro(start) AS start_us, \
-    duration_us, spans, errors, complete, truncated, \
-    toString(root_namespace) AS root_namespace \
-    FROM traces FINAL WHERE trace_id = {trace_id:String} ORDER BY revision DESC LIMIT 1";
+const FLOWS: &str = "SELECT trace_id, (toString(environment), toString(operation), toString(ui_event), \
+    toString(status), toUnixTimestamp64Micro(start), duration_us, spans, errors, complete, truncated, \
+    toString(root_namespace)) AS row \
+    FROM traces FINAL WHERE trace_id IN {ids:Array(String)} ORDER BY revision DESC LIMIT 1 BY trace_id";
 
 // Without the tuples' names: the client's parser of types knows none.
-const GRAPH: &str = "SELECT \
-    CAST(nodes, 'Array(Tuple(String, String, String, String, String, UInt32, UInt32, Int64, Int64, Int64))') AS nodes, \
-    CAST(edges, 'Array(Tuple(UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, Int64))') AS edges \
-    FROM flow_graphs FINAL WHERE trace_id = {trace_id:String} ORDER BY revision DESC LIMIT 1";
+const GRAPHS: &str = "SELECT trace_id, (\
+    CAST(nodes, 'Array(Tuple(String, String, String, String, String, UInt32, UInt32, Int64, Int64, Int64))'), \
+    CAST(edges, 'Array(Tuple(UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, Int64))')) AS row \
+    FROM flow_graphs FINAL WHERE trace_id IN {ids:Array(String)} ORDER BY revision DESC LIMIT 1 BY trace_id";
+
+#[derive(Debug, Row, Deserialize)]
+struct OfFlow<T> {
+    trace_id: String,
+    row: T,
+}
 
 /// What is kept of a flow, if anything.
 ///
 /// # Errors
 /// ClickHouse can't answer.
 pub async fn read(stored: &Stored, trace_id: &str) -> Result<Option<Kept>, ApiError> {
-    let Some(flow) = one(stored, FLOW, trace_id).await? else { return Ok(None) };
-    Ok(Some(Kept { flow, graph: one(stored, GRAPH, trace_id).await? }))
+    Ok(read_many(stored, &[trace_id.to_owned()]).await?.remove(trace_id))
 }
 
-async fn one<T>(stored: &Stored, sql: &str, trace_id: &str) -> Result<Option<T>, ApiError>
+/// What is kept of these flows, by their ids.
+///
+/// # Errors
+/// ClickHouse can't answer.
+pub async fn read_many(stored: &Stored, ids: &[String]) -> Result<HashMap<String, Kept>, ApiError> {
+    let (flows, mut graphs) =
+        tokio::try_join!(rows::<FlowRow>(stored, FLOWS, ids), rows::<GraphRow>(stored, GRAPHS, ids))?;
+    Ok(flows
+        .into_iter()
+        .map(|(id, flow)| {
+            let graph = graphs.remove(&id);
+            (id, Kept { flow, graph })
+        })
+        .collect())
+}
+
+async fn rows<T>(stored: &Stored, sql: &str, ids: &[String]) -> Result<HashMap<String, T>, ApiError>
 where
-    T: for<'a> Row<Value<'a> = T> + DeserializeOwned + 'static,
+    T: DeserializeOwned + 'static,
+    OfFlow<T>: for<'a> Row<Value<'a> = OfFlow<T>>,
 {
-    let row = stored.client().query(sql).param("trace_id", trace_id).fetch_optional().await;
-    row.map_err(|error| ApiError::store_unavailable(&error))
+    let rows = stored.client().query(sql).param("ids", ids).fetch_all::<OfFlow<T>>().await;
+    let rows = rows.map_err(|error| ApiError::store_unavailable(&error))?;
+    Ok(rows.into_iter().map(|row| (row.trace_id, row.row)).collect())
 }
 
 impl Kept {

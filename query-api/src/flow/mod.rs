@@ -2,6 +2,7 @@
 
 mod computed;
 mod kept;
+mod many;
 mod place;
 mod summary;
 
@@ -15,6 +16,7 @@ use crate::spans::{self, OfSpans, SpanRow};
 use axum::Json;
 use axum::extract::State;
 use kept::Kept;
+pub use many::find_many;
 pub use place::Place;
 use reader::Semconv;
 use serde::Serialize;

@@ -7,6 +7,7 @@ use crate::live::shards::{Sequences, Staleness};
 use crate::number::Count;
 use bytes::Bytes;
 use serde::Serialize;
+use std::io::Cursor;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use utoipa::ToSchema;
@@ -32,16 +33,18 @@ impl Batch {
         }
         Self { bytes: bytes.into(), frames }
     }
-}
 
-#[cfg(test)]
-impl Batch {
-    /// What a client reads.
-    pub fn texts(&self) -> Vec<String> {
-        use tokio_tungstenite::tungstenite::protocol::frame::FrameSocket;
-        let mut socket = FrameSocket::new(std::io::Cursor::new(self.bytes.to_vec()));
-        let frames = std::iter::from_fn(|| socket.read(None).unwrap());
-        frames.map(|frame| frame.into_text().unwrap().as_str().to_owned()).collect()
+    /// The text of each frame.
+    pub fn texts(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = &self.bytes[..];
+        std::iter::from_fn(move || {
+            let mut cursor = Cursor::new(rest);
+            let (_, length) = FrameHeader::parse(&mut cursor).ok()??;
+            let from = usize::try_from(cursor.position()).ok()?;
+            let (text, after) = rest.get(from..)?.split_at_checked(usize::try_from(length).ok()?)?;
+            rest = after;
+            Some(text)
+        })
     }
 }
 
@@ -148,6 +151,7 @@ pub fn frame(kind: &str, id: &str, data: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio_tungstenite::tungstenite::protocol::frame::FrameSocket;
 
     #[test]
     fn ids_are_quoted() {
@@ -158,6 +162,11 @@ mod tests {
     fn a_batch_is_what_a_websocket_reads() {
         let texts = [1, 125, 126, 70_000].map(|length| "x".repeat(length));
         let batch = Batch::of(texts.clone());
-        assert_eq!((batch.frames, batch.texts()), (4, texts.to_vec()));
+        let mut socket = FrameSocket::new(Cursor::new(batch.bytes.to_vec()));
+        let frames = std::iter::from_fn(|| socket.read(None).unwrap());
+        let heard: Vec<String> = frames.map(|frame| frame.into_text().unwrap().as_str().to_owned()).collect();
+        assert_eq!((batch.frames, &heard[..]), (4, &texts[..]));
+        let read: Vec<&[u8]> = batch.texts().collect();
+        assert_eq!(read, texts.each_ref().map(|text| text.as_bytes()));
     }
 }

@@ -90,7 +90,7 @@ fn key(operation: &str) -> ViewKey {
 
 /// The frames of a batch.
 fn read(batch: &Batch) -> Vec<Value> {
-    batch.texts().iter().map(|text| serde_json::from_str(text).unwrap()).collect()
+    batch.texts().map(|text| serde_json::from_slice(text).unwrap()).collect()
 }
 
 /// Type and calls of each edge that a frame names.

@@ -10,6 +10,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use schemas::topics::partition_of;
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -59,23 +60,36 @@ pub struct SpansShard {
 }
 
 impl Ends {
-    /// What is stored of `otlp_spans`, asked for before the spans of the trace, compared with what Kafka has.
+    /// What is stored of the shard of a trace, asked for before its spans, compared with what Kafka has.
     pub fn staleness(&self, progress: &[Progress], trace_id: u128, now_us: i64) -> SpansStaleness {
+        self.of_shards(progress, now_us, |partitions| {
+            let number = partition_of(trace_id, partitions);
+            number..number.saturating_add(1)
+        })
+    }
+
+    /// The same of all shards.
+    pub fn of_all(&self, progress: &[Progress], now_us: i64) -> SpansStaleness {
+        self.of_shards(progress, now_us, |partitions| 0..partitions)
+    }
+
+    fn of_shards(
+        &self,
+        progress: &[Progress],
+        now_us: i64,
+        wanted: impl FnOnce(u32) -> Range<u32>,
+    ) -> SpansStaleness {
         let looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let newest = looks.back().filter(|look| now_us - look.at_us < OLD_AFTER_US);
         let Some(newest) = newest else {
             let message = "Kafka has not said lately how many spans it has".to_owned();
             return SpansStaleness { fresh: false, message, shards: BTreeMap::new() };
         };
-        let number = partition_of(trace_id, u32::try_from(newest.ends.len()).unwrap_or(u32::MAX));
-        let end = newest.ends.get(&number).copied().unwrap_or_default();
-        let next = progress.iter().find(|row| row.partition == number).map_or(0, |row| row.next_offset);
-        let had_no_more = |look: &&Look| look.ends.get(&number).is_some_and(|end| *end <= next);
-        let stored = looks.iter().rev().find(had_no_more);
-        let behind_seconds = stored.map(|look| tenths(newest.at_us - look.at_us));
-        let shard = SpansShard { records_behind: (end - next).max(0), behind_seconds };
-        let message = shard.trouble(number).unwrap_or_default();
-        SpansStaleness { fresh: message.is_empty(), message, shards: BTreeMap::from([(number, shard)]) }
+        let partitions = u32::try_from(newest.ends.len()).unwrap_or(u32::MAX);
+        let shards: BTreeMap<u32, SpansShard> =
+            wanted(partitions).map(|number| (number, shard(&looks, newest, progress, number))).collect();
+        let message = shards.iter().find_map(|(number, shard)| shard.trouble(*number)).unwrap_or_default();
+        SpansStaleness { fresh: message.is_empty(), message, shards }
     }
 
     fn note(&self, look: Look) {
@@ -85,6 +99,15 @@ impl Ends {
         }
         looks.push_back(look);
     }
+}
+
+fn shard(looks: &VecDeque<Look>, newest: &Look, progress: &[Progress], number: u32) -> SpansShard {
+    let end = newest.ends.get(&number).copied().unwrap_or_default();
+    let next = progress.iter().find(|row| row.partition == number).map_or(0, |row| row.next_offset);
+    let had_no_more = |look: &&Look| look.ends.get(&number).is_some_and(|end| *end <= next);
+    let stored = looks.iter().rev().find(had_no_more);
+    let behind_seconds = stored.map(|look| tenths(newest.at_us - look.at_us));
+    SpansShard { records_behind: (end - next).max(0), behind_seconds }
 }
 
 impl SpansShard {

@@ -24,7 +24,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
-struct GraphParameters {
+pub struct GraphParameters {
     /// Exactly this operation.
     operation: Option<String>,
     /// Exactly this environment.
@@ -48,7 +48,7 @@ struct GraphParameters {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
-struct OperationsParameters {
+pub struct OperationsParameters {
     /// Exactly this operation.
     operation: Option<String>,
     /// Exactly this environment.
@@ -96,11 +96,23 @@ async fn operations(
     access: Access,
     Ask(parameters): Ask<OperationsParameters>,
 ) -> Result<Json<OperationsAnswer>, ApiError> {
+    Ok(Json(operations_of(&app, &access, parameters).await?))
+}
+
+/// The operations that match.
+///
+/// # Errors
+/// A parameter can't be, or ClickHouse is needed and can't answer.
+pub async fn operations_of(
+    app: &App,
+    access: &Access,
+    parameters: OperationsParameters,
+) -> Result<OperationsAnswer, ApiError> {
     let OperationsParameters { operation, environment, window, start_time, end_time, probes } = parameters;
     let asked =
         Asked::parse(window.as_deref(), start_time.as_deref(), end_time.as_deref(), now_us(), &app.limits)?;
     let filter = Filter::new(operation, environment, probes, &app.limits)?.within(&access.allowed);
-    Ok(Json(answer::operations(&app, filter, asked).await?))
+    answer::operations(app, filter, asked).await
 }
 
 /// A service, or all of a namespace, with its neighbours
@@ -111,6 +123,18 @@ async fn dependencies(
     access: Access,
     Ask(parameters): Ask<GraphParameters>,
 ) -> Result<Json<GraphAnswer>, ApiError> {
-    let (filter, asked) = parameters.read(&app, &access)?;
-    Ok(Json(answer::graph(&app, filter, asked).await?))
+    Ok(Json(dependencies_of(&app, &access, parameters).await?))
+}
+
+/// A service, or all of a namespace, with its neighbours.
+///
+/// # Errors
+/// A parameter can't be, or ClickHouse is needed and can't answer.
+pub async fn dependencies_of(
+    app: &App,
+    access: &Access,
+    parameters: GraphParameters,
+) -> Result<GraphAnswer, ApiError> {
+    let (filter, asked) = parameters.read(app, access)?;
+    answer::graph(app, filter, asked).await
 }

@@ -1,7 +1,9 @@
 //! The REST questions. The OpenAPI document is made of these routes.
 
-mod graph;
+mod events;
+pub mod graph;
 mod problems;
+pub mod status;
 
 use crate::error::ApiError;
 use crate::{App, flow, traces};
@@ -24,6 +26,8 @@ struct Document;
 pub fn router() -> (Router<App>, utoipa::openapi::OpenApi) {
     let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
         .merge(graph::router())
+        .merge(events::router())
+        .merge(status::router())
         .routes(routes!(flow::flow))
         .routes(routes!(traces::trace))
         .split_for_parts();

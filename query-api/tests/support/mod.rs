@@ -105,10 +105,16 @@ impl Bench {
 
     /// Starts a query API and waits until it is ready.
     pub async fn start(&self) -> Api {
+        self.start_with(|_| ()).await
+    }
+
+    /// The same with other options.
+    pub async fn start_with(&self, change: impl FnOnce(&mut query_api::Options)) -> Api {
         let mut options = query_api::Options::new(self.kafka.clone(), self.clickhouse.clone());
         // The port is free again once the listener is gone, and the system gives other ports to others for a while.
         options.listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         options.topic_prefix.clone_from(&self.prefix);
+        change(&mut options);
         let (stop, health) = (CancellationToken::new(), Health::new());
         let url = format!("http://{}", options.listen);
         let running = tokio::spawn(query_api::run(options, health.clone(), stop.clone()));
@@ -132,6 +138,15 @@ impl Api {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let answer = client.get(format!("{}{path}", self.url)).send().await.unwrap();
         (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
+    /// Status and body of an answer to JSON.
+    pub async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let answer = client.post(format!("{}{path}", self.url)).json(body).send().await.unwrap();
+        let status = answer.status().as_u16();
+        let text = answer.text().await.unwrap();
+        (status, serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text)))
     }
 
     /// Asks until `wanted` is so; fails with the last answer when that takes too long.

@@ -1,0 +1,161 @@
+//! GraphQL over the real log and the real tables: questions, limits, and subscriptions over graphql-transport-ws.
+
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+mod support;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use std::time::Duration;
+use support::{Api, Bench, logins, now_s};
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+async fn ask(api: &Api, query: &str) -> Value {
+    let (status, answer) = api.post("/graphql", &json!({"query": query})).await;
+    assert_eq!(status, 200, "{answer:#}");
+    answer
+}
+
+fn message(answer: &Value) -> &str {
+    answer["errors"][0]["message"].as_str().unwrap_or_else(|| panic!("no error: {answer:#}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fields_of_answers_are_named_by_the_asker() {
+    let Some(bench) = Bench::new("graphql").await else { return };
+    bench.commit(1, &[logins(now_s(), 3)]).await;
+    let api = bench.start().await;
+    let answer = ask(
+        &api,
+        r#"{ dependencies(operation: "login", environment: "production", window: "5m") {
+            source edges { from to callCount p95Latency } nodes { id status kind metrics { requestCount } }
+            staleness { fresh } } }"#,
+    )
+    .await;
+    let graph = &answer["data"]["dependencies"];
+    let edge = json!({"from": "web", "to": "auth", "callCount": 3, "p95Latency": 0.1});
+    assert_eq!(
+        (&graph["edges"], &graph["staleness"]),
+        (&json!([edge]), &json!({"fresh": true})),
+        "{answer:#}"
+    );
+    let auth = json!({"id": "auth", "status": "healthy", "kind": "service", "metrics": {"requestCount": 3}});
+    assert_eq!(graph["nodes"][0], auth, "{answer:#}");
+
+    let answer =
+        ask(&api, r#"{ operations(environment: "production") { name count lastSeen avgLatency } }"#).await;
+    let operation = &answer["data"]["operations"][0];
+    assert_eq!(
+        (&operation["name"], &operation["count"], &operation["avgLatency"]),
+        (&"login".into(), &3.into(), &0.1.into())
+    );
+    assert!(operation["lastSeen"].as_i64().unwrap() > i64::from(u32::MAX), "a Long");
+
+    let answer = ask(&api, r#"{ flow(flowId: "ab") { id } trace(traceId: "ab") { id } }"#).await;
+    assert_eq!(answer["data"], json!({"flow": null, "trace": null}), "{answer:#}");
+    api.stop().await;
+    bench.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_have_limits() {
+    let Some(bench) = Bench::new("graphql_limits").await else { return };
+    let api = bench.start().await;
+    let many: String = (0..40).map(|at| format!("q{at}: operations {{ name }} ")).collect();
+    assert!(message(&ask(&api, &format!("{{ {many} }}")).await).contains("16 questions"));
+    let fields: String = (0..1_100).map(|at| format!("f{at}: name ")).collect();
+    assert!(message(&ask(&api, &format!("{{ operations {{ {fields} }} }}")).await).contains("complex"));
+    let deep = format!("{{ __schema {} {} }}", "{ types { fields { type ".repeat(6), "} } }".repeat(6));
+    assert!(!message(&ask(&api, &deep).await).is_empty());
+    let bomb = format!("{}{}", "{ a ".repeat(20_000), "}".repeat(20_000));
+    let (status, refused) = api.post("/graphql", &json!({"query": bomb})).await;
+    assert_eq!(status, 413, "{refused:#}");
+    let bomb = format!("{}{}", "{ a ".repeat(5_000), "}".repeat(5_000));
+    assert!(!message(&ask(&api, &bomb).await).is_empty());
+    // A fragment that contains itself.
+    assert!(!message(&ask(&api, "{ ...a } fragment a on Query { ...a }").await).is_empty());
+    for refused in ["{ operations(window: \"fortnight\") { name } }", "{ nothing }", "{", "mutation { a }"] {
+        assert!(!message(&ask(&api, refused).await).is_empty(), "{refused}");
+    }
+    assert_eq!(api.post("/graphql", &json!([1])).await.0, 400);
+    assert_eq!(ask(&api, "{ __typename }").await["data"]["__typename"], "Query", "it still answers");
+    api.stop().await;
+    bench.drop().await;
+}
+
+struct Subscriber(
+    tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>,
+);
+
+impl Subscriber {
+    async fn open(api: &Api) -> Self {
+        let mut request =
+            format!("{}/graphql", api.url.replacen("http", "ws", 1)).into_client_request().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
+        let mut subscriber = Self(connect_async(request).await.unwrap().0);
+        subscriber.say(&json!({"type": "connection_init"})).await;
+        assert_eq!(subscriber.hear().await["type"], "connection_ack");
+        subscriber
+    }
+
+    async fn say(&mut self, message: &Value) {
+        self.0.send(Message::text(message.to_string())).await.unwrap();
+    }
+
+    async fn hear(&mut self) -> Value {
+        loop {
+            let message =
+                tokio::time::timeout(Duration::from_secs(10), self.0.next()).await.expect("in time");
+            if let Message::Text(text) = message.unwrap().unwrap() {
+                return serde_json::from_str(&text).unwrap();
+            }
+        }
+    }
+
+    async fn until(&mut self, field: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        for _ in 0..100 {
+            let message = self.hear().await;
+            let value = &message["payload"]["data"][field];
+            assert_eq!(message["type"], "next", "{message:#}");
+            if wanted(value) {
+                return value.clone();
+            }
+        }
+        panic!("{field} did not become what was wanted");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn subscriptions_tell_what_changes() {
+    let Some(bench) = Bench::new("graphql_live").await else { return };
+    bench.commit(1, &[logins(now_s(), 3)]).await;
+    let api = bench.start().await;
+    let mut graph = Subscriber::open(&api).await;
+    let query = r#"subscription { graphDelta(operation: "login") { snapshot asOf edges { to callCount } removedNodes totals { flowCount } } }"#;
+    graph.say(&json!({"type": "subscribe", "id": "1", "payload": {"query": query}})).await;
+    let first = graph.until("graphDelta", |_| true).await;
+    assert_eq!((&first["snapshot"], &first["totals"]["flowCount"]), (&true.into(), &3.into()), "{first:#}");
+    let mut stats = Subscriber::open(&api).await;
+    let query =
+        r#"subscription { operationStats(operation: "login") { totals { flowCount } staleness { fresh } } }"#;
+    stats.say(&json!({"type": "subscribe", "id": "1", "payload": {"query": query}})).await;
+    bench.commit(2, &[logins(now_s(), 2)]).await;
+    let delta = graph.until("graphDelta", |delta| delta["edges"] != json!([])).await;
+    assert_eq!(delta["edges"], json!([{"to": "auth", "callCount": 5}]), "{delta:#}");
+    assert_eq!((&delta["snapshot"], &delta["removedNodes"]), (&false.into(), &json!([])));
+    stats.until("operationStats", |stats| stats["totals"]["flowCount"] == 5).await;
+    api.stop().await;
+    bench.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_without_the_protocol_is_refused() {
+    let Some(bench) = Bench::new("graphql_protocol").await else { return };
+    let api = bench.start().await;
+    assert!(connect_async(format!("{}/graphql", api.url.replacen("http", "ws", 1))).await.is_err());
+    assert_eq!(api.get("/graphql").await.0, 400);
+    api.stop().await;
+    bench.drop().await;
+}
