@@ -46,6 +46,7 @@ pub struct ServiceInfo {
     pub versions: Vec<String>,
     /// Where it ran; known of a single flow only, and only where its spans are.
     #[serde(flatten)]
+    #[schema(value_type = Place)]
     pub place: Option<Place>,
 }
 

@@ -42,5 +42,6 @@ mod traces;
 mod upgrade;
 
 pub use options::Options;
+pub use rest::document as openapi;
 use serve::App;
 pub use serve::run;

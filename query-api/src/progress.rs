@@ -56,6 +56,7 @@ pub struct StoredStaleness {
     /// What is wrong, in words; "" if nothing is.
     pub message: String,
     /// The shards by number.
+    #[schema(value_type = BTreeMap<String, StoredShard>)]
     pub shards: BTreeMap<u32, StoredShard>,
 }
 

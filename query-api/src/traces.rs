@@ -101,7 +101,8 @@ const FLOW: &str = "SELECT toString(operation) AS operation, toString(environmen
 /// # Errors
 /// The id is none, there is no such trace, or ClickHouse can't answer.
 #[utoipa::path(get, path = "/api/v1/traces/{traceId}", tag = "traces",
-    params(("traceId" = String, Path, description = "1 to 32 hex digits")),
+    params(("traceId" = String, Path, description = "1 to 32 hex digits", pattern = "^[0-9a-fA-F]{1,32}$",
+        example = "0af7651916cd43dd8448eb211c80319c")),
     responses((status = 200, body = OfSpans<TraceAnswer>), Problems))]
 pub async fn trace(
     State(app): State<App>,

@@ -74,7 +74,8 @@ pub enum Source {
 /// # Errors
 /// The id is none, there is no such flow, or ClickHouse can't answer.
 #[utoipa::path(get, path = "/api/v1/flows/{flowId}", tag = "flows",
-    params(("flowId" = String, Path, description = "1 to 32 hex digits")),
+    params(("flowId" = String, Path, description = "1 to 32 hex digits", pattern = "^[0-9a-fA-F]{1,32}$",
+        example = "0af7651916cd43dd8448eb211c80319c")),
     responses((status = 200, body = OfSpans<FlowAnswer>), Problems))]
 pub async fn flow(
     State(app): State<App>,

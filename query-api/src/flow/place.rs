@@ -13,8 +13,11 @@ use utoipa::ToSchema;
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Place {
     /// The first of `pods` in the order of text.
+    #[schema(required = false)]
     pub pod: String,
+    #[schema(required = false)]
     pub pods: BTreeSet<String>,
+    #[schema(required = false)]
     pub deployment: String,
 }
 

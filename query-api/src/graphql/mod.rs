@@ -29,8 +29,8 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 const PROTOCOL: &str = "graphql-transport-ws";
 /// Longest question: text and variables.
 const QUESTION_BYTES: usize = 64 << 10;
-/// Deepest nesting of fields; the deepest answer there is has seven levels.
-const DEPTH: usize = 12;
+/// Deepest nesting of fields: the question that tools ask for the schema has 15 levels, answers have seven.
+const DEPTH: usize = 18;
 /// Most fields of one question. All fields of all types together are some 250.
 const COMPLEXITY: usize = 1_000;
 /// How deep the text of a question may be nested at all, before it is looked at.

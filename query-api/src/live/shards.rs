@@ -86,6 +86,7 @@ pub struct Staleness {
     /// Seconds by which the slowest shard is behind; null before its first commit.
     pub behind_seconds: Option<f64>,
     /// The shards by number.
+    #[schema(value_type = BTreeMap<String, ShardStaleness>)]
     pub shards: BTreeMap<u32, ShardStaleness>,
     /// How far the tables are, where the answer comes from them too.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -36,3 +36,21 @@ pub fn router() -> (Router<App>, utoipa::openapi::OpenApi) {
         .fallback(async || ApiError::not_found("there is nothing here; the API begins with /api/v1"));
     (router, document)
 }
+
+/// The OpenAPI document of all routes, as it is checked in.
+pub fn document() -> String {
+    let mut text = router().1.to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_is_checked_in() {
+        let checked_in = include_str!("../../../schemas/openapi.json");
+        assert!(checked_in == document(), "run tools/openapi");
+    }
+}
