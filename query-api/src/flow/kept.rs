@@ -13,7 +13,6 @@ use crate::series::Additive;
 use crate::stored::Stored;
 use clickhouse::Row;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 use std::sync::Arc;
 use stitcher::histogram::bucket_of;
@@ -28,8 +27,9 @@ pub struct Kept {
     graph: Option<GraphRow>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Row, Deserialize)]
 struct FlowRow {
+    trace_id: String,
     environment: String,
     operation: String,
     ui_event: String,
@@ -43,8 +43,9 @@ struct FlowRow {
     root_namespace: String,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Row, Deserialize)]
 struct GraphRow {
+    trace_id: String,
     nodes: Vec<NodeRow>,
     edges: Vec<EdgeRow>,
 }
@@ -58,22 +59,16 @@ type NodeRow = (String, String, String, String, String, u32, u32, i64, i64, i64)
 type EdgeRow = (u32, u32, u32, u32, u32, u32, u32, u32, i64);
 
 // FINAL keeps one revision a day: a flow whose start moved over midnight has two.
-const FLOWS: &str = "SELECT trace_id, (toString(environment), toString(operation), toString(ui_event), \
-    toString(status), toUnixTimestamp64Micro(start), duration_us, spans, errors, complete, truncated, \
-    toString(root_namespace)) AS row \
+const FLOWS: &str = "SELECT trace_id, toString(environment) AS environment, toString(operation) AS operation, \
+    toString(ui_event) AS ui_event, toString(status) AS status, toUnixTimestamp64Micro(start) AS start_us, \
+    duration_us, spans, errors, complete, truncated, toString(root_namespace) AS root_namespace \
     FROM traces FINAL WHERE trace_id IN {ids:Array(String)} ORDER BY revision DESC LIMIT 1 BY trace_id";
 
 // Without the tuples' names: the client's parser of types knows none.
-const GRAPHS: &str = "SELECT trace_id, (\
-    CAST(nodes, 'Array(Tuple(String, String, String, String, String, UInt32, UInt32, Int64, Int64, Int64))'), \
-    CAST(edges, 'Array(Tuple(UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, Int64))')) AS row \
+const GRAPHS: &str = "SELECT trace_id, \
+    CAST(nodes, 'Array(Tuple(String, String, String, String, String, UInt32, UInt32, Int64, Int64, Int64))') AS nodes, \
+    CAST(edges, 'Array(Tuple(UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, Int64))') AS edges \
     FROM flow_graphs FINAL WHERE trace_id IN {ids:Array(String)} ORDER BY revision DESC LIMIT 1 BY trace_id";
-
-#[derive(Debug, Row, Deserialize)]
-struct OfFlow<T> {
-    trace_id: String,
-    row: T,
-}
 
 /// What is kept of a flow, if anything.
 ///
@@ -88,25 +83,17 @@ pub async fn read(stored: &Stored, trace_id: &str) -> Result<Option<Kept>, ApiEr
 /// # Errors
 /// ClickHouse can't answer.
 pub async fn read_many(stored: &Stored, ids: &[String]) -> Result<HashMap<String, Kept>, ApiError> {
-    let (flows, mut graphs) =
-        tokio::try_join!(rows::<FlowRow>(stored, FLOWS, ids), rows::<GraphRow>(stored, GRAPHS, ids))?;
-    Ok(flows
+    let (flows, graphs) = tokio::try_join!(
+        stored.client().query(FLOWS).param("ids", ids).fetch_all::<FlowRow>(),
+        stored.client().query(GRAPHS).param("ids", ids).fetch_all::<GraphRow>(),
+    )
+    .map_err(|error| ApiError::store_unavailable(&error))?;
+    let mut graphs: HashMap<String, GraphRow> =
+        graphs.into_iter().map(|graph| (graph.trace_id.clone(), graph)).collect();
+    let kept = flows
         .into_iter()
-        .map(|(id, flow)| {
-            let graph = graphs.remove(&id);
-            (id, Kept { flow, graph })
-        })
-        .collect())
-}
-
-async fn rows<T>(stored: &Stored, sql: &str, ids: &[String]) -> Result<HashMap<String, T>, ApiError>
-where
-    T: DeserializeOwned + 'static,
-    OfFlow<T>: for<'a> Row<Value<'a> = OfFlow<T>>,
-{
-    let rows = stored.client().query(sql).param("ids", ids).fetch_all::<OfFlow<T>>().await;
-    let rows = rows.map_err(|error| ApiError::store_unavailable(&error))?;
-    Ok(rows.into_iter().map(|row| (row.trace_id, row.row)).collect())
+        .map(|flow| (flow.trace_id.clone(), Kept { graph: graphs.remove(&flow.trace_id), flow }));
+    Ok(kept.collect())
 }
 
 impl Kept {
@@ -262,6 +249,7 @@ pub mod made {
 
     pub(super) fn of(spans: u32, nodes: Vec<NodeRow>, edges: Vec<EdgeRow>) -> Kept {
         let flow = FlowRow {
+            trace_id: String::new(),
             environment: "production".into(),
             operation: "login".into(),
             ui_event: String::new(),
@@ -274,7 +262,7 @@ pub mod made {
             truncated: false,
             root_namespace: String::new(),
         };
-        Kept { flow, graph: Some(GraphRow { nodes, edges }) }
+        Kept { flow, graph: Some(GraphRow { trace_id: String::new(), nodes, edges }) }
     }
 }
 
