@@ -9,7 +9,7 @@ use crate::live::shards::Sequences;
 use serde::Deserialize;
 use serde::de::Error as _;
 use std::collections::BTreeMap;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 /// Longest subscription id.
 const ID_CHARS: usize = 64;
@@ -51,8 +51,9 @@ pub struct Subscribe {
 }
 
 /// Which flows, and what about them.
-#[derive(Debug, Default, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = LiveFilters)]
 #[into_params(parameter_in = Query)]
 pub struct Filters {
     /// Exactly this operation.

@@ -1,4 +1,4 @@
-//! The AsyncAPI document names the topics of `topics.toml` and the messages of `proto/`, no more and no less.
+//! The AsyncAPI document names the topics of `topics.toml`, the messages of `proto/` and the WebSocket, no more and no less.
 //! (`tools/asyncapi --check`, run by `make test`, compares every line of it.)
 
 use std::collections::BTreeSet;
@@ -14,18 +14,19 @@ fn keys(section: &str) -> BTreeSet<&'static str> {
 }
 
 #[test]
-fn channels_are_the_topics() {
+fn channels_are_the_topics_and_the_websocket() {
     let topics = schemas::topics::all();
-    assert_eq!(keys("channels"), topics.keys().map(String::as_str).collect());
+    assert_eq!(keys("channels"), topics.keys().map(String::as_str).chain(["live"]).collect());
 }
 
 #[test]
-fn every_topic_has_one_operation() {
+fn every_topic_has_one_operation_and_the_websocket_two() {
     let topics = schemas::topics::all();
     let operation = |topic: &String| match topic.as_str() {
         schemas::topics::OTLP_SPANS => format!("read_{topic}"),
         _ => format!("write_{topic}"),
     };
-    let expected: BTreeSet<String> = topics.keys().map(operation).collect();
+    let live = ["hear_live", "tell_live"].map(str::to_owned);
+    let expected: BTreeSet<String> = topics.keys().map(operation).chain(live).collect();
     assert_eq!(keys("operations"), expected.iter().map(String::as_str).collect());
 }

@@ -3,10 +3,12 @@
 use crate::filter::UNKNOWN;
 use schemas::v1::{FlowEvent, FlowEventKind, FlowStatus};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// Start, update or completion of a flow. Times are µs since the epoch, durations µs.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = LiveFlow)]
 #[allow(missing_docs, reason = "the names say it; docs/live-protocol.md explains each")]
 pub struct Event {
     /// `flow_start`, `flow_update` or `flow_complete`: the frame's type.
@@ -26,13 +28,16 @@ pub struct Event {
     /// Namespace of the flow's root, once the flow has ended.
     #[serde(skip)]
     pub root_namespace: Option<String>,
+    /// Of flows that have ended.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
     pub outcome: Option<Outcome>,
 }
 
 /// What is known once a flow is complete.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = LiveOutcome)]
 #[allow(missing_docs, reason = "the names say it; docs/live-protocol.md explains each")]
 pub struct Outcome {
     pub status: &'static str,

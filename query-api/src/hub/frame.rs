@@ -7,6 +7,7 @@ use crate::live::shards::{Sequences, Staleness};
 use crate::number::Count;
 use bytes::Bytes;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::io::Cursor;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
@@ -59,14 +60,16 @@ fn header(length: usize, bytes: &mut Vec<u8>) {
 }
 
 /// What every snapshot and delta says beside the graph.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = LiveHeadline)]
 pub struct Headline {
     /// When the numbers were taken, µs. It comes first, so that a frame's age is known without reading all of it.
     pub as_of: i64,
     /// What the numbers cover.
     pub window: WindowAnswer,
     /// Last complete commit of each shard in them: send it as `resume` to go on from here.
+    #[schema(value_type = BTreeMap<String, u64>)]
     pub sequences: Sequences,
     /// How current they are.
     pub staleness: Staleness,
@@ -88,8 +91,9 @@ pub struct WindowAnswer {
 }
 
 /// Flows that ended in the range.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = LiveTotals)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Totals {
     pub flow_count: Count,

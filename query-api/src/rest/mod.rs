@@ -6,6 +6,9 @@ mod problems;
 pub mod status;
 
 use crate::error::ApiError;
+use crate::hub::frame::Headline;
+use crate::hub::{Event, Outcome};
+use crate::protocol::Filters;
 use crate::{App, flow, traces};
 use axum::Router;
 pub use problems::Problems;
@@ -14,12 +17,15 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 #[derive(OpenApi)]
-#[openapi(info(
-    title = "Weir",
-    description = "Request-flow graphs: who calls whom for which operation, how often, how fast, where it fails. \
+#[openapi(
+    info(
+        title = "Weir",
+        description = "Request-flow graphs: who calls whom for which operation, how often, how fast, where it fails. \
         Times are µs since the epoch, durations µs, latencies ms with decimals.",
-    license(name = "Apache-2.0", identifier = "Apache-2.0")
-))]
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    components(schemas(Headline, Event, Outcome, Filters))
+)]
 struct Document;
 
 /// Everything under `/api/v1` but the WebSocket, and its description.
