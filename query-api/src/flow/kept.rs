@@ -1,6 +1,7 @@
 //! What the store has kept of a flow: the summary of every flow, the graph of failed, slow and sampled ones.
 
 use super::summary::{Summary, status_of};
+use crate::App;
 use crate::access::Allowed;
 use crate::builder::{Environment, GraphBuilder};
 use crate::counts::{EdgeCounts, ServiceCounts};
@@ -14,6 +15,7 @@ use crate::stored::Stored;
 use clickhouse::Row;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use std::collections::HashMap;
 use std::sync::Arc;
 use stitcher::histogram::bucket_of;
 
@@ -48,6 +50,13 @@ struct GraphRow {
     edges: Vec<EdgeRow>,
 }
 
+#[derive(Debug, Row, Deserialize)]
+struct GraphOf {
+    trace_id: String,
+    nodes: Vec<NodeRow>,
+    edges: Vec<EdgeRow>,
+}
+
 /// Cluster, namespace, name, kind and version; requests and errors; times in all, by themselves and on the critical
 /// path, µs.
 type NodeRow = (String, String, String, String, String, u32, u32, i64, i64, i64);
@@ -64,10 +73,18 @@ const FLOW: &str = "SELECT toString(environment) AS environment, toString(operat
     FROM traces FINAL WHERE trace_id = {trace_id:String} ORDER BY revision DESC LIMIT 1";
 
 // Without the tuples' names: the client's parser of types knows none.
-const GRAPH: &str = "SELECT \
+const GRAPH_COLUMNS: &str = "\
     CAST(nodes, 'Array(Tuple(String, String, String, String, String, UInt32, UInt32, Int64, Int64, Int64))') AS nodes, \
-    CAST(edges, 'Array(Tuple(UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, Int64))') AS edges \
-    FROM flow_graphs FINAL WHERE trace_id = {trace_id:String} ORDER BY revision DESC LIMIT 1";
+    CAST(edges, 'Array(Tuple(UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, Int64))') AS edges";
+
+const GRAPH: &str =
+    "FROM flow_graphs FINAL WHERE trace_id = {trace_id:String} ORDER BY revision DESC LIMIT 1";
+
+// By days: a graph's start is its revision's, and that of a flow's newest one is at most a day from it.
+const GRAPHS: &str = "FROM flow_graphs PREWHERE trace_id IN {ids:Array(String)} \
+    WHERE start >= fromUnixTimestamp64Micro({from:Int64}) - INTERVAL 25 HOUR \
+    AND start <= fromUnixTimestamp64Micro({to:Int64}) + INTERVAL 25 HOUR \
+    ORDER BY trace_id, revision DESC LIMIT 1 BY trace_id";
 
 /// What is kept of a flow, if anything.
 ///
@@ -75,7 +92,7 @@ const GRAPH: &str = "SELECT \
 /// ClickHouse can't answer.
 pub async fn read(stored: &Stored, trace_id: &str) -> Result<Option<Kept>, ApiError> {
     let Some(flow) = one(stored, FLOW, trace_id).await? else { return Ok(None) };
-    Ok(Some(Kept { flow, graph: one(stored, GRAPH, trace_id).await? }))
+    Ok(Some(Kept { flow, graph: one(stored, &format!("SELECT {GRAPH_COLUMNS} {GRAPH}"), trace_id).await? }))
 }
 
 async fn one<T>(stored: &Stored, sql: &str, trace_id: &str) -> Result<Option<T>, ApiError>
@@ -132,9 +149,56 @@ impl Kept {
     /// The graph, if it is stored.
     pub fn graph(&self, rules: &StatusRules) -> Option<Graph> {
         let row = self.graph.as_ref()?;
+        Some(row.graph(&self.flow.environment, self.flow.duration_us, rules))
+    }
+}
+
+/// A flow of a list, whose graph may be stored.
+#[derive(Debug, Clone, Copy)]
+pub struct Listed<'a> {
+    /// The trace id, 32 hex digits.
+    pub flow_id: &'a str,
+    /// Environment it closed under.
+    pub environment: &'a str,
+    /// µs since the epoch.
+    pub start_us: i64,
+    /// The root span's own.
+    pub duration_us: i64,
+}
+
+/// The stored graphs of flows, by id; one query, however many flows.
+///
+/// # Errors
+/// ClickHouse can't answer.
+pub async fn stored_graphs(app: &App, flows: &[Listed<'_>]) -> Result<HashMap<String, Graph>, ApiError> {
+    let starts = || flows.iter().map(|flow| flow.start_us);
+    let Some((from_us, to_us)) = starts().min().zip(starts().max()) else { return Ok(HashMap::new()) };
+    let ids: Vec<&str> = flows.iter().map(|flow| flow.flow_id).collect();
+    let (query, _turn) = app.stored.query(&format!("SELECT trace_id, {GRAPH_COLUMNS} {GRAPHS}")).await;
+    let query = query.param("ids", ids).param("from", from_us).param("to", to_us);
+    let rows: Vec<GraphOf> = query.fetch_all().await.map_err(|error| ApiError::store_unavailable(&error))?;
+    let mut rows: HashMap<String, GraphRow> = rows.into_iter().map(GraphOf::split).collect();
+    let rules = StatusRules { least_requests: 0, ..app.rules };
+    let graph = |flow: &Listed<'_>| {
+        let row = rows.remove(flow.flow_id)?;
+        Some((flow.flow_id.to_owned(), row.graph(flow.environment, flow.duration_us, &rules)))
+    };
+    Ok(flows.iter().filter_map(graph).collect())
+}
+
+impl GraphOf {
+    fn split(self) -> (String, GraphRow) {
+        (self.trace_id, GraphRow { nodes: self.nodes, edges: self.edges })
+    }
+}
+
+impl GraphRow {
+    /// As answers show it; the flow took `duration_us`.
+    fn graph(&self, environment: &str, duration_us: i64, rules: &StatusRules) -> Graph {
+        let row = self;
         let nodes: Vec<Arc<Node>> = row.nodes.iter().map(node).collect();
         let mut builder = GraphBuilder::default();
-        let part = builder.within(self.flow.environment.as_str());
+        let part = builder.within(environment);
         for (row, node) in row.nodes.iter().zip(&nodes) {
             add_service(part, node, row);
         }
@@ -144,9 +208,9 @@ impl Kept {
                 add_edge(part, (client, server), row);
             }
         }
-        let mut graph = Graph::of(&builder.join(), self.flow.duration_us as f64 / 1e6, rules);
+        let mut graph = Graph::of(&builder.join(), duration_us as f64 / 1e6, rules);
         leave_out_unknown(&mut graph);
-        Some(graph)
+        graph
     }
 }
 

@@ -1,5 +1,6 @@
 //! The REST questions. The OpenAPI document is made of these routes.
 
+mod flows;
 mod graph;
 mod problems;
 
@@ -24,6 +25,7 @@ struct Document;
 pub fn router() -> (Router<App>, utoipa::openapi::OpenApi) {
     let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
         .merge(graph::router())
+        .merge(flows::router())
         .routes(routes!(flow::flow))
         .routes(routes!(traces::trace))
         .split_for_parts();
