@@ -9,6 +9,8 @@ use std::fmt::Write as _;
 pub struct Conditions {
     sql: String,
     values: Vec<Value>,
+    /// Before the number of each value, where a query has conditions from several of these.
+    prefix: &'static str,
 }
 
 #[derive(Debug)]
@@ -19,6 +21,11 @@ enum Value {
 }
 
 impl Conditions {
+    /// None yet. A query with several conditions needs a prefix of its own for each of them.
+    pub fn prefixed(prefix: &'static str) -> Self {
+        Self { prefix, ..Self::default() }
+    }
+
     /// `column` is exactly this text, if one is given.
     pub fn equal(&mut self, column: &str, text: Option<&str>) {
         if let Some(text) = text {
@@ -51,6 +58,19 @@ impl Conditions {
         }
     }
 
+    /// A condition in which `?` stands for a number.
+    pub fn with_number(&mut self, condition: &str, number: i64) {
+        let value = self.value("Int64", Value::Number(number));
+        self.and(&condition.replace('?', &value));
+    }
+
+    /// A condition in which `?1` and `?2` stand for texts.
+    pub fn with_two_texts(&mut self, condition: &str, first: &str, second: &str) {
+        let first = self.value("String", Value::Text(first.to_owned()));
+        let second = self.value("String", Value::Text(second.to_owned()));
+        self.and(&condition.replace("?1", &first).replace("?2", &second));
+    }
+
     /// A condition without values.
     pub fn and(&mut self, condition: &str) {
         let _ = write!(self.sql, "{}({condition})", if self.sql.is_empty() { "" } else { " AND " });
@@ -64,20 +84,20 @@ impl Conditions {
     /// Binds the values.
     pub fn bind(&self, query: Query) -> Query {
         self.values.iter().enumerate().fold(query, |query, (at, value)| match value {
-            Value::Text(text) => query.param(&name(at), text),
-            Value::Texts(texts) => query.param(&name(at), texts),
-            Value::Number(number) => query.param(&name(at), number),
+            Value::Text(text) => query.param(&self.name(at), text),
+            Value::Texts(texts) => query.param(&self.name(at), texts),
+            Value::Number(number) => query.param(&self.name(at), number),
         })
     }
 
     fn value(&mut self, kind: &str, value: Value) -> String {
         self.values.push(value);
-        format!("{{{}:{kind}}}", name(self.values.len() - 1))
+        format!("{{{}:{kind}}}", self.name(self.values.len() - 1))
     }
-}
 
-fn name(at: usize) -> String {
-    format!("c{at}")
+    fn name(&self, at: usize) -> String {
+        format!("{}c{at}", self.prefix)
+    }
 }
 
 #[cfg(test)]
@@ -97,6 +117,17 @@ mod tests {
             conditions.sql(),
             "(operation = {c0:String}) AND (duration_us >= {c1:Int64}) AND (has(services, {c2:String})) \
              AND (has({c3:Array(String)}, toString(environment)))"
+        );
+    }
+
+    #[test]
+    fn conditions_of_one_query_keep_their_values_apart() {
+        let mut conditions = Conditions::prefixed("b");
+        conditions.with_number("start < f(?)", 7);
+        conditions.with_two_texts("has(m, ?1) AND m[?1] = ?2", "?2", "?1");
+        assert_eq!(
+            conditions.sql(),
+            "(start < f({bc0:Int64})) AND (has(m, {bc1:String}) AND m[{bc1:String}] = {bc2:String})"
         );
     }
 }

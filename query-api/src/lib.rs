@@ -11,6 +11,7 @@ mod counts;
 mod error;
 mod filter;
 mod flow;
+mod flows;
 mod graph;
 mod graphql;
 mod histogram;

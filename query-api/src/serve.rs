@@ -24,7 +24,7 @@ use axum::serve::ListenerExt as _;
 use process::{Health, Metrics};
 use prometheus_client::registry::Registry;
 use reader::Semconv;
-use schemas::topics::{FLOW_DELTAS, FLOW_EVENTS, OTLP_SPANS};
+use schemas::topics::{FLOW_DELTAS, FLOW_EVENTS, FLOW_TRACES, OTLP_SPANS};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -44,6 +44,8 @@ pub struct App {
     pub(crate) live: SharedLive,
     pub(crate) hub: Arc<Hub>,
     pub(crate) ends: Ends,
+    /// Of `flow_traces`.
+    pub(crate) flow_ends: Ends,
     pub(crate) stored: Stored,
     pub(crate) limits: Limits,
     pub(crate) rules: StatusRules,
@@ -81,6 +83,12 @@ pub async fn run(options: Options, health: Health, stop: CancellationToken) -> a
             stop.clone(),
         )?,
         live::ends::follow(options.kafka.clone(), options.topic(OTLP_SPANS), app.ends.clone(), stop.clone())?,
+        live::ends::follow(
+            options.kafka.clone(),
+            options.topic(FLOW_TRACES),
+            app.flow_ends.clone(),
+            stop.clone(),
+        )?,
         tick(&app)?,
     ];
     let checks = tokio::spawn(check_clickhouse(app.stored.clone(), health.clone(), stop.clone()));
@@ -102,7 +110,7 @@ pub async fn run(options: Options, health: Health, stop: CancellationToken) -> a
     tokio::task::spawn_blocking(|| join(threads)).await?
 }
 
-fn join(threads: [std::thread::JoinHandle<()>; 4]) -> anyhow::Result<()> {
+fn join(threads: [std::thread::JoinHandle<()>; 5]) -> anyhow::Result<()> {
     for thread in threads {
         let name = thread.thread().name().unwrap_or_default().to_owned();
         thread.join().map_err(|_| anyhow::anyhow!("the thread {name} has panicked"))?;
@@ -120,6 +128,7 @@ fn app(
     Ok(App {
         live: Arc::new(Mutex::new(Live::new(limits.clone()))),
         ends: Ends::default(),
+        flow_ends: Ends::default(),
         hub: Arc::new(Hub::new(limits.clone(), options.rules(), metrics.clone())),
         stored: Stored::new(options.clickhouse.client(), &limits),
         rules: options.rules(),

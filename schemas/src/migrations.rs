@@ -32,6 +32,7 @@ pub const ALL: &[Migration] = &[
     migration!(10, "raw_deltas", "0010_raw_deltas.sql"),
     migration!(11, "store_progress_commit", "0011_store_progress_commit.sql"),
     migration!(12, "otel_traces_window", "0012_otel_traces_window.sql"),
+    migration!(13, "flows_by_start", "0013_flows_by_start.sql"),
 ];
 
 /// The migration without which no store writes.
@@ -122,7 +123,7 @@ mod tests {
             view.split_whitespace().nth(2)
         });
         let targets: Vec<&str> = targets.collect();
-        assert_eq!(targets.len(), 12);
+        assert_eq!(targets.len(), 14);
         assert!(targets.iter().all(|target| tables.contains(target)), "{targets:?}");
     }
 

@@ -1,6 +1,7 @@
 //! What the store has kept of a flow: the summary of every flow, the graph of failed, slow and sampled ones.
 
 use super::summary::{Summary, status_of};
+use crate::App;
 use crate::access::Allowed;
 use crate::builder::{Environment, GraphBuilder};
 use crate::counts::{EdgeCounts, ServiceCounts};
@@ -64,11 +65,15 @@ const FLOWS: &str = "SELECT trace_id, toString(environment) AS environment, toSt
     duration_us, spans, errors, complete, truncated, toString(root_namespace) AS root_namespace \
     FROM traces FINAL WHERE trace_id IN {ids:Array(String)} ORDER BY revision DESC LIMIT 1 BY trace_id";
 
-// Without the tuples' names: the client's parser of types knows none.
+// Without the tuples' names: the client's parser of types knows none. By days: a graph's start is its revision's, and
+// that of a flow's newest one is at most a day from it.
 const GRAPHS: &str = "SELECT trace_id, \
     CAST(nodes, 'Array(Tuple(String, String, String, String, String, UInt32, UInt32, Int64, Int64, Int64))') AS nodes, \
     CAST(edges, 'Array(Tuple(UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, Int64))') AS edges \
-    FROM flow_graphs FINAL WHERE trace_id IN {ids:Array(String)} ORDER BY revision DESC LIMIT 1 BY trace_id";
+    FROM flow_graphs PREWHERE trace_id IN {ids:Array(String)} \
+    WHERE start >= fromUnixTimestamp64Micro({from:Int64}) - INTERVAL 25 HOUR \
+    AND start <= fromUnixTimestamp64Micro({to:Int64}) + INTERVAL 25 HOUR \
+    ORDER BY trace_id, revision DESC LIMIT 1 BY trace_id";
 
 /// What is kept of a flow, if anything.
 ///
@@ -83,17 +88,24 @@ pub async fn read(stored: &Stored, trace_id: &str) -> Result<Option<Kept>, ApiEr
 /// # Errors
 /// ClickHouse can't answer.
 pub async fn read_many(stored: &Stored, ids: &[String]) -> Result<HashMap<String, Kept>, ApiError> {
-    let (flows, graphs) = tokio::try_join!(
-        stored.client().query(FLOWS).param("ids", ids).fetch_all::<FlowRow>(),
-        stored.client().query(GRAPHS).param("ids", ids).fetch_all::<GraphRow>(),
-    )
-    .map_err(|error| ApiError::store_unavailable(&error))?;
-    let mut graphs: HashMap<String, GraphRow> =
-        graphs.into_iter().map(|graph| (graph.trace_id.clone(), graph)).collect();
+    let flows = stored.client().query(FLOWS).param("ids", ids).fetch_all::<FlowRow>().await;
+    let flows = flows.map_err(|error| ApiError::store_unavailable(&error))?;
+    let listed: Vec<(&str, i64)> = flows.iter().map(|flow| (flow.trace_id.as_str(), flow.start_us)).collect();
+    let mut graphs = graph_rows(stored, &listed).await?;
     let kept = flows
         .into_iter()
         .map(|flow| (flow.trace_id.clone(), Kept { graph: graphs.remove(&flow.trace_id), flow }));
     Ok(kept.collect())
+}
+
+/// The stored graphs of flows with these ids that start at these µs.
+async fn graph_rows(stored: &Stored, flows: &[(&str, i64)]) -> Result<HashMap<String, GraphRow>, ApiError> {
+    let starts = || flows.iter().map(|(_, start_us)| *start_us);
+    let Some((from_us, to_us)) = starts().min().zip(starts().max()) else { return Ok(HashMap::new()) };
+    let ids: Vec<&str> = flows.iter().map(|(id, _)| *id).collect();
+    let query = stored.client().query(GRAPHS).param("ids", ids).param("from", from_us).param("to", to_us);
+    let rows = query.fetch_all::<GraphRow>().await.map_err(|error| ApiError::store_unavailable(&error))?;
+    Ok(rows.into_iter().map(|row| (row.trace_id.clone(), row)).collect())
 }
 
 impl Kept {
@@ -142,9 +154,46 @@ impl Kept {
     /// The graph, if it is stored.
     pub fn graph(&self, rules: &StatusRules) -> Option<Graph> {
         let row = self.graph.as_ref()?;
+        Some(row.graph(&self.flow.environment, self.flow.duration_us, rules))
+    }
+}
+
+/// A flow of a list, whose graph may be stored.
+#[derive(Debug, Clone, Copy)]
+pub struct Listed<'a> {
+    /// The trace id, 32 hex digits.
+    pub flow_id: &'a str,
+    /// Environment it closed under.
+    pub environment: &'a str,
+    /// µs since the epoch.
+    pub start_us: i64,
+    /// The root span's own.
+    pub duration_us: i64,
+}
+
+/// The stored graphs of flows, by id; one query, however many flows.
+///
+/// # Errors
+/// ClickHouse can't answer.
+pub async fn stored_graphs(app: &App, flows: &[Listed<'_>]) -> Result<HashMap<String, Graph>, ApiError> {
+    let _turn = app.stored.turn().await;
+    let listed: Vec<(&str, i64)> = flows.iter().map(|flow| (flow.flow_id, flow.start_us)).collect();
+    let mut rows = graph_rows(&app.stored, &listed).await?;
+    let rules = StatusRules { least_requests: 0, ..app.rules };
+    let graph = |flow: &Listed<'_>| {
+        let row = rows.remove(flow.flow_id)?;
+        Some((flow.flow_id.to_owned(), row.graph(flow.environment, flow.duration_us, &rules)))
+    };
+    Ok(flows.iter().filter_map(graph).collect())
+}
+
+impl GraphRow {
+    /// As answers show it; the flow took `duration_us`.
+    fn graph(&self, environment: &str, duration_us: i64, rules: &StatusRules) -> Graph {
+        let row = self;
         let nodes: Vec<Arc<Node>> = row.nodes.iter().map(node).collect();
         let mut builder = GraphBuilder::default();
-        let part = builder.within(self.flow.environment.as_str());
+        let part = builder.within(environment);
         for (row, node) in row.nodes.iter().zip(&nodes) {
             add_service(part, node, row);
         }
@@ -154,9 +203,9 @@ impl Kept {
                 add_edge(part, (client, server), row);
             }
         }
-        let mut graph = Graph::of(&builder.join(), self.flow.duration_us as f64 / 1e6, rules);
+        let mut graph = Graph::of(&builder.join(), duration_us as f64 / 1e6, rules);
         leave_out_unknown(&mut graph);
-        Some(graph)
+        graph
     }
 }
 

@@ -16,11 +16,13 @@ use crate::spans::{self, OfSpans, SpanRow};
 use axum::Json;
 use axum::extract::State;
 use kept::Kept;
+pub use kept::{Listed, stored_graphs};
 pub use many::find_many;
 pub use place::Place;
 use reader::Semconv;
 use serde::Serialize;
 use summary::Summary;
+pub use summary::status_of;
 use utoipa::ToSchema;
 
 /// A flow. The id is the trace's.

@@ -5,6 +5,7 @@ use crate::App;
 use crate::access::Access;
 use crate::error::ApiError;
 use crate::flow;
+use crate::flows::{self, PageWords, SortWords};
 use crate::protocol::Filters;
 use crate::rest;
 use crate::stream::{Frame, frames};
@@ -22,8 +23,9 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// Fields that ask the servers something, in one request: aliases must not make one question a hundred.
 const QUESTIONS: u32 = 16;
-/// Flows of a list whose graphs are asked for at once.
+/// Flows of a list whose graphs are asked for at once: those of a page.
 const FLOWS: usize = 100;
+const MOST_ON_A_PAGE: u64 = FLOWS as u64;
 
 /// Who asks, and how much they have asked.
 pub struct Caller {
@@ -59,6 +61,7 @@ pub enum Computed {
     Service,
     Dependencies,
     PageInfo,
+    MetadataOfFlow,
     GraphOfFlow,
 }
 
@@ -83,6 +86,7 @@ impl Computed {
     pub fn field(parent: &str, name: &str) -> Option<Self> {
         match (parent, name) {
             ("FlowConnection", "pageInfo") => Some(Self::PageInfo),
+            ("Flow", "metadata") => Some(Self::MetadataOfFlow),
             ("Flow", "graph") => Some(Self::GraphOfFlow),
             _ => None,
         }
@@ -97,13 +101,25 @@ impl Computed {
         let (app, access) = (&caller.app, &caller.access);
         match self {
             Self::PageInfo => return Ok(page_info(json(context.parent_value)?)),
+            Self::MetadataOfFlow => return Ok(metadata(json(context.parent_value)?)),
             Self::GraphOfFlow => return graph(context).await,
             _ => caller.count()?,
         }
         let mut arguments = arguments(context)?;
         match self {
-            Self::Flow => found(flow::find(app, access, &text(&mut arguments, "flowId")).await),
+            Self::Flow => {
+                let flow = found(flow::find(app, access, &text(&mut arguments, "flowId")).await)?;
+                Ok(with_its_metadata(flow))
+            }
             Self::Trace => found(traces::find(app, access, &text(&mut arguments, "traceId")).await),
+            Self::Flows => {
+                let (page, sort) = page(&mut arguments)?;
+                shown(flows::list(app, access, parameters(arguments)?, page, sort).await)
+            }
+            Self::Traces => {
+                let (page, sort) = page(&mut arguments)?;
+                shown(flows::traces(app, access, parameters(arguments)?, &[], (page, sort)).await)
+            }
             Self::Dependencies => {
                 shown(rest::graph::dependencies_of(app, access, parameters(arguments)?).await)
             }
@@ -114,6 +130,46 @@ impl Computed {
             _ => Err(Error::new("not here yet")),
         }
     }
+}
+
+/// Which page, from `first`, `after`, `page` and `sort`.
+fn page(arguments: &mut Map<String, Json>) -> Result<(PageWords, SortWords), Error> {
+    let mut number = |name| arguments.remove(name).and_then(|number| number.as_u64());
+    let (size, page) = (number("first").unwrap_or(20), number("page"));
+    if size > MOST_ON_A_PAGE {
+        return Err(Error::new(format!("first is at most {MOST_ON_A_PAGE}")));
+    }
+    let mut word = |name| arguments.remove(name).and_then(|word| word.as_str().map(str::to_owned));
+    let sort = SortWords { sort: word("sort"), cursor: word("after") };
+    let page_size = u32::try_from(size).ok();
+    Ok((PageWords { page: page.map(|page| u32::try_from(page).unwrap_or(u32::MAX)), page_size }, sort))
+}
+
+/// What REST says of a single flow in its metadata only.
+fn with_its_metadata(mut flow: Json) -> Json {
+    for (name, from) in [
+        ("startTime", "startTime"),
+        ("endTime", "endTime"),
+        ("duration", "totalDuration"),
+        ("status", "status"),
+    ] {
+        if let Some(value) = flow["metadata"].get(from).cloned() {
+            flow[name] = value;
+        }
+    }
+    flow
+}
+
+/// A single flow has its own; a flow of a list says the same itself.
+fn metadata(flow: &Json) -> Json {
+    if let Some(metadata) = flow.get("metadata") {
+        return metadata.clone();
+    }
+    json!({
+        "environment": flow["environment"], "operationName": flow["operationName"], "uiEvent": flow["uiEvent"],
+        "status": flow["status"], "totalDuration": flow["duration"], "totalSpans": flow["spanCount"],
+        "errorCount": flow["errorCount"], "complete": flow["complete"],
+    })
 }
 
 /// What an answer says of itself, so that the next page can be asked for.

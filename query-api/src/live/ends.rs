@@ -10,7 +10,6 @@ use rdkafka::{Offset, TopicPartitionList};
 use schemas::topics::partition_of;
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -25,6 +24,8 @@ const LOOKS: usize = 150;
 const OLD_AFTER_US: i64 = 15_000_000;
 /// Raw spans that are stored later than this are late: a batch takes a second or two.
 const LATE_AFTER_S: f64 = 10.0;
+/// What `otlp_spans` holds, in messages.
+pub const RAW_SPANS: &str = "raw spans";
 
 /// The last looks, oldest first. A lock, because one thread looks while requests read; each holds it for a moment.
 #[derive(Clone, Default)]
@@ -45,7 +46,6 @@ pub struct SpansStaleness {
     /// What is wrong, in words; "" if nothing is.
     pub message: String,
     /// The shard that has all spans of the trace, by number: it is the partition of `otlp_spans`.
-    #[schema(value_type = BTreeMap<String, SpansShard>)]
     pub shards: BTreeMap<u32, SpansShard>,
 }
 
@@ -61,35 +61,44 @@ pub struct SpansShard {
 }
 
 impl Ends {
-    /// What is stored of the shard of a trace, asked for before its spans, compared with what Kafka has.
+    /// What is stored of `otlp_spans`, asked for before the spans of the trace, compared with what Kafka has.
     pub fn staleness(&self, progress: &[Progress], trace_id: u128, now_us: i64) -> SpansStaleness {
-        self.of_shards(progress, now_us, |partitions| {
-            let number = partition_of(trace_id, partitions);
-            number..number.saturating_add(1)
-        })
-    }
-
-    /// The same of all shards.
-    pub fn of_all(&self, progress: &[Progress], now_us: i64) -> SpansStaleness {
-        self.of_shards(progress, now_us, |partitions| 0..partitions)
-    }
-
-    fn of_shards(
-        &self,
-        progress: &[Progress],
-        now_us: i64,
-        wanted: impl FnOnce(u32) -> Range<u32>,
-    ) -> SpansStaleness {
         let looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let newest = looks.back().filter(|look| now_us - look.at_us < OLD_AFTER_US);
         let Some(newest) = newest else {
             let message = "Kafka has not said lately how many spans it has".to_owned();
             return SpansStaleness { fresh: false, message, shards: BTreeMap::new() };
         };
-        let partitions = u32::try_from(newest.ends.len()).unwrap_or(u32::MAX);
+        let number = partition_of(trace_id, u32::try_from(newest.ends.len()).unwrap_or(u32::MAX));
+        let next = progress.iter().find(|row| row.partition == number).map_or(0, |row| row.next_offset);
+        let shard = shard(&looks, newest, number, next);
+        let message = shard.trouble(number, RAW_SPANS).unwrap_or_default();
+        SpansStaleness { fresh: message.is_empty(), message, shards: BTreeMap::from([(number, shard)]) }
+    }
+
+    /// The same of all partitions, for what is in the tables of many flows. `markers` are offsets at the end of each that
+    /// hold no record: the commit marker of the last transaction, where there are transactions.
+    pub fn staleness_of_all(
+        &self,
+        progress: &[Progress],
+        markers: i64,
+        what: &str,
+        now_us: i64,
+    ) -> SpansStaleness {
+        let looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = looks.back().filter(|look| now_us - look.at_us < OLD_AFTER_US);
+        let Some(newest) = newest else {
+            let message = format!("Kafka has not said lately how many {what} it has");
+            return SpansStaleness { fresh: false, message, shards: BTreeMap::new() };
+        };
+        let shard = |number: u32| {
+            let next = progress.iter().find(|row| row.partition == number).map_or(0, |row| row.next_offset);
+            shard(&looks, newest, number, next.saturating_add(markers))
+        };
         let shards: BTreeMap<u32, SpansShard> =
-            wanted(partitions).map(|number| (number, shard(&looks, newest, progress, number))).collect();
-        let message = shards.iter().find_map(|(number, shard)| shard.trouble(*number)).unwrap_or_default();
+            newest.ends.keys().map(|number| (*number, shard(*number))).collect();
+        let message =
+            shards.iter().find_map(|(number, shard)| shard.trouble(*number, what)).unwrap_or_default();
         SpansStaleness { fresh: message.is_empty(), message, shards }
     }
 
@@ -102,9 +111,8 @@ impl Ends {
     }
 }
 
-fn shard(looks: &VecDeque<Look>, newest: &Look, progress: &[Progress], number: u32) -> SpansShard {
+fn shard(looks: &VecDeque<Look>, newest: &Look, number: u32, next: i64) -> SpansShard {
     let end = newest.ends.get(&number).copied().unwrap_or_default();
-    let next = progress.iter().find(|row| row.partition == number).map_or(0, |row| row.next_offset);
     let had_no_more = |look: &&Look| look.ends.get(&number).is_some_and(|end| *end <= next);
     let stored = looks.iter().rev().find(had_no_more);
     let behind_seconds = stored.map(|look| tenths(newest.at_us - look.at_us));
@@ -112,12 +120,12 @@ fn shard(looks: &VecDeque<Look>, newest: &Look, progress: &[Progress], number: u
 }
 
 impl SpansShard {
-    fn trouble(&self, number: u32) -> Option<String> {
+    fn trouble(&self, number: u32, what: &str) -> Option<String> {
         let records = self.records_behind;
         match self.behind_seconds {
             Some(seconds) if seconds <= LATE_AFTER_S => None,
-            Some(seconds) => Some(format!("shard {number}: raw spans are stored {seconds:.0} s late")),
-            None => Some(format!("shard {number}: {records} records of raw spans are not stored yet")),
+            Some(seconds) => Some(format!("shard {number}: {what} are stored {seconds:.0} s late")),
+            None => Some(format!("shard {number}: {records} records of {what} are not stored yet")),
         }
     }
 }
@@ -222,6 +230,16 @@ mod tests {
         looks.note(Look { at_us: NOW_US, ends: BTreeMap::from([(0, 0)]) });
         assert!(looks.staleness(&[], 7, NOW_US).fresh, "nothing to store");
         assert!(!looks.staleness(&[], 7, NOW_US + OLD_AFTER_US).fresh, "Kafka is away");
+    }
+
+    #[test]
+    fn of_all_shards_the_late_one_is_told_and_the_marker_of_a_commit_is_no_record() {
+        let looks = Ends::default();
+        looks.note(Look { at_us: NOW_US, ends: BTreeMap::from([(0, 0), (1, 1)]) });
+        let told = |markers| looks.staleness_of_all(&[], markers, "flows", NOW_US);
+        assert_eq!((told(1).fresh, told(1).shards.len()), (true, 2));
+        assert_eq!(told(0).message, "shard 1: 1 records of flows are not stored yet");
+        assert!(!Ends::default().staleness_of_all(&[], 0, "flows", NOW_US).fresh);
     }
 
     #[test]

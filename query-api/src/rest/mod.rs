@@ -1,6 +1,7 @@
 //! The REST questions. The OpenAPI document is made of these routes.
 
 mod events;
+mod flows;
 pub mod graph;
 mod problems;
 pub mod status;
@@ -34,6 +35,7 @@ pub fn router() -> (Router<App>, utoipa::openapi::OpenApi) {
         .merge(graph::router())
         .merge(events::router())
         .merge(status::router())
+        .merge(flows::router())
         .routes(routes!(flow::flow))
         .routes(routes!(traces::trace))
         .split_for_parts();

@@ -7,7 +7,7 @@ use super::Problems;
 use crate::App;
 use crate::access::Access;
 use crate::error::ApiError;
-use crate::live::ends::SpansStaleness;
+use crate::live::ends::{RAW_SPANS, SpansStaleness};
 use crate::live::feed::{locked, now_us};
 use crate::live::shards::Staleness;
 use crate::progress;
@@ -61,7 +61,9 @@ pub async fn status(app: &App) -> StatusAnswer {
     let now_us = now_us();
     let graphs = locked(&app.live).staleness(now_us);
     let (graphs, spans) = match &stored {
-        Ok((deltas, spans)) => (graphs.with_stored(deltas, now_us), Some(app.ends.of_all(spans, now_us))),
+        Ok((deltas, spans)) => {
+            (graphs.with_stored(deltas, now_us), Some(app.ends.staleness_of_all(spans, 0, RAW_SPANS, now_us)))
+        }
         Err(_) => (graphs, None),
     };
     let silent = pages.iter().find_map(|page| page.status.trouble());

@@ -1,0 +1,55 @@
+//! How far the tables are that lists come from.
+
+use crate::App;
+use crate::error::ApiError;
+use crate::live::ends::{RAW_SPANS, SpansShard, SpansStaleness};
+use crate::live::feed::now_us;
+use crate::progress;
+use schemas::topics::{FLOW_TRACES, OTLP_SPANS};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// How far the tables are, shard by shard. A flow is listed once it has closed, some seconds after its last span.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Lateness {
+    /// Whether no shard is late.
+    pub fresh: bool,
+    /// What is wrong, in words; "" if nothing is.
+    pub message: String,
+    /// Summaries of flows.
+    pub flows: BTreeMap<u32, SpansShard>,
+    /// Raw spans, where the answer comes from them too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spans: Option<BTreeMap<u32, SpansShard>>,
+}
+
+/// Of summaries of flows: to be asked for before them, so that they hold at least that.
+///
+/// # Errors
+/// ClickHouse can't answer.
+pub async fn lateness(app: &App) -> Result<Lateness, ApiError> {
+    let progress = progress::of_topic(app.stored.client(), FLOW_TRACES).await;
+    let progress = progress.map_err(|error| ApiError::store_unavailable(&error))?;
+    // Shards write in transactions: the last thing in each partition is a marker.
+    let flows = app.flow_ends.staleness_of_all(&progress, 1, "flows", now_us());
+    Ok(Lateness { fresh: flows.fresh, message: flows.message, flows: flows.shards, spans: None })
+}
+
+/// Of summaries of flows and of raw spans.
+///
+/// # Errors
+/// ClickHouse can't answer.
+pub async fn lateness_with_spans(app: &App) -> Result<Lateness, ApiError> {
+    let lateness = lateness(app).await?;
+    let progress = progress::of_topic(app.stored.client(), OTLP_SPANS).await;
+    let progress = progress.map_err(|error| ApiError::store_unavailable(&error))?;
+    Ok(lateness.with_spans(app.ends.staleness_of_all(&progress, 0, RAW_SPANS, now_us())))
+}
+
+impl Lateness {
+    fn with_spans(self, spans: SpansStaleness) -> Self {
+        let message = if self.fresh { spans.message } else { self.message };
+        Self { fresh: self.fresh && spans.fresh, message, spans: Some(spans.shards), ..self }
+    }
+}

@@ -1,0 +1,16 @@
+//! Flows by time: which ones, page by page, from the table that lies in the order of time.
+
+mod attribute;
+mod lateness;
+mod list;
+mod page;
+mod row;
+mod traces;
+mod which;
+
+pub use attribute::Attribute;
+pub use lateness::{Lateness, lateness, lateness_with_spans};
+pub use list::{FlowListed, FlowsAnswer, list};
+pub use page::{PageWords, SortWords};
+pub use traces::{TraceListed, TracesAnswer, list as traces};
+pub use which::{SPANS_APART_S, Which, WhichWords};

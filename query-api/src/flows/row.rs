@@ -1,0 +1,58 @@
+//! Rows of `flows_by_start`.
+
+use super::page::{Cursor, Page};
+use super::which::Which;
+use crate::App;
+use crate::error::ApiError;
+use clickhouse::Row;
+use serde::Deserialize;
+
+/// The summary of one flow. Times are µs.
+#[derive(Debug, Row, Deserialize)]
+#[allow(missing_docs, reason = "the columns are documented in schemas/clickhouse")]
+pub struct FlowRow {
+    pub trace_id: String,
+    pub start_us: i64,
+    pub environment: String,
+    pub operation: String,
+    pub status: String,
+    pub duration_us: i64,
+    pub spans: u32,
+    pub errors: u32,
+    pub services: Vec<String>,
+    pub root_service: String,
+    pub root_name: String,
+    pub ui_event: String,
+    pub session_id: String,
+    pub user_hash: String,
+    pub complete: bool,
+}
+
+const COLUMNS: &str = "lower(hex(id)) AS trace_id, toUnixTimestamp64Micro(start) AS start_us, \
+    toString(environment) AS environment, toString(operation) AS operation, toString(status) AS status, duration_us, \
+    spans, errors, CAST(services, 'Array(String)') AS services, toString(root_service) AS root_service, \
+    toString(root_name) AS root_name, toString(ui_event) AS ui_event, session_id, user_hash, complete";
+
+/// A page of the flows that match, and how many match in all.
+///
+/// # Errors
+/// ClickHouse can't answer.
+pub async fn read(app: &App, which: &Which, page: &Page) -> Result<(Vec<FlowRow>, u64), ApiError> {
+    // The columns' own names mean the table's columns, not the texts that are made of them.
+    let settings = "SETTINGS prefer_column_name_to_alias = 1";
+    let sql = which.sql();
+    let rows = format!("SELECT {COLUMNS} FROM flows_by_start WHERE {sql}{} {settings}", page.sql());
+    let total = format!("SELECT count() FROM flows_by_start WHERE {sql}");
+    let _turn = app.stored.turn().await;
+    let client = app.stored.client();
+    let rows = which.bind(client.query(&rows)).fetch_all();
+    let total = which.bind(client.query(&total)).fetch_one();
+    tokio::try_join!(rows, total).map_err(|error| ApiError::store_unavailable(&error))
+}
+
+impl FlowRow {
+    /// Where the flow stands among all by time.
+    pub fn cursor(&self) -> Cursor {
+        Cursor { start_us: self.start_us, id: u128::from_str_radix(&self.trace_id, 16).unwrap_or_default() }
+    }
+}
