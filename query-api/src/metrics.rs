@@ -44,6 +44,7 @@ pub struct ApiMetrics {
     pub slow_clients: Counter,
     pub coalesced: Counter,
     pub refused_origins: Counter,
+    pub clickhouse_queries: Counter,
 }
 
 impl ApiMetrics {
@@ -64,6 +65,7 @@ impl ApiMetrics {
             ("frames", "Frames sent to subscribers", &metrics.frames),
             ("coalesced", "Backlogs of slow subscribers replaced by a snapshot", &metrics.coalesced),
             ("slow_clients", "Sockets closed because their client was too slow", &metrics.slow_clients),
+            ("clickhouse_queries", "Queries to ClickHouse", &metrics.clickhouse_queries),
             ("refused_origins", "WebSocket handshakes from other origins", &metrics.refused_origins),
         ];
         for (name, help, counter) in counters {

@@ -2,8 +2,9 @@
 
 use crate::live::shards::ShardStaleness;
 use crate::number::tenths;
+use crate::stored::Stored;
+use clickhouse::Row;
 use clickhouse::error::Error;
-use clickhouse::{Client, Row};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
@@ -43,8 +44,8 @@ const OF_TOPIC: &str = "SELECT lane, partition, max(batch) AS last_batch, argMax
 ///
 /// # Errors
 /// ClickHouse can't answer.
-pub async fn of_topic(client: &Client, topic: &str) -> Result<Vec<Progress>, Error> {
-    client.query(OF_TOPIC).param("topic", topic).fetch_all().await
+pub async fn of_topic(stored: &Stored, topic: &str) -> Result<Vec<Progress>, Error> {
+    stored.ask(OF_TOPIC).param("topic", topic).fetch_all().await
 }
 
 /// How far the tables are, shard by shard: what was committed up to there is in an answer, what came later may be.

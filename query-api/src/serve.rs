@@ -130,7 +130,7 @@ fn app(
         ends: Ends::default(),
         flow_ends: Ends::default(),
         hub: Arc::new(Hub::new(limits.clone(), options.rules(), metrics.clone())),
-        stored: Stored::new(options.clickhouse.client(), &limits),
+        stored: Stored::new(options.clickhouse.client(), &limits, metrics.clickhouse_queries.clone()),
         rules: options.rules(),
         semconv: Arc::new(Semconv::embedded()),
         origins: Arc::new(Origins::new(&options.origin, options.listen.ip().is_loopback())),

@@ -73,7 +73,7 @@ pub struct OfSpans<T> {
 /// # Errors
 /// ClickHouse can't answer.
 pub async fn staleness(app: &App, trace_id: &str) -> Result<SpansStaleness, ApiError> {
-    let progress = progress::of_topic(app.stored.client(), OTLP_SPANS).await;
+    let progress = progress::of_topic(&app.stored, OTLP_SPANS).await;
     let progress = progress.map_err(|error| ApiError::store_unavailable(&error))?;
     // The id has been read: it is 32 hexadecimal digits.
     let trace_id = u128::from_str_radix(trace_id, 16).unwrap_or_default();
@@ -136,13 +136,12 @@ pub async fn of_traces(
 
 async fn rows(stored: &Stored, ids: &[String], limit: u32) -> Result<Vec<SpanRow>, ApiError> {
     let failed = |error| ApiError::store_unavailable(&error);
-    let times: TimeRow = stored.client().query(TIMES).param("ids", ids).fetch_one().await.map_err(failed)?;
+    let times: TimeRow = stored.ask(TIMES).param("ids", ids).fetch_one().await.map_err(failed)?;
     if times.found == 0 {
         return Ok(Vec::new());
     }
     let spans = stored
-        .client()
-        .query(&format!("{COLUMNS} {SPANS}"))
+        .ask(&format!("{COLUMNS} {SPANS}"))
         .param("ids", ids)
         .param("start", times.start)
         .param("end", times.end)

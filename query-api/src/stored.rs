@@ -10,6 +10,7 @@ use crate::progress::{self, Progress};
 use clickhouse::error::Error;
 use clickhouse::query::Query;
 use clickhouse::{Client, Row};
+use prometheus_client::metrics::counter::Counter;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 #[derive(Clone)]
 pub struct Stored {
     client: Client,
+    asked: Counter,
     rows: u32,
     // Shared by all requests: ClickHouse's memory is what a crowd of them would exhaust.
     turns: Arc<Semaphore>,
@@ -70,12 +72,12 @@ pub enum Grouping {
 
 impl Stored {
     /// Bounds `client`.
-    pub fn new(client: Client, limits: &Limits) -> Self {
+    pub fn new(client: Client, limits: &Limits, asked: Counter) -> Self {
         let client = client
             .with_setting("max_execution_time", limits.query_timeout.as_secs().to_string())
             .with_setting("max_memory_usage", "2000000000")
             .with_setting("max_result_rows", (u64::from(limits.rows) * 100).to_string());
-        Self { client, rows: limits.rows, turns: Arc::new(Semaphore::new(limits.queries)) }
+        Self { client, asked, rows: limits.rows, turns: Arc::new(Semaphore::new(limits.queries)) }
     }
 
     /// Whether ClickHouse answers and holds Weir's tables.
@@ -83,7 +85,7 @@ impl Stored {
     /// # Errors
     /// It doesn't.
     pub async fn check(&self) -> Result<(), Error> {
-        self.client.query("SELECT count() FROM store_progress").fetch_one::<u64>().await.map(|_| ())
+        self.ask("SELECT count() FROM store_progress").fetch_one::<u64>().await.map(|_| ())
     }
 
     /// A turn to ask; it ends when the returned guard does.
@@ -93,10 +95,16 @@ impl Stored {
         self.turns.clone().acquire_owned().await.expect("the semaphore stays open")
     }
 
+    /// A query.
+    pub fn ask(&self, sql: &str) -> Query {
+        self.asked.inc();
+        self.client.query(sql)
+    }
+
     /// A query in its turn.
     pub async fn query(&self, sql: &str) -> (Query, OwnedSemaphorePermit) {
         let turn = self.turn().await;
-        (self.client.query(sql).param("rows", self.rows), turn)
+        (self.ask(sql).param("rows", self.rows), turn)
     }
 
     /// Edges of a segment.
@@ -132,7 +140,7 @@ impl Stored {
     /// ClickHouse can't answer.
     pub async fn progress(&self, topic: &str) -> Result<Vec<Progress>, Error> {
         let _turn = self.turn().await;
-        progress::of_topic(&self.client, topic).await
+        progress::of_topic(self, topic).await
     }
 
     /// A query over rows of a 1 s table up to a batch, for the cut at start. It is not bounded in rows: what it
@@ -140,17 +148,12 @@ impl Stored {
     pub fn cut(&self, sql: &str, from_s: u32, up_to: UpTo) -> Query {
         let everything = Filter { probes: true, ..Filter::default() };
         let segment = Segment { tier: Tier::Second, from_s, to_s: u32::MAX };
-        bind(self.client.query(sql), segment, &everything)
+        bind(self.ask(sql), segment, &everything)
             .param("rows", u32::MAX)
             .param("lane", up_to.lane)
             .param("batch", up_to.batch)
             .with_setting("max_result_rows", "0")
             .with_setting("max_execution_time", "60")
-    }
-
-    /// The client, for questions of other modules.
-    pub fn client(&self) -> &Client {
-        &self.client
     }
 }
 

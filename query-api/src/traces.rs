@@ -125,7 +125,7 @@ pub async fn find(app: &App, access: &Access, id: &str) -> Result<OfSpans<TraceA
         return Err(ApiError::not_found(format!("no spans of trace {trace_id} are stored")));
     }
     spans::check(&access.allowed, &rows, &trace_id)?;
-    let flow = app.stored.client().query(FLOW).param("trace_id", &trace_id);
+    let flow = app.stored.ask(FLOW).param("trace_id", &trace_id);
     let flow: Option<FlowRow> =
         flow.fetch_optional().await.map_err(|error| ApiError::store_unavailable(&error))?;
     let answer = answer(&app.semconv, trace_id, rows, flow, app.limits.trace_spans as usize);

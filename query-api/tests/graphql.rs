@@ -163,3 +163,84 @@ async fn a_socket_without_the_protocol_is_refused() {
     api.stop().await;
     bench.drop().await;
 }
+
+/// A hundred flows of two spans each, with their summaries, as the store writes them.
+async fn a_hundred_flows(bench: &Bench) {
+    let id = "leftPad(lower(hex(number + 1)), 32, '0')";
+    let at = format!("fromUnixTimestamp64Micro(toInt64({}000000 + number * 1000))", now_s() - 60);
+    bench
+        .execute(&format!(
+            "INSERT INTO traces (trace_id, revision, environment, operation, status, start, duration_us, spans, services, \
+             root_service, root_name, weight, complete) SELECT {id}, 1, 'production', 'login', 'success', {at}, 5000, 2, \
+             ['auth', 'web'], 'web', 'POST /login', 1, true FROM numbers(100)"
+        ))
+        .await;
+    for (span, parent, kind, service) in [("01", "", "Server", "web"), ("02", "01", "Server", "auth")] {
+        bench
+            .execute(&format!(
+                "INSERT INTO otel_traces (Timestamp, TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, \
+                 ResourceAttributes, Duration, StatusCode) SELECT {at}, {id}, '000000000000000' || '{span}', \
+                 if('{parent}' = '', '', '000000000000000' || '{parent}'), 'POST /login', '{kind}', '{service}', \
+                 map('service.name', '{service}', 'deployment.environment.name', 'production'), 5000000, 'Unset' \
+                 FROM numbers(100)"
+            ))
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_a_hundred_flows_with_their_graphs_takes_few_queries() {
+    let Some(bench) = Bench::new("graphql_flows").await else { return };
+    a_hundred_flows(&bench).await;
+    let api = bench.start().await;
+    let before = api.metric("weir_query_api_clickhouse_queries_total").await;
+    let query = r#"{ flows(first: 100, operation: "login") { totalCount pageInfo { hasNextPage endCursor }
+        nodes { id status metadata { totalSpans } graph { nodes { id } edges { from to callCount } } } } }"#;
+    let answer = ask(&api, query).await;
+    let flows = &answer["data"]["flows"];
+    let nodes = flows["nodes"].as_array().unwrap_or_else(|| panic!("{answer:#}"));
+    assert_eq!(
+        (nodes.len(), &flows["totalCount"], &flows["pageInfo"]["hasNextPage"]),
+        (100, &100.into(), &true.into())
+    );
+    for flow in nodes {
+        let edges = flow["graph"]["edges"].as_array().unwrap();
+        assert!(edges.contains(&json!({"from": "web", "to": "auth", "callCount": 1})), "{flow:#}");
+        assert_eq!((&flow["metadata"]["totalSpans"], &flow["status"]), (&2.into(), &"success".into()));
+    }
+    let asked = api.metric("weir_query_api_clickhouse_queries_total").await - before;
+    assert!(asked <= 10, "{asked} queries");
+
+    let cursor = flows["pageInfo"]["endCursor"].as_str().unwrap();
+    let next = ask(
+        &api,
+        &format!("{{ flows(first: 100, operation: \"login\", after: \"{cursor}\") {{ nodes {{ id }} }} }}"),
+    )
+    .await;
+    assert_eq!(next["data"]["flows"]["nodes"], json!([]), "{next:#}");
+    assert!(message(&ask(&api, "{ flows(first: 101) { totalCount } }").await).contains("100"));
+    let traces = ask(
+        &api,
+        r#"{ traces(service: "auth", first: 2) { totalCount nodes { id serviceCount rootName } } }"#,
+    )
+    .await;
+    let first = &traces["data"]["traces"]["nodes"][0];
+    assert_eq!(
+        (&first["serviceCount"], &first["rootName"]),
+        (&2.into(), &"POST /login".into()),
+        "{traces:#}"
+    );
+    let id = first["id"].as_str().unwrap();
+    let one = ask(
+        &api,
+        &format!("{{ flow(flowId: \"{id}\") {{ id duration status graph {{ nodes {{ id }} }} }} }}"),
+    )
+    .await;
+    assert_eq!(
+        (&one["data"]["flow"]["id"], &one["data"]["flow"]["duration"]),
+        (&id.into(), &5_000.into()),
+        "{one:#}"
+    );
+    api.stop().await;
+    bench.drop().await;
+}

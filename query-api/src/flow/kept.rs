@@ -88,7 +88,7 @@ pub async fn read(stored: &Stored, trace_id: &str) -> Result<Option<Kept>, ApiEr
 /// # Errors
 /// ClickHouse can't answer.
 pub async fn read_many(stored: &Stored, ids: &[String]) -> Result<HashMap<String, Kept>, ApiError> {
-    let flows = stored.client().query(FLOWS).param("ids", ids).fetch_all::<FlowRow>().await;
+    let flows = stored.ask(FLOWS).param("ids", ids).fetch_all::<FlowRow>().await;
     let flows = flows.map_err(|error| ApiError::store_unavailable(&error))?;
     let listed: Vec<(&str, i64)> = flows.iter().map(|flow| (flow.trace_id.as_str(), flow.start_us)).collect();
     let mut graphs = graph_rows(stored, &listed).await?;
@@ -103,7 +103,7 @@ async fn graph_rows(stored: &Stored, flows: &[(&str, i64)]) -> Result<HashMap<St
     let starts = || flows.iter().map(|(_, start_us)| *start_us);
     let Some((from_us, to_us)) = starts().min().zip(starts().max()) else { return Ok(HashMap::new()) };
     let ids: Vec<&str> = flows.iter().map(|(id, _)| *id).collect();
-    let query = stored.client().query(GRAPHS).param("ids", ids).param("from", from_us).param("to", to_us);
+    let query = stored.ask(GRAPHS).param("ids", ids).param("from", from_us).param("to", to_us);
     let rows = query.fetch_all::<GraphRow>().await.map_err(|error| ApiError::store_unavailable(&error))?;
     Ok(rows.into_iter().map(|row| (row.trace_id.clone(), row)).collect())
 }

@@ -29,7 +29,7 @@ pub struct Lateness {
 /// # Errors
 /// ClickHouse can't answer.
 pub async fn lateness(app: &App) -> Result<Lateness, ApiError> {
-    let progress = progress::of_topic(app.stored.client(), FLOW_TRACES).await;
+    let progress = progress::of_topic(&app.stored, FLOW_TRACES).await;
     let progress = progress.map_err(|error| ApiError::store_unavailable(&error))?;
     // Shards write in transactions: the last thing in each partition is a marker.
     let flows = app.flow_ends.staleness_of_all(&progress, 1, "flows", now_us());
@@ -42,7 +42,7 @@ pub async fn lateness(app: &App) -> Result<Lateness, ApiError> {
 /// ClickHouse can't answer.
 pub async fn lateness_with_spans(app: &App) -> Result<Lateness, ApiError> {
     let lateness = lateness(app).await?;
-    let progress = progress::of_topic(app.stored.client(), OTLP_SPANS).await;
+    let progress = progress::of_topic(&app.stored, OTLP_SPANS).await;
     let progress = progress.map_err(|error| ApiError::store_unavailable(&error))?;
     Ok(lateness.with_spans(app.ends.staleness_of_all(&progress, 0, RAW_SPANS, now_us())))
 }

@@ -44,9 +44,8 @@ pub async fn read(app: &App, which: &Which, page: &Page) -> Result<(Vec<FlowRow>
     let rows = format!("SELECT {COLUMNS} FROM flows_by_start WHERE {sql}{} {settings}", page.sql());
     let total = format!("SELECT count() FROM flows_by_start WHERE {sql}");
     let _turn = app.stored.turn().await;
-    let client = app.stored.client();
-    let rows = which.bind(client.query(&rows)).fetch_all();
-    let total = which.bind(client.query(&total)).fetch_one();
+    let rows = which.bind(app.stored.ask(&rows)).fetch_all();
+    let total = which.bind(app.stored.ask(&total)).fetch_one();
     tokio::try_join!(rows, total).map_err(|error| ApiError::store_unavailable(&error))
 }
 

@@ -30,7 +30,7 @@ pub struct Cut {
 /// # Errors
 /// ClickHouse can't answer.
 pub async fn read(stored: &Stored, limits: &Limits, shards: u32, now_us: i64) -> Result<Option<Cut>, Error> {
-    let progress = progress::of_topic(stored.client(), FLOW_DELTAS).await?;
+    let progress = progress::of_topic(stored, FLOW_DELTAS).await?;
     if progress.is_empty() {
         return Ok(None);
     }

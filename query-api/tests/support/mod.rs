@@ -170,6 +170,14 @@ impl Api {
         panic!("{path} did not become what was wanted: {last:#}");
     }
 
+    /// A number of `/metrics`.
+    pub async fn metric(&self, name: &str) -> i64 {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let page = client.get(format!("{}/metrics", self.url)).send().await.unwrap().text().await.unwrap();
+        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{name} is missing in\n{page}")).parse().unwrap()
+    }
+
     /// Waits for a line of `/metrics`.
     pub async fn until_metrics(&self, line: &str) {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();

@@ -91,6 +91,9 @@ pub async fn status(app: &App) -> StatusAnswer {
 type Progress = Vec<progress::Progress>;
 
 async fn stored(app: &App) -> Result<(Progress, Progress), Error> {
-    let (_turn, client) = (app.stored.turn().await, app.stored.client());
-    tokio::try_join!(progress::of_topic(client, FLOW_DELTAS), progress::of_topic(client, OTLP_SPANS))
+    let _turn = app.stored.turn().await;
+    tokio::try_join!(
+        progress::of_topic(&app.stored, FLOW_DELTAS),
+        progress::of_topic(&app.stored, OTLP_SPANS)
+    )
 }
