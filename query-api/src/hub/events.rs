@@ -19,8 +19,10 @@ pub struct Event {
     pub operation_name: String,
     pub environment: String,
     pub current_service: String,
-    /// 0–100.
+    /// 0–100; an estimate until the flow has ended.
     pub progress: u32,
+    /// What it is estimated from.
+    pub progress_from: ProgressFrom,
     pub elapsed_time: i64,
     pub span_count: u32,
     /// Share of the successful flows of its shard that are published; failed ones all are.
@@ -32,6 +34,18 @@ pub struct Event {
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     #[schema(ignore)]
     pub outcome: Option<Outcome>,
+}
+
+/// What a flow's progress is estimated from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ProgressFrom {
+    /// The spans that flows of this operation had lately.
+    Learnt,
+    /// The share of the spans seen that are answered: too few flows of the operation have ended.
+    Answered,
+    /// The flow has ended.
+    Ended,
 }
 
 /// What is known once a flow is complete.
@@ -81,6 +95,7 @@ impl From<FlowEvent> for Event {
             environment: event.environment,
             current_service: event.current_service,
             progress: event.progress.min(100),
+            progress_from: if kind == "flow_complete" { ProgressFrom::Ended } else { ProgressFrom::Answered },
             elapsed_time: event.elapsed_us,
             span_count: event.spans,
             sample_rate: f64::from(event.sample_milli) / 1_000.0,

@@ -7,7 +7,7 @@ pub mod frame;
 mod tests;
 mod view;
 
-pub use events::{Event, Outcome};
+pub use events::{Event, Outcome, ProgressFrom};
 pub use frame::Batch;
 pub use view::{FlowOutcome, ViewKey};
 

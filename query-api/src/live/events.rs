@@ -1,6 +1,8 @@
-//! Passes on `flow_events` as they come. Nothing is kept: whoever isn't there misses them.
+//! Passes on `flow_events` as they come. Nothing of them is kept: whoever isn't there misses
+//! them.
 
 use super::feed::{consumer, partitions};
+use super::learnt::Learnt;
 use crate::hub::Hub;
 use anyhow::bail;
 use process::KafkaOptions;
@@ -45,10 +47,15 @@ fn session(kafka: &KafkaOptions, topic: &str, hub: &Hub, stop: &CancellationToke
         ends.add_partition_offset(topic, partition, Offset::End)?;
     }
     consumer.assign(&ends)?;
+    let mut learnt = Learnt::default();
     while !stop.is_cancelled() {
         match consumer.poll(POLL) {
             Some(Ok(message)) => match FlowEvent::decode(message.payload().unwrap_or_default()) {
-                Ok(event) => hub.event(event.into()),
+                Ok(event) => {
+                    let mut event = event.into();
+                    learnt.tell(&mut event);
+                    hub.event(event);
+                }
                 Err(error) => tracing::warn!(offset = message.offset(), %error, "undecodable flow event"),
             },
             Some(Err(KafkaError::PartitionEOF(_))) | None => {}
