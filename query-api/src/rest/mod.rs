@@ -1,11 +1,13 @@
 //! The REST questions. The OpenAPI document is made of these routes.
 
+mod config;
 mod graph;
 mod problems;
 
 use crate::error::ApiError;
 use crate::{App, flow, traces};
 use axum::Router;
+pub use config::ConfigAnswer;
 pub use problems::Problems;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -24,6 +26,7 @@ struct Document;
 pub fn router() -> (Router<App>, utoipa::openapi::OpenApi) {
     let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
         .merge(graph::router())
+        .merge(config::router())
         .routes(routes!(flow::flow))
         .routes(routes!(traces::trace))
         .split_for_parts();
