@@ -71,6 +71,29 @@ impl ApiError {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "slow_down", message)
     }
 
+    /// The request's body is longer than it may be.
+    pub fn too_large(bytes: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            format!("the body is longer than {bytes} bytes"),
+        )
+    }
+
+    /// The request's address is longer than it may be.
+    pub fn uri_too_long(bytes: usize) -> Self {
+        Self::new(
+            StatusCode::URI_TOO_LONG,
+            "uri_too_long",
+            format!("the path and its parameters are longer than {bytes} bytes"),
+        )
+    }
+
+    /// The question takes longer than one may.
+    pub fn too_slow(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::GATEWAY_TIMEOUT, "too_slow", message)
+    }
+
     /// A bound of this process is reached.
     pub fn too_many(message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "too_many", message)
@@ -86,9 +109,7 @@ impl ApiError {
         tracing::warn!(error = %reason, "a query to ClickHouse failed");
         // The server's own code for a query that was stopped because of max_execution_time.
         if reason.to_string().contains("TIMEOUT_EXCEEDED") {
-            return Self::new(
-                StatusCode::GATEWAY_TIMEOUT,
-                "too_slow",
+            return Self::too_slow(
                 "ClickHouse took too long for this question; ask about a shorter time or less at once",
             );
         }

@@ -56,6 +56,12 @@ pub struct Limits {
     pub trace_spans: u32,
     /// How long ClickHouse may work on one query.
     pub query_timeout: Duration,
+    /// How long one answer may take: a few queries one after the other, each with its wait for a turn.
+    pub answer_time: Duration,
+    /// Longest body of a request; questions are short texts.
+    pub body_bytes: usize,
+    /// Longest path with its parameters; what browsers and proxies agree on.
+    pub uri_bytes: usize,
     /// Queries to ClickHouse at the same time; others wait for their turn.
     pub queries: usize,
 }
@@ -88,6 +94,9 @@ impl Default for Limits {
             rows: 50_000,
             trace_spans: 10_000,
             query_timeout: Duration::from_secs(10),
+            answer_time: Duration::from_secs(30),
+            body_bytes: 1 << 20,
+            uri_bytes: 8 << 10,
             queries: 16,
         }
     }

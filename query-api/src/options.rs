@@ -4,6 +4,7 @@ use crate::graph::StatusRules;
 use crate::limits::Limits;
 use process::{ClickHouseOptions, KafkaOptions};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 /// Where to listen and how to answer.
 #[derive(clap::Args, Clone, Debug)]
@@ -28,6 +29,24 @@ pub struct Options {
     /// Don't tell the schema of GraphQL; its text is part of the documentation anyway.
     #[arg(long, env = "WEIR_NO_INTROSPECTION")]
     pub no_introspection: bool,
+    /// Origin of a page that may read answers with a token of its own; may be given several times.
+    #[arg(long, env = "WEIR_CORS_ORIGIN", value_name = "URL", value_delimiter = ',')]
+    pub cors_origin: Vec<String>,
+    /// TOML file that says who may ask what, see docs/access.md; without it everybody may ask everything.
+    #[arg(long, env = "WEIR_AUTH", value_name = "FILE")]
+    pub auth: Option<PathBuf>,
+    /// Lets everybody ask everything although other machines can reach this one.
+    #[arg(long, env = "WEIR_NO_AUTH", conflicts_with = "auth")]
+    pub no_auth: bool,
+    /// Certificate chain for TLS, PEM; read again when it changes.
+    #[arg(long, env = "WEIR_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Key of that certificate, PEM.
+    #[arg(long, env = "WEIR_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Requests a second of one caller; four seconds' worth may come at once. 0: any number.
+    #[arg(long, env = "WEIR_REQUESTS_PER_SECOND", value_name = "COUNT", default_value_t = 50)]
+    pub requests_per_second: u32,
     /// Text before every topic's name, where several installations share one Kafka.
     #[arg(long, env = "WEIR_TOPIC_PREFIX", value_name = "TEXT", default_value = "")]
     pub topic_prefix: String,
@@ -55,6 +74,12 @@ impl Options {
             origin: Vec::new(),
             roles: Vec::new(),
             no_introspection: false,
+            cors_origin: Vec::new(),
+            auth: None,
+            no_auth: false,
+            tls_cert: None,
+            tls_key: None,
+            requests_per_second: 50,
             topic_prefix: String::new(),
             live_memory_mib: 256,
             degraded_error_rate: 0.05,

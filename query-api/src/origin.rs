@@ -32,6 +32,15 @@ impl Origins {
         }
     }
 
+    /// Whether a request that a browser sent with a cookie may change something: the page that made it ask has to be
+    /// this server's own or a listed one. Browsers say so in either header, and pages can set neither.
+    pub fn allow_write(&self, headers: &HeaderMap) -> bool {
+        if headers.contains_key(header::ORIGIN) {
+            return self.allow_socket(headers);
+        }
+        headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin")
+    }
+
     /// Whether a request may be answered: on a server for this machine only, nobody has a reason to call it by
     /// another name.
     pub fn allow_host(&self, headers: &HeaderMap) -> bool {
@@ -120,6 +129,24 @@ mod tests {
     fn without_an_origin_it_is_no_browser() {
         assert!(Origins::new(&[], false).allow_socket(&headers(None, "query-api:8080")));
         assert!(Origins::new(&[], true).allow_socket(&headers(None, "127.0.0.1:8080")));
+    }
+
+    #[test]
+    fn with_a_cookie_only_our_own_pages_write() {
+        let origins = Origins::new(&["https://flows.example.com".to_owned()], false);
+        let from = |name: &'static str, value: &'static str| {
+            let mut headers = headers(None, "flows.example.com");
+            headers.insert(name, value.parse().unwrap());
+            origins.allow_write(&headers)
+        };
+        assert!(from("origin", "https://flows.example.com") && from("sec-fetch-site", "same-origin"));
+        assert!(!from("origin", "https://evil.example") && !from("origin", "null"));
+        assert!(!from("origin", "https://flows.example.com.evil.example"));
+        assert!(!from("sec-fetch-site", "same-site") && !from("sec-fetch-site", "cross-site"));
+        assert!(!origins.allow_write(&headers(None, "flows.example.com")));
+        let mut both = headers(Some("https://evil.example"), "flows.example.com");
+        both.insert("sec-fetch-site", "same-origin".parse().unwrap());
+        assert!(!origins.allow_write(&both));
     }
 
     #[test]

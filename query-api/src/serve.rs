@@ -1,7 +1,8 @@
 //! The wiring: Kafka and ClickHouse on one side, the router on the other, live state and the hub between them.
 
-use crate::access::Access;
-use crate::error::ApiError;
+use crate::auth::Auth;
+use crate::door::Door;
+use crate::gate::rates::Rates;
 use crate::graph::StatusRules;
 use crate::hub::Hub;
 use crate::limits::Limits;
@@ -10,17 +11,16 @@ use crate::live::ends::Ends;
 use crate::live::feed::{Feed, SharedLive, now_us};
 use crate::metrics::ApiMetrics;
 use crate::origin::Origins;
+use crate::rest::ConfigAnswer;
 use crate::rest::status::Roles;
 use crate::stored::Stored;
-use crate::{Options, graphql, live, page, rest, socket};
-use anyhow::Context;
+use crate::tls::{Files, Tls};
+use crate::{Options, auth, gate, graphql, live, page, rest, socket};
+use anyhow::{Context, ensure};
 use async_graphql::dynamic::Schema;
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderValue;
 use axum::routing::get;
-use axum::serve::ListenerExt as _;
 use process::{Health, Metrics};
 use prometheus_client::registry::Registry;
 use reader::Semconv;
@@ -36,6 +36,8 @@ use utoipa_swagger_ui::SwaggerUi;
 const DRAIN: Duration = Duration::from_secs(5);
 /// Files that are open beside the WebSockets: requests in progress, Kafka's and ClickHouse's connections.
 const OTHER_FILES: usize = 512;
+/// Connections beside the WebSockets.
+const OTHER_CONNECTIONS: usize = 256;
 const CHECK_CLICKHOUSE_EVERY: Duration = Duration::from_secs(10);
 
 /// What every request can reach. Clones share everything.
@@ -56,6 +58,13 @@ pub struct App {
     pub(crate) roles: Roles,
     pub(crate) schema: Schema,
     pub(crate) sockets: Arc<Semaphore>,
+    pub(crate) auth: Arc<Auth>,
+    pub(crate) rates: Arc<Rates>,
+    /// Origins whose pages may read answers.
+    pub(crate) cors: Arc<[HeaderValue]>,
+    /// Whether every question is written to the log: where it can be told who asks, or from where.
+    pub(crate) audited: bool,
+    pub(crate) config: Arc<ConfigAnswer>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -64,12 +73,14 @@ pub struct App {
 /// # Errors
 /// The address can't be listened on, or the options can't work.
 pub async fn run(options: Options, health: Health, stop: CancellationToken) -> anyhow::Result<()> {
+    may_listen(&options)?;
     health.ready("kafka", false, "starting");
     health.ready("clickhouse", false, "starting");
     let mut registry = Metrics::new("query-api");
     let metrics = ApiMetrics::register(registry.role());
     let registry = registry.share();
     let app = app(&options, metrics, registry.clone(), stop.clone())?;
+    let tls = tls(&options, &stop)?;
     let listener = tokio::net::TcpListener::bind(options.listen)
         .await
         .with_context(|| format!("can't listen on {} for the query API", options.listen))?;
@@ -92,20 +103,10 @@ pub async fn run(options: Options, health: Health, stop: CancellationToken) -> a
         tick(&app)?,
     ];
     let checks = tokio::spawn(check_clickhouse(app.stored.clone(), health.clone(), stop.clone()));
-    let router = router(app).merge(process::admin_router(registry, health));
+    let seats = Arc::new(Semaphore::new(app.limits.sockets + OTHER_CONNECTIONS));
+    let router = router(app, process::admin_router(registry, health));
     tracing::info!(address = %listener.local_addr()?, "the query API is served");
-    // Small frames must not wait for the answer to larger ones.
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY");
-        }
-    });
-    let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
-    tokio::select! {
-        served = serving.into_future() => served?,
-        () = async { stop.cancelled().await; tokio::time::sleep(DRAIN).await } => {}
-    }
-    stop.cancel();
+    Door { listener, router, tls, seats }.serve(stop, DRAIN).await;
     checks.await?;
     tokio::task::spawn_blocking(|| join(threads)).await?
 }
@@ -118,6 +119,28 @@ fn join(threads: [std::thread::JoinHandle<()>; 5]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whoever can reach this server can read everything it knows, unless it asks who they are.
+fn may_listen(options: &Options) -> anyhow::Result<()> {
+    let asks = options.auth.is_some() || options.no_auth;
+    ensure!(
+        asks || options.listen.ip().is_loopback(),
+        "other machines could ask at {} and nobody would know who: give --auth FILE (docs/access.md), or --no-auth if \
+         everybody may see everything",
+        options.listen
+    );
+    if options.auth.is_some() && !options.listen.ip().is_loopback() && options.tls_cert.is_none() {
+        tracing::warn!("tokens and cookies come without TLS: give --tls-cert, or let a proxy do it");
+    }
+    Ok(())
+}
+
+fn tls(options: &Options, stop: &CancellationToken) -> anyhow::Result<Option<Tls>> {
+    let Some((certificate, key)) = options.tls_cert.clone().zip(options.tls_key.clone()) else {
+        return Ok(None);
+    };
+    Tls::start(Files { certificate, key }, stop.clone()).map(Some)
+}
+
 fn app(
     options: &Options,
     metrics: ApiMetrics,
@@ -125,6 +148,12 @@ fn app(
     stop: CancellationToken,
 ) -> anyhow::Result<App> {
     let limits = limits(options);
+    let auth = Arc::new(Auth::read(options.auth.as_deref())?);
+    let loopback = options.listen.ip().is_loopback();
+    let cors: Result<Arc<[_]>, _> =
+        options.cors_origin.iter().map(|origin| HeaderValue::from_str(origin)).collect();
+    let mut origins = options.origin.clone();
+    origins.extend(auth.public_origin());
     Ok(App {
         live: Arc::new(Mutex::new(Live::new(limits.clone()))),
         ends: Ends::default(),
@@ -133,13 +162,18 @@ fn app(
         stored: Stored::new(options.clickhouse.client(), &limits, metrics.clickhouse_queries.clone()),
         rules: options.rules(),
         semconv: Arc::new(Semconv::embedded()),
-        origins: Arc::new(Origins::new(&options.origin, options.listen.ip().is_loopback())),
+        origins: Arc::new(Origins::new(&origins, loopback)),
         sockets: Arc::new(Semaphore::new(limits.sockets)),
         roles: Roles::new(&options.roles)?,
         schema: graphql::schema(!options.no_introspection)?,
         limits,
         metrics,
         registry,
+        rates: Arc::new(Rates::new(options.requests_per_second)),
+        cors: cors.context("--cors-origin")?,
+        audited: auth.is_on() || !loopback,
+        config: ConfigAnswer::new(options, &auth),
+        auth,
         stop,
     })
 }
@@ -156,29 +190,17 @@ fn limits(options: &Options) -> Limits {
     Limits { sockets: room, ..limits }
 }
 
-fn router(app: App) -> Router {
+fn router(app: App, admin: Router) -> Router {
     let (questions, document) = rest::router();
     let browse = SwaggerUi::new("/api/docs").url("/api/v1/openapi.json", document);
     let answers =
         questions.merge(graphql::router()).merge(page::router()).merge(browse).layer(CompressionLayer::new());
-    Router::new()
+    let all = Router::new()
         .route("/api/v1/live", get(socket::live))
+        .merge(auth::login::router())
         .merge(answers)
-        .layer(from_fn(identify))
-        .layer(from_fn_with_state(app.clone(), only_known_hosts))
-        .with_state(app)
-}
-
-async fn identify(mut request: Request, next: Next) -> Response {
-    request.extensions_mut().insert(Access::everything());
-    next.run(request).await
-}
-
-async fn only_known_hosts(State(app): State<App>, request: Request, next: Next) -> Response {
-    if app.origins.allow_host(request.headers()) {
-        return next.run(request).await;
-    }
-    ApiError::forbidden("this server answers to localhost and to the hosts of --origin").into_response()
+        .merge(admin.with_state(()));
+    gate::around(all, &app).with_state(app)
 }
 
 fn follow_deltas(

@@ -1,5 +1,6 @@
 //! The REST questions. The OpenAPI document is made of these routes.
 
+mod config;
 mod events;
 mod flows;
 pub mod graph;
@@ -12,6 +13,7 @@ use crate::hub::{Event, Outcome};
 use crate::protocol::Filters;
 use crate::{App, flow, traces};
 use axum::Router;
+pub use config::ConfigAnswer;
 pub use problems::Problems;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -36,6 +38,7 @@ pub fn router() -> (Router<App>, utoipa::openapi::OpenApi) {
         .merge(events::router())
         .merge(status::router())
         .merge(flows::router())
+        .merge(config::router())
         .routes(routes!(flow::flow))
         .routes(routes!(traces::trace))
         .split_for_parts();

@@ -25,6 +25,9 @@ pub enum Problems {
     /// The request is too large.
     #[response(status = 413, content_type = "application/problem+json")]
     TooLarge(#[to_schema] Problem),
+    /// The path and its parameters are too long.
+    #[response(status = 414, content_type = "application/problem+json")]
+    UriTooLong(#[to_schema] Problem),
     /// The caller asks too often.
     #[response(status = 429, content_type = "application/problem+json")]
     SlowDown(#[to_schema] Problem),
