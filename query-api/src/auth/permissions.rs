@@ -47,12 +47,13 @@ const PATHS: &[(&str, Need)] = &[
     ("/api/v1/status", VIEWER),
     ("/api/v1/live", VIEWER),
     ("/api/v1/events", VIEWER),
+    // Its fields that tell of single flows ask for more.
+    ("/graphql", VIEWER),
     // Single flows, with attributes and texts of exceptions.
     ("/api/v1/flows", ANALYST),
     ("/api/v1/traces", ANALYST),
     ("/api/v1/errors", ANALYST),
     ("/api/v1/diff", ANALYST),
-    ("/graphql", ANALYST),
     // Jaeger's and Tempo's: traces, and the names that lead to them.
     ("/api/v3", ANALYST),
     ("/api/traces", ANALYST),

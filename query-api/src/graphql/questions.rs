@@ -2,7 +2,7 @@
 
 use super::shape::{arguments, json};
 use crate::App;
-use crate::access::Access;
+use crate::access::{Access, Role};
 use crate::error::ApiError;
 use crate::flow;
 use crate::flows::{self, PageWords, SortWords};
@@ -92,6 +92,14 @@ impl Computed {
         }
     }
 
+    /// Who may ask, as over REST.
+    fn role(self) -> Role {
+        match self {
+            Self::Flows | Self::Flow | Self::Traces | Self::Trace => Role::Analyst,
+            _ => Role::Viewer,
+        }
+    }
+
     /// Its value as JSON.
     ///
     /// # Errors
@@ -105,6 +113,7 @@ impl Computed {
             Self::GraphOfFlow => return graph(context).await,
             _ => caller.count()?,
         }
+        access.at_least(self.role()).map_err(refused)?;
         let mut arguments = arguments(context)?;
         match self {
             Self::Flow => {
