@@ -103,9 +103,9 @@ pub fn time_us(name: &str, text: &str, now_us: i64) -> Result<i64, ApiError> {
         let number = i64::try_from(number).map_err(|_| refused())?;
         // Each unit's range ends in the year 5138, where the next one's begins in 1973.
         return Ok(match number {
-            ..100_000_000_000 => number * 1_000_000,
-            ..100_000_000_000_000 => number * 1_000,
-            ..100_000_000_000_000_000 => number,
+            0..100_000_000_000 => number * 1_000_000,
+            100_000_000_000..100_000_000_000_000 => number * 1_000,
+            100_000_000_000_000..100_000_000_000_000_000 => number,
             _ => number / 1_000,
         });
     }

@@ -7,7 +7,6 @@ use crate::live::shards::{Sequences, Staleness};
 use crate::number::Count;
 use bytes::Bytes;
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::io::Cursor;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
