@@ -18,8 +18,22 @@ struct Seen {
     clock: u32,
 }
 
-/// What has to be added to the times of each span, µs; 0 for most, and for a span that can't be read.
+/// Where a span stands in its trace.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Placed {
+    /// What has to be added to its times, µs; 0 for most, and for a span that can't be read.
+    pub shift_us: i64,
+    /// Position of the span that caused it.
+    pub parent: Option<u32>,
+}
+
+/// What has to be added to the times of each span, µs.
 pub fn shifts(semconv: &Semconv, rows: &[SpanRow]) -> Vec<i64> {
+    placed(semconv, rows).into_iter().map(|placed| placed.shift_us).collect()
+}
+
+/// The place of each span.
+pub fn placed(semconv: &Semconv, rows: &[SpanRow]) -> Vec<Placed> {
     let mut clocks = Clocks::default();
     let seen: Vec<Seen> = rows.iter().map(|row| seen(semconv, row, &mut clocks)).collect();
     let parents = parents(&seen);
@@ -31,7 +45,8 @@ pub fn shifts(semconv: &Semconv, rows: &[SpanRow]) -> Vec<i64> {
     };
     let intervals: Vec<Interval> = rows.iter().enumerate().map(interval).collect();
     let hosts: Vec<u32> = seen.iter().map(|span| span.clock).collect();
-    analysis::skew::repair(&intervals, &hosts)
+    let shifts = analysis::skew::repair(&intervals, &hosts);
+    shifts.into_iter().zip(parents).map(|(shift_us, parent)| Placed { shift_us, parent }).collect()
 }
 
 /// A producer is done when its message is handed over, whatever becomes of that.

@@ -4,6 +4,7 @@ mod computed;
 mod kept;
 mod many;
 mod place;
+mod sequence;
 mod summary;
 
 use crate::App;
@@ -20,6 +21,7 @@ pub use kept::{Listed, stored_graphs};
 pub use many::find_many;
 pub use place::Place;
 use reader::Semconv;
+use sequence::Call;
 use serde::Serialize;
 use summary::Summary;
 pub use summary::status_of;
@@ -35,6 +37,8 @@ pub struct FlowAnswer {
     pub environment: String,
     /// null where neither the spans nor a graph are left. Counts are those of this flow, whatever it stands for.
     pub graph: Option<Graph>,
+    /// The calls in order, each followed by those it led to. null where the graph is the stored one.
+    pub sequence: Option<Vec<Call>>,
     pub metadata: Metadata,
 }
 
@@ -49,6 +53,8 @@ pub struct Metadata {
     /// `success`, `error` or `timeout`.
     pub status: &'static str,
     pub start_time: i64,
+    /// Of the root span.
+    pub end_time: i64,
     /// The root span's own.
     pub total_duration: i64,
     pub total_spans: u32,
@@ -135,14 +141,15 @@ fn answer(
     rows.truncate(limit);
     let lacks_spans = more || kept.as_ref().is_some_and(|kept| kept.spans() as usize > rows.len());
     if let Some(kept) = kept.as_ref().filter(|kept| rows.is_empty() || (lacks_spans && kept.has_graph())) {
-        return Ok(FlowAnswer::new(flow_id, kept.summary(), kept.graph(rules), Source::Stored));
+        return Ok(FlowAnswer::new(flow_id, kept.summary(), kept.graph(rules), None));
     }
     let environment = kept.as_ref().map_or("", Kept::environment);
     let Some((mut summary, graph)) = computed::flow(semconv, &rows, environment, rules) else {
         return Err(ApiError::not_found(format!("nothing of flow {flow_id} is stored")));
     };
     summary.truncated |= lacks_spans;
-    Ok(FlowAnswer::new(flow_id, summary, Some(graph), Source::Spans))
+    let sequence = sequence::calls(semconv, &rows, &graph);
+    Ok(FlowAnswer::new(flow_id, summary, Some(graph), Some(sequence)))
 }
 
 /// One flow is judged by the few requests it has.
@@ -151,18 +158,22 @@ fn rules(rules: &StatusRules) -> StatusRules {
 }
 
 impl FlowAnswer {
-    fn new(flow_id: String, summary: Summary, graph: Option<Graph>, source: Source) -> Self {
+    /// The sequence is there exactly where spans are the source.
+    fn new(flow_id: String, summary: Summary, graph: Option<Graph>, sequence: Option<Vec<Call>>) -> Self {
+        let source = if sequence.is_some() { Source::Spans } else { Source::Stored };
         Self {
             flow_id,
             operation_name: summary.operation.clone(),
             environment: summary.environment.clone(),
             graph,
+            sequence,
             metadata: Metadata {
                 environment: summary.environment,
                 operation_name: summary.operation,
                 ui_event: summary.ui_event,
                 status: summary.status,
                 start_time: summary.start_us,
+                end_time: summary.start_us.saturating_add(summary.duration_us),
                 total_duration: summary.duration_us,
                 total_spans: summary.spans,
                 error_count: summary.errors,
