@@ -105,10 +105,16 @@ impl Bench {
 
     /// Starts a query API and waits until it is ready.
     pub async fn start(&self) -> Api {
+        self.start_with(|_| ()).await
+    }
+
+    /// The same, with other options.
+    pub async fn start_with(&self, change: impl FnOnce(&mut query_api::Options)) -> Api {
         let mut options = query_api::Options::new(self.kafka.clone(), self.clickhouse.clone());
         // The port is free again once the listener is gone, and the system gives other ports to others for a while.
         options.listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         options.topic_prefix.clone_from(&self.prefix);
+        change(&mut options);
         let (stop, health) = (CancellationToken::new(), Health::new());
         let url = format!("http://{}", options.listen);
         let running = tokio::spawn(query_api::run(options, health.clone(), stop.clone()));
