@@ -180,6 +180,16 @@ async fn what_a_token_lacks_is_not_overlooked() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_algorithm_is_our_choice() {
+    let (rsa, ec) = (Key::rsa("rsa"), Key::ec("ec"));
+    let provider = Provider::start(vec![rsa.clone(), ec.clone()]).await;
+    let api = Alone::with_auth(&format!("{}algorithms = [\"ES256\"]\n", programs(&provider))).await;
+    let claims = provider.claims("weir-api");
+    assert_eq!(who(&api, &ec.sign(&claims)).await, Ok("oidc:alice".to_owned()));
+    assert_eq!(who(&api, &rsa.sign(&claims)).await, Err(401));
+}
+
 /// A token with this header, whatever it is, and a signature that was made somehow.
 fn forged(header: &Value, claims: &Value, signature: &[u8]) -> String {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());

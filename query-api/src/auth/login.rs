@@ -369,6 +369,42 @@ mod tests {
         }
     }
 
+    fn sessions(public_url: &str) -> Sessions {
+        let text = format!(
+            "[[grant]]\nname = \"ops\"\nrole = \"admin\"\n[oidc]\nissuer = \"https://id.example\"\n\
+             [oidc.login]\nclient-id = \"weir\"\npublic-url = \"{public_url}\"\n"
+        );
+        Sessions::new(&crate::auth::settings::Settings::parse(&text).unwrap().oidc.unwrap().login.unwrap())
+    }
+
+    #[test]
+    fn over_tls_a_cookie_is_for_this_very_host_only() {
+        let set = |public_url| sessions(public_url).cookie(SESSION, "x", Duration::from_secs(60));
+        let expected = "__Host-weir-session=x; Path=/; HttpOnly; SameSite=Lax; Max-Age=60; Secure";
+        assert_eq!(set("https://flows.example.com"), expected);
+        assert_eq!(
+            set("http://localhost:8080"),
+            "weir-session=x; Path=/; HttpOnly; SameSite=Lax; Max-Age=60"
+        );
+    }
+
+    #[test]
+    fn a_session_ends_in_time_whatever_the_browser_keeps() {
+        let sessions = sessions("https://flows.example.com");
+        let session = Session { who: "oidc:alice".into(), grant: "ops".into(), until: 1_000 };
+        let cookie = format!("a=b; __Host-weir-session={}", sessions.seal.close(SESSION, &session));
+        let headers = HeaderMap::from_iter([(header::COOKIE, cookie.parse().unwrap())]);
+        let at = |second| {
+            sessions.of(&headers, Timestamp::from_second(second).unwrap()).map(|session| session.who)
+        };
+        assert_eq!((at(999).as_deref(), at(1_000)), (Some("oidc:alice"), None));
+        let weaker = HeaderMap::from_iter([(header::COOKIE, cookie.replace("__Host-", "").parse().unwrap())]);
+        assert!(
+            sessions.of(&weaker, Timestamp::from_second(0).unwrap()).is_none(),
+            "anybody could set that one"
+        );
+    }
+
     #[test]
     fn secrets_are_encoded_as_in_forms() {
         assert_eq!(encoded("a:b c/ü="), "a%3Ab+c%2F%C3%BC%3D");
