@@ -126,7 +126,11 @@ fn tls(options: &Options, stop: &CancellationToken) -> anyhow::Result<Option<Tls
     Tls::start(Files { certificate, key }, stop.clone()).map(Some)
 }
 
-fn app(options: &Options, metrics: ApiMetrics, stop: CancellationToken) -> anyhow::Result<App> {
+/// What every request will reach; nothing is connected to yet.
+///
+/// # Errors
+/// The file of `--auth` or an origin can't work.
+pub(crate) fn app(options: &Options, metrics: ApiMetrics, stop: CancellationToken) -> anyhow::Result<App> {
     let limits = limits(options);
     let auth = Arc::new(Auth::read(options.auth.as_deref())?);
     let loopback = options.listen.ip().is_loopback();

@@ -104,6 +104,10 @@ async fn who_sends_a_byte_now_and_then_is_closed_and_nobody_waits_for_it() {
     let began = Instant::now();
     assert_eq!(api.get("/health").send().await.unwrap().status(), 200);
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    // Nothing at all, and the beginning of what could become HTTP/2.
+    let mut silent = TcpStream::connect(api.address).await.unwrap();
+    let mut preface = TcpStream::connect(api.address).await.unwrap();
+    preface.write_all(b"PRI * HTTP/2.0").await.unwrap();
     let mut stream = slow.pop().unwrap();
     let closed = async {
         loop {
@@ -114,6 +118,10 @@ async fn who_sends_a_byte_now_and_then_is_closed_and_nobody_waits_for_it() {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), closed).await.expect("closed after 15 s");
+    for stream in [&mut silent, &mut preface] {
+        let end = tokio::time::timeout(Duration::from_secs(5), stream.read_u8()).await;
+        assert!(end.expect("closed after 15 s").is_err());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
