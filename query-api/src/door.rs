@@ -11,6 +11,8 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -101,13 +103,28 @@ async fn talk<S>(stream: S, peer: SocketAddr, router: Router, watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let asked = Arc::new(AtomicBool::new(false));
+    let asks = asked.clone();
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
+        asks.store(true, Relaxed);
         answer(router.clone(), peer, request.map(axum::body::Body::new))
     });
     let builder = builder();
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-    if let Err(error) = watcher.watch(connection.into_owned()).await {
-        tracing::debug!(%error, %peer, "a connection broke");
+    tokio::select! {
+        ended = watcher.watch(connection.into_owned()) => if let Err(error) = ended {
+            tracing::debug!(%error, %peer, "a connection broke");
+        },
+        () = silence(&asked) => tracing::debug!(%peer, "a connection that asked nothing is closed"),
+    }
+}
+
+/// Ends when nothing was asked in time. The library's own time-outs begin once it knows which HTTP is spoken, and whoever
+/// says nothing would keep a seat for good.
+async fn silence(asked: &AtomicBool) {
+    sleep(HEADER_TIME).await;
+    if asked.load(Relaxed) {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -141,7 +141,11 @@ fn tls(options: &Options, stop: &CancellationToken) -> anyhow::Result<Option<Tls
     Tls::start(Files { certificate, key }, stop.clone()).map(Some)
 }
 
-fn app(
+/// What every request will reach; nothing is connected to yet.
+///
+/// # Errors
+/// The file of `--auth` or an origin can't work.
+pub(crate) fn app(
     options: &Options,
     metrics: ApiMetrics,
     registry: Arc<Registry>,

@@ -2,7 +2,8 @@
 
 use super::claims::{self, Claims};
 use super::provider::{self, Found, Provider};
-use super::seal::{Seal, random};
+use super::seal::random;
+use super::sessions::{LOGIN, SESSION, Session, Sessions};
 use super::settings::{Login, base64url};
 use super::{Guard, permissions};
 use crate::App;
@@ -29,28 +30,6 @@ const LOGIN_TIME: Duration = Duration::from_secs(10 * 60);
 const NEXT_BYTES: usize = 1_024;
 /// Longest code of the provider.
 const CODE_BYTES: usize = 4_096;
-
-const SESSION: &str = "session";
-const LOGIN: &str = "login";
-
-/// Sealed cookies of browsers.
-#[derive(Debug)]
-pub struct Sessions {
-    seal: Seal,
-    /// Whether browsers reach this server over TLS: then they send the cookies over nothing else.
-    secure: bool,
-    lasts: Duration,
-}
-
-/// A browser that has logged in.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Session {
-    /// For the audit log.
-    pub who: String,
-    /// Name of what was granted.
-    pub grant: String,
-    until: i64,
-}
 
 /// A login in progress. Only the browser that has begun it can end it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -116,7 +95,7 @@ async fn login(State(app): State<App>, Ask(asked): Ask<LoginParameters>) -> Resu
     let until = Timestamp::now().as_second() + LOGIN_TIME.as_secs().cast_signed();
     let pending = Pending { state: secret(), nonce: secret(), verifier: secret(), next, until };
     let place = authorization(&found, login, &pending).map_err(misbehaves)?;
-    let cookie = sessions.cookie(LOGIN, &sessions.seal.close(LOGIN, &pending), LOGIN_TIME);
+    let cookie = sessions.cookie(LOGIN, &sessions.close(LOGIN, &pending), LOGIN_TIME);
     redirect(place.as_str(), &[cookie])
 }
 
@@ -171,7 +150,7 @@ async fn callback(
     tracing::info!(target: "audit", who = claims::who(&claims), grant = grant.name, "logged in");
     let until = now + sessions.lasts.as_secs().cast_signed();
     let session = Session { who: claims::who(&claims), grant: grant.name.clone(), until };
-    let cookie = sessions.cookie(SESSION, &sessions.seal.close(SESSION, &session), sessions.lasts);
+    let cookie = sessions.cookie(SESSION, &sessions.close(SESSION, &session), sessions.lasts);
     redirect(&pending.next, &[cookie, sessions.forget(LOGIN)])
 }
 
@@ -303,42 +282,6 @@ fn set_cookies(answer: &mut Response, cookies: &[String]) -> Result<(), ApiError
         answer.headers_mut().append(header::SET_COOKIE, value);
     }
     Ok(())
-}
-
-impl Sessions {
-    /// With the key of the settings, or one of this process.
-    pub fn new(login: &Login) -> Self {
-        let secure = login.public_url.scheme() == "https";
-        Self { seal: Seal::new(login.session_key.as_ref()), secure, lasts: login.session }
-    }
-
-    /// The session whose cookie a request brings, if it still lasts.
-    pub fn of(&self, headers: &HeaderMap, now: Timestamp) -> Option<Session> {
-        self.read::<Session>(SESSION, headers).filter(|session| now.as_second() < session.until)
-    }
-
-    fn read<T: serde::de::DeserializeOwned>(&self, purpose: &str, headers: &HeaderMap) -> Option<T> {
-        let name = self.name(purpose);
-        let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let mut pairs =
-            cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        pairs.find_map(|(found, value)| if found == name { self.seal.open(purpose, value) } else { None })
-    }
-
-    /// Browsers take a cookie named `__Host-…` from this very host and over TLS only.
-    fn name(&self, purpose: &str) -> String {
-        format!("{}weir-{purpose}", if self.secure { "__Host-" } else { "" })
-    }
-
-    fn cookie(&self, purpose: &str, value: &str, lasts: Duration) -> String {
-        let secure = if self.secure { "; Secure" } else { "" };
-        let (name, seconds) = (self.name(purpose), lasts.as_secs());
-        format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}")
-    }
-
-    fn forget(&self, purpose: &str) -> String {
-        self.cookie(purpose, "", Duration::ZERO)
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ pub mod login;
 pub mod permissions;
 mod provider;
 mod seal;
+mod sessions;
 pub mod settings;
 mod tokens;
 
@@ -13,8 +14,8 @@ use crate::error::ApiError;
 use axum::http::{HeaderMap, header};
 use claims::Unproven;
 use jiff::Timestamp;
-use login::Sessions;
 use provider::Provider;
+use sessions::Sessions;
 use settings::{Grant, Settings};
 use std::path::Path;
 
