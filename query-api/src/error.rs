@@ -71,6 +71,11 @@ impl ApiError {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "slow_down", message)
     }
 
+    /// The request's body is larger than it may be.
+    pub fn too_large(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
+    }
+
     /// A bound of this process is reached.
     pub fn too_many(message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "too_many", message)

@@ -1,5 +1,7 @@
 //! The REST questions. The OpenAPI document is made of these routes.
 
+mod diff;
+mod errors;
 mod flows;
 mod graph;
 mod problems;
@@ -26,6 +28,8 @@ pub fn router() -> (Router<App>, utoipa::openapi::OpenApi) {
     let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
         .merge(graph::router())
         .merge(flows::router())
+        .merge(errors::router())
+        .merge(diff::router())
         .routes(routes!(flow::flow))
         .routes(routes!(traces::trace))
         .split_for_parts();
