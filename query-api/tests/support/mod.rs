@@ -142,6 +142,14 @@ impl Api {
         (answer.status().as_u16(), answer.json().await.unwrap())
     }
 
+    /// The same of a question with a body.
+    pub async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client.post(format!("{}{path}", self.url)).header("content-type", "application/json");
+        let answer = request.body(body.to_string()).send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
     /// Asks until `wanted` is so; fails with the last answer when that takes too long.
     pub async fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let mut last = Value::Null;
