@@ -171,7 +171,7 @@ impl Sequence<'_> {
                 }
                 let below = depth + usize::from(self.add(at, depth));
                 let mut next = std::mem::take(&mut children[at]);
-                next.sort_by_key(|child| std::cmp::Reverse(self.start_us(*child)));
+                next.sort_by_key(|child| std::cmp::Reverse((self.start_us(*child), *child)));
                 waiting.extend(next.into_iter().map(|child| (child, below)));
             }
         }
