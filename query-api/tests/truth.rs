@@ -218,6 +218,22 @@ async fn compare_sequences(river: &River, sent: &Sent) {
     }
 }
 
+/// Once everything is stored the answer says so: the marker at the end of each partition is no flow that is missing.
+async fn wait_until_fresh(river: &River) {
+    let is_stored =
+        |shards: &Value| shards.as_object().unwrap().values().all(|shard| shard["behindSeconds"] == 0.0);
+    let mut staleness = Value::Null;
+    for _ in 0..100 {
+        staleness = river.get("/api/v1/errors").await.1["staleness"].clone();
+        if staleness["fresh"] == true && is_stored(&staleness["flows"]) && is_stored(&staleness["spans"]) {
+            assert_ne!(staleness["flows"], json!({}), "{staleness:#}");
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    panic!("not fresh: {staleness:#}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_errors_differences_and_sequences_are_what_the_stories_mean() {
     let Some(river) = River::new() else { return };
@@ -229,6 +245,7 @@ async fn lists_errors_differences_and_sequences_are_what_the_stories_mean() {
     river.until_stored(&sent.documents).await;
     let closed = "SELECT count() FROM traces FINAL WHERE trace_id IN {traces:Array(String)}";
     river.until(closed, &ids, ids.len() as u64).await;
+    wait_until_fresh(&river).await;
     compare_lists(&river, &sent).await;
     compare_errors(&river, &sent).await;
     compare_difference(&river, &sent).await;
