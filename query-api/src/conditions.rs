@@ -58,12 +58,6 @@ impl Conditions {
         }
     }
 
-    /// A condition in which `?` stands for a number.
-    pub fn with_number(&mut self, condition: &str, number: i64) {
-        let value = self.value("Int64", Value::Number(number));
-        self.and(&condition.replace('?', &value));
-    }
-
     /// A condition in which `?1` and `?2` stand for texts.
     pub fn with_two_texts(&mut self, condition: &str, first: &str, second: &str) {
         let first = self.value("String", Value::Text(first.to_owned()));
@@ -123,11 +117,11 @@ mod tests {
     #[test]
     fn conditions_of_one_query_keep_their_values_apart() {
         let mut conditions = Conditions::prefixed("b");
-        conditions.with_number("start < f(?)", 7);
+        conditions.number("spans <", Some(7));
         conditions.with_two_texts("has(m, ?1) AND m[?1] = ?2", "?2", "?1");
         assert_eq!(
             conditions.sql(),
-            "(start < f({bc0:Int64})) AND (has(m, {bc1:String}) AND m[{bc1:String}] = {bc2:String})"
+            "(spans < {bc0:Int64}) AND (has(m, {bc1:String}) AND m[{bc1:String}] = {bc2:String})"
         );
     }
 }

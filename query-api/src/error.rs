@@ -107,10 +107,11 @@ impl ApiError {
     /// ClickHouse doesn't answer, or took longer than a query may. The reason goes to the log, not to the caller.
     pub fn store_unavailable(reason: &clickhouse::error::Error) -> Self {
         tracing::warn!(error = %reason, "a query to ClickHouse failed");
-        // The server's own code for a query that was stopped because of max_execution_time.
-        if reason.to_string().contains("TIMEOUT_EXCEEDED") {
+        // The server's own codes for a query that was stopped by max_execution_time or max_memory_usage.
+        let reason = reason.to_string();
+        if reason.contains("TIMEOUT_EXCEEDED") || reason.contains("MEMORY_LIMIT_EXCEEDED") {
             return Self::too_slow(
-                "ClickHouse took too long for this question; ask about a shorter time or less at once",
+                "this question is too much for ClickHouse; ask about a shorter time or less at once",
             );
         }
         Self::new(

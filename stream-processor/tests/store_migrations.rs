@@ -50,6 +50,42 @@ async fn every_table_and_view_target_that_would_count_twice_is_refused() {
     database.drop().await;
 }
 
+#[tokio::test]
+async fn flows_of_an_older_schema_are_in_the_order_of_time_too() {
+    let Some(database) = Database::new("by_start") else { return };
+    migrate(&database.options).await.unwrap();
+    for (kind, name) in [
+        ("VIEW", "flows_by_start_mv"),
+        ("VIEW", "flows_superseded_mv"),
+        ("TABLE", "flows_by_start"),
+        ("TABLE", "flows_superseded"),
+    ] {
+        database.execute(&format!("DROP {kind} {name}")).await;
+    }
+    let flow = |revision: u32, start_s: u32| {
+        format!(
+            "INSERT INTO traces (trace_id, revision, start, operation) \
+             VALUES ('0af7651916cd43dd8448eb211c80319c', {revision}, fromUnixTimestamp({start_s}), 'login')"
+        )
+    };
+    database.execute(&flow(1, now_s() - 60)).await;
+    database.execute(&flow(2, now_s() - 90)).await;
+    let migration =
+        schemas::migrations::ALL.iter().find(|migration| migration.name == "flows_by_start").unwrap();
+    // Applied twice, as after an interruption: it takes nothing twice.
+    for statement in migration.statements().chain(migration.statements()) {
+        database.execute(statement).await;
+    }
+    database.execute(&flow(3, now_s() - 90)).await;
+    let rows = "SELECT revision, lower(hex(id)), operation FROM flows_by_start ORDER BY revision";
+    let row = |revision: u32| format!("{revision}\t0af7651916cd43dd8448eb211c80319c\tlogin");
+    assert_eq!(database.ask(rows).await, [row(1), row(2), row(3)]);
+    let newest =
+        "SELECT revision FROM flows_by_start WHERE version NOT IN (SELECT version FROM flows_superseded)";
+    assert_eq!(database.ask(newest).await, ["3"]);
+    database.drop().await;
+}
+
 /// As if migration 6 were new: it adds a view target, `endpoints_1h`.
 async fn forget_migration_6(database: &Database) {
     database.execute("DROP VIEW endpoints_1h_mv").await;

@@ -6,9 +6,9 @@ use crate::skew::{self, Placed};
 use crate::spans::{SpanRow, SpanService};
 use reader::{Semconv, read_stored};
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use stitcher::Span;
-use stitcher::span::{Kind, PeerKind};
+use stitcher::span::{Kind, MessagingOperation, PeerKind};
 use utoipa::ToSchema;
 
 /// One call, as its callee's span tells it, or its caller's where the callee has none. Times are µs since the epoch on
@@ -42,10 +42,38 @@ pub struct Call {
 /// What a span says about who calls whom.
 #[derive(Debug, Default)]
 struct Ends {
-    kind: Kind,
+    role: Role,
     own: String,
     peer: Option<String>,
     topic: Option<String>,
+}
+
+/// A span's part in a call. What it says about messages outranks its kind (DESIGN 4.2).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Role {
+    #[default]
+    None,
+    Serves,
+    Calls,
+    Creates,
+    Sends,
+    Takes,
+}
+
+impl Role {
+    fn of(span: &Span<'_>) -> Self {
+        match (span.facts.messaging.and_then(|messaging| messaging.operation), span.kind) {
+            (Some(MessagingOperation::Settle), _) => Self::None,
+            (Some(MessagingOperation::Create), _) => Self::Creates,
+            (Some(MessagingOperation::Send), _) | (None, Kind::Producer) => Self::Sends,
+            (Some(MessagingOperation::Receive | MessagingOperation::Process), _) | (None, Kind::Consumer) => {
+                Self::Takes
+            }
+            (None, Kind::Server) => Self::Serves,
+            (None, Kind::Client) => Self::Calls,
+            (None, Kind::Internal | Kind::Unspecified) => Self::None,
+        }
+    }
 }
 
 /// The calls of a flow, each followed by those it led to, siblings by time. No more than there are spans.
@@ -53,7 +81,8 @@ pub fn calls(semconv: &Semconv, rows: &[SpanRow], graph: &Graph) -> Vec<Call> {
     let names = shown_as(graph);
     let ends: Vec<Ends> = rows.iter().map(|row| ends(semconv, row, &names)).collect();
     let placed = skew::placed(semconv, rows);
-    let mut sequence = Sequence { rows, answered: answered(&ends, &placed), ends, placed, calls: Vec::new() };
+    let mut sequence =
+        Sequence { rows, elsewhere: told_elsewhere(&ends, &placed), ends, placed, calls: Vec::new() };
     sequence.tell();
     sequence.calls
 }
@@ -65,22 +94,56 @@ fn shown_as(graph: &Graph) -> HashMap<&str, &str> {
     joined.collect()
 }
 
-/// Which spans are the calling half of a call that its callee tells.
-fn answered(ends: &[Ends], placed: &[Placed]) -> Vec<bool> {
-    let mut answered = vec![false; ends.len()];
-    for (end, place) in ends.iter().zip(placed) {
-        if let Some(parent) = place.parent.filter(|_| end.kind == Kind::Server) {
-            answered[parent as usize] = ends[parent as usize].kind == Kind::Client;
+/// Which spans are part of a call that another one tells: the calling half of one that is answered, a delivery with
+/// another one of the same service and topic inside, a send of messages that were created one by one.
+fn told_elsewhere(ends: &[Ends], placed: &[Placed]) -> Vec<bool> {
+    let mut elsewhere = vec![false; ends.len()];
+    let parent = |at: usize| placed[at].parent.map(|parent| parent as usize);
+    let creates: HashSet<Option<usize>> = (0..ends.len())
+        .filter(|at| ends[*at].role == Role::Creates)
+        .flat_map(|at| [Some(at), parent(at)])
+        .collect();
+    for at in 0..ends.len() {
+        match ends[at].role {
+            Role::Serves => {
+                if let Some(caller) = parent(at).filter(|caller| ends[*caller].role == Role::Calls) {
+                    elsewhere[caller] = true;
+                }
+            }
+            Role::Takes => {
+                let outer = around(ends, placed, at).filter(|outer| ends[*outer].takes_the_same(&ends[at]));
+                if let Some(outer) = outer {
+                    elsewhere[outer] = true;
+                }
+            }
+            // Above, below or beside what was created.
+            Role::Sends => {
+                let near = parent(at).is_some() && creates.contains(&parent(at));
+                elsewhere[at] = near || creates.contains(&Some(at));
+            }
+            Role::None | Role::Calls | Role::Creates => {}
         }
     }
-    answered
+    elsewhere
+}
+
+/// The nearest span above that takes part in a call. No further than a thousand: spans may be each other's parents.
+fn around(ends: &[Ends], placed: &[Placed], at: usize) -> Option<usize> {
+    let above = std::iter::successors(placed[at].parent, |above| placed[*above as usize].parent);
+    above.map(|above| above as usize).take(1_000).find(|above| ends[*above].role != Role::None)
+}
+
+impl Ends {
+    fn takes_the_same(&self, other: &Self) -> bool {
+        self.role == Role::Takes && (&self.own, &self.topic) == (&other.own, &other.topic)
+    }
 }
 
 struct Sequence<'a> {
     rows: &'a [SpanRow],
     ends: Vec<Ends>,
     placed: Vec<Placed>,
-    answered: Vec<bool>,
+    elsewhere: Vec<bool>,
     calls: Vec<Call>,
 }
 
@@ -108,7 +171,7 @@ impl Sequence<'_> {
                 }
                 let below = depth + usize::from(self.add(at, depth));
                 let mut next = std::mem::take(&mut children[at]);
-                next.sort_by_key(|child| std::cmp::Reverse(self.start_us(*child)));
+                next.sort_by_key(|child| std::cmp::Reverse((self.start_us(*child), *child)));
                 waiting.extend(next.into_iter().map(|child| (child, below)));
             }
         }
@@ -123,16 +186,16 @@ impl Sequence<'_> {
         let (row, end) = (&self.rows[at], &self.ends[at]);
         let parent = self.placed[at].parent.map(|parent| parent as usize);
         let by_parent = || parent.map(|parent| self.ends[parent].own.clone());
-        let (from, to) = match end.kind {
-            Kind::Server => (by_parent(), Some(end.own.clone())),
-            Kind::Consumer => (end.topic.clone().or_else(by_parent), Some(end.own.clone())),
-            Kind::Producer => (Some(end.own.clone()), end.topic.clone().or(end.peer.clone())),
-            Kind::Client if !self.answered[at] => {
-                (Some(end.own.clone()), end.peer.clone().or(end.topic.clone()))
-            }
-            _ => return false,
+        let own = || Some(end.own.clone());
+        let (from, to) = match end.role {
+            _ if self.elsewhere[at] => return false,
+            Role::None => return false,
+            Role::Serves => (by_parent(), own()),
+            Role::Takes => (end.topic.clone().or_else(by_parent), own()),
+            Role::Creates | Role::Sends => (own(), end.topic.clone().or(end.peer.clone())),
+            Role::Calls => (own(), end.peer.clone().or(end.topic.clone())),
         };
-        let caller = parent.filter(|parent| self.answered[*parent]).map(|parent| &self.rows[parent]);
+        let caller = parent.filter(|parent| self.elsewhere[*parent]).map(|parent| &self.rows[parent]);
         let failed = [Some(row), caller].into_iter().flatten().any(|row| row.status == "Error");
         let call = Call {
             number: self.calls.len() + 1,
@@ -161,7 +224,7 @@ fn ends(semconv: &Semconv, row: &SpanRow, names: &HashMap<&str, &str>) -> Ends {
     };
     read_stored(semconv, &row.stored(), &mut |span| {
         found = Ends {
-            kind: span.kind,
+            role: Role::of(span),
             own: shown(own(span)),
             peer: peer(span).map(&shown),
             topic: topic(span).map(&shown),
@@ -272,6 +335,34 @@ mod tests {
             shown(&told(&[span("01", "", "Server", "web", 0), sent, taken])),
             ["1 0 – → web", "2 1 web → topic:kafka:orders", "3 2 topic:kafka:orders → mail"]
         );
+    }
+
+    #[test]
+    fn a_message_that_is_received_and_then_processed_is_one_call() {
+        let message = pairs(&[("messaging.system", "kafka"), ("messaging.destination.name", "orders")]);
+        let taken = |id: &str, parent: &str, service: &str| SpanRow {
+            attributes: message.clone(),
+            ..span(id, parent, "Consumer", service, 0)
+        };
+        let rows =
+            [taken("01", "", "mail"), span("02", "01", "Internal", "mail", 1), taken("03", "02", "mail")];
+        let calls = told(&rows);
+        assert_eq!(
+            (shown(&calls), calls[0].span_id.as_str()),
+            (vec!["1 0 topic:kafka:orders → mail".to_owned()], "03")
+        );
+        assert_eq!(told(&[taken("01", "", "mail"), taken("02", "01", "billing")]).len(), 2, "two services");
+        let of = |id: &str, parent: &str, operation: &str| SpanRow {
+            attributes: [message.clone(), pairs(&[("messaging.operation.type", operation)])].concat(),
+            ..span(id, parent, "Producer", "web", 0)
+        };
+        let created = told(&[
+            span("01", "", "Server", "web", 0),
+            of("02", "01", "create"),
+            of("03", "01", "create"),
+            of("04", "01", "send"),
+        ]);
+        assert_eq!(created.iter().map(|call| call.span_id.as_str()).collect::<Vec<_>>(), ["01", "02", "03"]);
     }
 
     #[test]

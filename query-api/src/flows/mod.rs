@@ -8,9 +8,8 @@ mod row;
 mod traces;
 mod which;
 
-pub use attribute::Attribute;
-pub use lateness::{Lateness, lateness, lateness_with_spans};
-pub use list::{FlowListed, FlowsAnswer, list};
+pub use lateness::{Lateness, lateness_with_spans};
+pub use list::{FlowsAnswer, list};
 pub use page::{PageWords, SortWords};
-pub use traces::{TraceListed, TracesAnswer, list as traces};
+pub use traces::{TracesAnswer, list as traces};
 pub use which::{SPANS_APART_S, Which, WhichWords};

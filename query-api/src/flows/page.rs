@@ -10,8 +10,10 @@ use utoipa::IntoParams;
 #[into_params(parameter_in = Query)]
 pub struct PageWords {
     /// From 1.
+    #[param(minimum = 1)]
     pub page: Option<u32>,
     /// 1 to 500; 20 by default. `page` × `pageSize` is 10,000 at most; a `cursor` goes further.
+    #[param(minimum = 1, maximum = 500)]
     pub page_size: Option<u32>,
 }
 

@@ -10,6 +10,7 @@ use crate::range::{Asked, length_us};
 use clickhouse::query::Query;
 use serde::{Deserialize, Deserializer, de};
 use std::fmt;
+use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 use utoipa::{IntoParams, ToSchema};
 
 /// Which flows, in a caller's words. Without any: all of the last 15 minutes, health checks aside.
@@ -35,15 +36,19 @@ pub struct WhichWords {
     pub window: Option<String>,
     /// Instead of `window`: RFC 3339, a number since 1970 in s, ms, µs or ns, `now` or `now-1h`; whole seconds.
     #[serde(deserialize_with = "text_or_number")]
+    #[schema(schema_with = text_or_number_schema)]
     pub start_time: Option<String>,
     /// As `startTime`; now by default.
     #[serde(deserialize_with = "text_or_number")]
+    #[schema(schema_with = text_or_number_schema)]
     pub end_time: Option<String>,
     /// Those that took at least this long: µs, or a number with ms, s, m or h.
     #[serde(deserialize_with = "text_or_number")]
+    #[schema(schema_with = text_or_number_schema)]
     pub min_duration: Option<String>,
     /// Those that took at most this long.
     #[serde(deserialize_with = "text_or_number")]
+    #[schema(schema_with = text_or_number_schema)]
     pub max_duration: Option<String>,
     /// Whether health checks count too.
     pub probes: bool,
@@ -181,6 +186,11 @@ impl Which {
     pub fn bind(&self, query: Query) -> Query {
         self.conditions.bind(query)
     }
+}
+
+fn text_or_number_schema() -> Object {
+    let kinds = [Type::String, Type::Integer, Type::Null];
+    ObjectBuilder::new().schema_type(SchemaType::from_iter(kinds)).minimum(Some(0)).build()
 }
 
 /// Times and lengths are texts in queries and may be numbers in JSON.

@@ -32,7 +32,7 @@ async fn list(State(app): State<App>, access: Access, mut asks: Asks) -> Result<
 /// and searched from an hour before to an hour after the range.
 #[utoipa::path(get, path = "/api/v1/traces", operation_id = "traces", tag = "traces",
     params(WhichWords, PageWords, SortWords,
-        ("attribute" = Vec<String>, Query, explode, style = Form,
+        ("attribute" = Option<Vec<String>>, Query, explode, style = Form,
             description = "`key:value` of a span or its resource; all of several have to be found in the trace")),
     responses((status = 200, body = TracesAnswer), Problems))]
 async fn traces(

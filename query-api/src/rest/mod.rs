@@ -1,6 +1,8 @@
 //! The REST questions. The OpenAPI document is made of these routes.
 
 mod config;
+mod diff;
+mod errors;
 mod events;
 mod flows;
 pub mod graph;
@@ -39,6 +41,8 @@ pub fn router() -> (Router<App>, utoipa::openapi::OpenApi) {
         .merge(status::router())
         .merge(flows::router())
         .merge(config::router())
+        .merge(errors::router())
+        .merge(diff::router())
         .routes(routes!(flow::flow))
         .routes(routes!(traces::trace))
         .split_for_parts();

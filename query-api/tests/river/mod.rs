@@ -51,6 +51,14 @@ impl River {
         (answer.status().as_u16(), answer.json().await.unwrap())
     }
 
+    /// The same of a question with a body.
+    pub async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let request =
+            self.client.post(format!("{}{path}", self.api)).header("content-type", "application/json");
+        let answer = request.body(body.to_string()).send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
     pub async fn rows<T>(&self, sql: &str, traces: &[String]) -> Vec<T>
     where
         T: for<'a> Row<Value<'a> = T> + for<'de> Deserialize<'de> + 'static,
