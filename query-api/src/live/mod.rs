@@ -6,6 +6,7 @@ pub mod events;
 pub mod feed;
 mod group;
 mod known;
+mod parts;
 pub mod shards;
 mod state;
 

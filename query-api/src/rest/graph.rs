@@ -17,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(super) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(graph)).routes(routes!(operations)).routes(routes!(dependencies))
+    OpenApiRouter::new().routes(routes!(graph)).routes(routes!(operations))
 }
 
 /// Which flows, and of which time. Unknown parameters are refused rather than ignored.
@@ -101,16 +101,4 @@ async fn operations(
         Asked::parse(window.as_deref(), start_time.as_deref(), end_time.as_deref(), now_us(), &app.limits)?;
     let filter = Filter::new(operation, environment, probes, &app.limits)?.within(&access.allowed);
     Ok(Json(answer::operations(&app, filter, asked).await?))
-}
-
-/// A service, or all of a namespace, with its neighbours
-#[utoipa::path(get, path = "/api/v1/dependencies", tag = "graph", params(GraphParameters),
-    responses((status = 200, body = GraphAnswer), Problems))]
-async fn dependencies(
-    State(app): State<App>,
-    access: Access,
-    Ask(parameters): Ask<GraphParameters>,
-) -> Result<Json<GraphAnswer>, ApiError> {
-    let (filter, asked) = parameters.read(&app, &access)?;
-    Ok(Json(answer::graph(&app, filter, asked).await?))
 }

@@ -1,7 +1,14 @@
 //! The REST questions. The OpenAPI document is made of these routes.
 
+mod dependencies;
+mod edge_stats;
+mod endpoints;
 mod graph;
+mod heatmap;
+mod operation_stats;
 mod problems;
+mod service_stats;
+mod services;
 
 use crate::error::ApiError;
 use crate::{App, flow, traces};
@@ -24,6 +31,13 @@ struct Document;
 pub fn router() -> (Router<App>, utoipa::openapi::OpenApi) {
     let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
         .merge(graph::router())
+        .merge(operation_stats::router())
+        .merge(services::router())
+        .merge(dependencies::router())
+        .merge(endpoints::router())
+        .merge(edge_stats::router())
+        .merge(heatmap::router())
+        .merge(service_stats::router())
         .routes(routes!(flow::flow))
         .routes(routes!(traces::trace))
         .split_for_parts();
