@@ -26,7 +26,8 @@ impl LatencyRows {
         let (Some((first, _)), Some((last, _))) = (filled().next(), filled().next_back()) else {
             return Self { starts_us: Vec::new(), end_us: 0 };
         };
-        let (low_us, high_us) = (range_of(*first).0, range_of(*last).1.saturating_sub(1));
+        let (low_us, (last_us, width_us)) = (range_of(*first).0, range_of(*last));
+        let high_us = last_us + width_us - 1;
         let finest = [FINEST, 2, 1].into_iter().map(|parts| Self::with(parts, 1, low_us, high_us));
         // A histogram has 40 doublings in all, so two of them a row are always few enough.
         finest
@@ -97,9 +98,9 @@ mod tests {
     fn no_bucket_lies_in_two_rows() {
         let rows = LatencyRows::with(FINEST, 1, 0, 1 << 40);
         for bucket in 0..=LAST_BUCKET {
-            let (from_us, to_us) = range_of(bucket);
-            let holds = |row: &(u64, u64)| row.0 <= from_us && to_us <= row.1;
-            assert!(rows.ranges_us().any(|row| holds(&row)), "bucket {bucket}: {from_us} to {to_us}");
+            let (from_us, width_us) = range_of(bucket);
+            let holds = |row: &(u64, u64)| row.0 <= from_us && from_us + width_us <= row.1;
+            assert!(rows.ranges_us().any(|row| holds(&row)), "bucket {bucket}: {width_us} from {from_us}");
         }
     }
 

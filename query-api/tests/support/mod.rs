@@ -15,8 +15,16 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// The migrations that hold tables; functions belong to the whole server, and another test may be making them.
-const TABLES: [&str; 7] =
-    ["otel_traces", "edges", "services", "operations", "flows", "store_progress", "store_progress_commit"];
+const TABLES: [&str; 8] = [
+    "otel_traces",
+    "edges",
+    "services",
+    "operations",
+    "endpoints",
+    "flows",
+    "store_progress",
+    "store_progress_commit",
+];
 
 const TOPICS: [&str; 3] = ["flow_deltas", "flow_events", "otlp_spans"];
 
