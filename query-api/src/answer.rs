@@ -2,20 +2,25 @@
 
 use crate::App;
 use crate::builder::GraphBuilder;
+use crate::conditions::Conditions;
 use crate::error::ApiError;
 use crate::filter::Filter;
 use crate::graph::{Graph, Latency};
 use crate::histogram::Histogram;
 use crate::hub::frame::WindowAnswer;
+use crate::known_services::KnownNode;
 use crate::live::feed::{locked, now_us};
 use crate::live::shards::Staleness;
 use crate::live::{Live, OperationFlows};
 use crate::number::{Count, rate, share};
 use crate::range::Asked;
+use crate::rows::{self, Adder, EdgeSums, ServiceSums};
 use crate::series::Additive;
 use crate::stored::{OperationRow, Segment, answerable, histogram, segments};
+use crate::sums::of_filter;
 use crate::totals::Totals;
 use crate::{counts::OperationCounts, filter::PROBE};
+use futures_util::future::try_join_all;
 use schemas::topics::FLOW_DELTAS;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -106,6 +111,16 @@ impl Plan {
         }
     }
 
+    /// For what only tables know. Finer windows than `width_s` aren't there, so the range is rounded outward to it.
+    pub fn of_tables(asked: Asked, width_s: u32, now_us: i64) -> Self {
+        let now_s = u32::try_from(now_us / 1_000_000).unwrap_or_default();
+        let (from_s, to_s) = asked.seconds(now_us);
+        let (from_s, to_s) = answerable(from_s, to_s, now_s);
+        let (from_s, to_s) = (from_s - from_s % width_s, to_s.div_ceil(width_s).saturating_mul(width_s));
+        let seconds = f64::from(to_s.min(now_s + 1).saturating_sub(from_s).max(1));
+        Self { from_s, live_from_s: to_s, to_s, seconds }
+    }
+
     fn joined(from_s: u32, to_s: u32, live_from_s: u32, now_s: u32) -> Self {
         // Percentiles are kept by ten seconds; where both sources meet, no ten seconds may be counted twice.
         let live_from_s = live_from_s.div_ceil(10).saturating_mul(10);
@@ -176,18 +191,41 @@ pub struct Summed {
 /// # Errors
 /// ClickHouse is needed and can't answer.
 pub async fn summed(app: &App, filter: &Filter, asked: Asked) -> Result<Summed, ApiError> {
-    let LiveGraph { plan, mut builder, staleness } =
-        LiveGraph::of(&locked(&app.live), asked, filter, now_us());
-    let staleness = with_stored(app, plan, staleness).await?;
-    for segment in plan.stored() {
-        add_stored(app, &mut builder, segment, filter).await?;
-    }
-    if plan.from_s < plan.live_from_s {
-        know_stored(app, &mut builder, (plan.from_s, plan.live_from_s), filter).await?;
-    }
+    let Gathered { plan, builder, staleness } = gathered(app, filter, asked).await?;
     let mut totals = builder.join();
     filter.narrow(&mut totals);
     Ok(Summed { plan, totals, staleness })
+}
+
+/// What sums are made of: nothing is joined or narrowed yet.
+pub struct Gathered {
+    /// Which seconds, and where they come from.
+    pub plan: Plan,
+    /// By environment, node and edge.
+    pub builder: GraphBuilder,
+    /// How current it is.
+    pub staleness: Staleness,
+}
+
+/// What [`summed`] adds up.
+///
+/// # Errors
+/// ClickHouse is needed and can't answer.
+pub async fn gathered(app: &App, filter: &Filter, asked: Asked) -> Result<Gathered, ApiError> {
+    let LiveGraph { plan, mut builder, staleness } =
+        LiveGraph::of(&locked(&app.live), asked, filter, now_us());
+    let staleness = with_stored(app, plan, staleness).await?;
+    if plan.from_s < plan.live_from_s {
+        let (from_s, to_s) = (plan.from_s, plan.live_from_s);
+        let conditions = of_filter(filter);
+        let (found, known) =
+            tokio::try_join!(stored_rows(app, plan, &conditions), known_services(app, from_s, to_s, filter))?;
+        let mut adder = Adder::default();
+        found.edges.into_iter().for_each(|row| adder.edge(&mut builder, row));
+        found.services.into_iter().for_each(|row| adder.service(&mut builder, row));
+        known.into_iter().for_each(|row| adder.known(&mut builder, row));
+    }
+    Ok(Gathered { plan, builder, staleness })
 }
 
 /// What live state has of a graph, and which seconds are missing from it: of one moment, before ClickHouse is asked.
@@ -217,44 +255,33 @@ pub async fn with_stored(app: &App, plan: Plan, staleness: Staleness) -> Result<
     Ok(staleness.with_stored(&progress, now_us()))
 }
 
-async fn add_stored(
-    app: &App,
-    builder: &mut GraphBuilder,
-    segment: Segment,
-    filter: &Filter,
-) -> Result<(), ApiError> {
-    let failed = |error| ApiError::store_unavailable(&error);
-    for row in app.stored.edges(segment, filter).await.map_err(failed)? {
-        let (client, server) = row.nodes();
-        let totals = builder.within(&*row.environment).edge(&client, &server);
-        totals.counts.add(&row.counts());
-        totals.callee.add(&histogram(&row.callee, row.callee_sum));
-        totals.caller.add(&histogram(&row.caller, row.caller_sum));
-        totals.wait.add(&histogram(&row.wait, row.wait_sum));
-    }
-    for row in app.stored.services(segment, filter).await.map_err(failed)? {
-        let totals = builder.within(&*row.environment).service(&row.node());
-        totals.counts.add(&row.counts());
-        totals.latency.add(&histogram(&row.latency, row.latency_sum));
-        totals.self_time.add(&histogram(&row.self_time, row.self_sum));
-        totals.critical_path.add(&histogram(&row.critical_path, row.critical_sum));
-        totals.versions.insert(row.version);
-    }
-    Ok(())
+/// The rows of a graph.
+struct StoredRows {
+    edges: Vec<EdgeSums>,
+    services: Vec<ServiceSums>,
 }
 
-/// Tells a graph about the services that names can mean, those outside the filter's operation too.
-async fn know_stored(
+/// The rows of what the plan leaves to tables. All tables are asked at once: they wait for the same disks and cores.
+async fn stored_rows(app: &App, plan: Plan, conditions: &Conditions) -> Result<StoredRows, ApiError> {
+    let segments = plan.stored();
+    let edges = segments.iter().map(|segment| rows::edges(app, *segment, conditions, false));
+    let services = segments.iter().map(|segment| rows::services(app, *segment, conditions));
+    let (edges, services) = tokio::try_join!(try_join_all(edges), try_join_all(services))?;
+    Ok(StoredRows {
+        edges: edges.into_iter().flatten().collect(),
+        services: services.into_iter().flatten().collect(),
+    })
+}
+
+/// The services that names can mean, those outside the filter's operation too.
+async fn known_services(
     app: &App,
-    builder: &mut GraphBuilder,
-    (from_s, to_s): (u32, u32),
+    from_s: u32,
+    to_s: u32,
     filter: &Filter,
-) -> Result<(), ApiError> {
+) -> Result<Vec<KnownNode>, ApiError> {
     let known = app.stored.known_services(from_s, to_s, filter.environment.as_deref()).await;
-    for row in known.map_err(|error| ApiError::store_unavailable(&error))? {
-        builder.within(&*row.environment).know(&row.node());
-    }
-    Ok(())
+    known.map_err(|error| ApiError::store_unavailable(&error))
 }
 
 /// The operations that match.

@@ -28,8 +28,12 @@ impl GraphBuilder {
 
     /// All environments together, names joined. What corrections have brought to nothing is left out.
     pub fn join(self) -> Totals {
-        let environments = self.environments.into_values().map(Environment::join);
-        environments.reduce(Totals::with).unwrap_or_default()
+        self.join_each().into_values().reduce(Totals::with).unwrap_or_default()
+    }
+
+    /// The same, each environment by itself.
+    pub fn join_each(self) -> BTreeMap<Arc<str>, Totals> {
+        self.environments.into_iter().map(|(name, environment)| (name, environment.join())).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Conditions of a query. Texts of callers become bound values, never part of the query.
 
 use crate::access::Names;
+use crate::node::Node;
 use clickhouse::query::Query;
 use std::fmt::Write as _;
 
@@ -13,10 +14,14 @@ pub struct Conditions {
     prefix: &'static str,
 }
 
+/// Environment, cluster, namespace, name and kind of a node.
+type Place = (String, String, String, String, String);
+
 #[derive(Debug)]
 enum Value {
     Text(String),
     Texts(Vec<String>),
+    Places(Vec<Place>),
     Number(i64),
 }
 
@@ -42,6 +47,23 @@ impl Conditions {
         }
     }
 
+    /// The node that these columns name, within its environment, is one of these. `columns` are those of cluster,
+    /// namespace, name and kind.
+    pub fn node<'a>(
+        &mut self,
+        environment: &str,
+        columns: [&str; 4],
+        nodes: impl IntoIterator<Item = (&'a str, &'a Node)>,
+    ) {
+        let place = |(environment, node): (&str, &Node)| {
+            let Node { cluster, namespace, name, kind } = node.clone();
+            (environment.to_owned(), cluster, namespace, name, kind.as_str().to_owned())
+        };
+        let places = Value::Places(nodes.into_iter().map(place).collect());
+        let value = self.value("Array(Tuple(String, String, String, String, String))", places);
+        self.and(&format!("({environment}, {}) IN {value}", columns.join(", ")));
+    }
+
     /// A condition about a number, such as `duration_us >=`, if one is given.
     pub fn number(&mut self, condition: &str, number: Option<i64>) {
         if let Some(number) = number {
@@ -65,6 +87,18 @@ impl Conditions {
         self.and(&condition.replace("?1", &first).replace("?2", &second));
     }
 
+    /// A condition in which `?` stands for other conditions.
+    pub fn within(&mut self, condition: &str, inner: Self) {
+        let mut sql = inner.sql().to_owned();
+        // Values are numbered in order: the last first, so that no number is renamed twice.
+        for at in (0..inner.values.len()).rev() {
+            let renamed = self.name(at + self.values.len());
+            sql = sql.replace(&format!("{{{}:", inner.name(at)), &format!("{{{renamed}:"));
+        }
+        self.values.extend(inner.values);
+        self.and(&condition.replace('?', &sql));
+    }
+
     /// A condition without values.
     pub fn and(&mut self, condition: &str) {
         let _ = write!(self.sql, "{}({condition})", if self.sql.is_empty() { "" } else { " AND " });
@@ -80,6 +114,7 @@ impl Conditions {
         self.values.iter().enumerate().fold(query, |query, (at, value)| match value {
             Value::Text(text) => query.param(&self.name(at), text),
             Value::Texts(texts) => query.param(&self.name(at), texts),
+            Value::Places(places) => query.param(&self.name(at), places),
             Value::Number(number) => query.param(&self.name(at), number),
         })
     }
@@ -97,6 +132,19 @@ impl Conditions {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn conditions_stand_within_others() {
+        let (mut outer, mut inner) = (Conditions::default(), Conditions::default());
+        outer.equal("a", Some("1"));
+        inner.equal("b", Some("2"));
+        inner.equal("c", Some("3"));
+        outer.within("id IN (SELECT id FROM t WHERE ?)", inner);
+        assert_eq!(
+            outer.sql(),
+            "(a = {c0:String}) AND (id IN (SELECT id FROM t WHERE (b = {c1:String}) AND (c = {c2:String})))"
+        );
+    }
 
     #[test]
     fn texts_are_bound() {

@@ -153,6 +153,24 @@ impl Latency {
     }
 }
 
+impl NodeMetrics {
+    /// The numbers of a range that is `seconds` long.
+    pub fn of(totals: &ServiceTotals, seconds: f64) -> Self {
+        let counts = &totals.counts;
+        Self {
+            request_count: Count(counts.requests),
+            error_count: Count(counts.errors),
+            client_errors: Some(Count(counts.client_errors)),
+            raw_request_count: counts.raw_requests,
+            error_rate: share(counts.errors, counts.requests),
+            rate: rate(counts.requests, seconds),
+            latency: Latency::of(&totals.latency),
+            avg_self_time: totals.self_time.mean_us().map(ms),
+            avg_critical_path: totals.critical_path.mean_us().map(ms),
+        }
+    }
+}
+
 impl Graph {
     /// The graph of a range that is `seconds` long.
     pub fn of(totals: &Totals, seconds: f64, rules: &StatusRules) -> Self {
@@ -174,7 +192,8 @@ impl Graph {
 }
 
 impl StatusRules {
-    fn status(&self, totals: &ServiceTotals) -> Status {
+    /// How well a node does that had these requests.
+    pub fn status(&self, totals: &ServiceTotals) -> Status {
         let errors = share(totals.counts.errors, totals.counts.requests);
         if totals.counts.requests < self.least_requests * 1_000 || errors < self.degraded {
             Status::Healthy
@@ -186,8 +205,8 @@ impl StatusRules {
     }
 }
 
-fn node_answer(node: &Node, totals: &ServiceTotals, seconds: f64, rules: &StatusRules) -> NodeAnswer {
-    let counts = &totals.counts;
+/// A node as answers show it.
+pub fn node_answer(node: &Node, totals: &ServiceTotals, seconds: f64, rules: &StatusRules) -> NodeAnswer {
     let versions: Vec<String> =
         totals.versions.iter().filter(|version| !version.is_empty()).cloned().collect();
     NodeAnswer {
@@ -201,23 +220,14 @@ fn node_answer(node: &Node, totals: &ServiceTotals, seconds: f64, rules: &Status
             versions,
             place: None,
         },
-        metrics: NodeMetrics {
-            request_count: Count(counts.requests),
-            error_count: Count(counts.errors),
-            client_errors: Some(Count(counts.client_errors)),
-            raw_request_count: counts.raw_requests,
-            error_rate: share(counts.errors, counts.requests),
-            rate: rate(counts.requests, seconds),
-            latency: Latency::of(&totals.latency),
-            avg_self_time: totals.self_time.mean_us().map(ms),
-            avg_critical_path: totals.critical_path.mean_us().map(ms),
-        },
+        metrics: NodeMetrics::of(totals, seconds),
         status: rules.status(totals),
         joined: Vec::new(),
     }
 }
 
-fn edge_answer(client: &Node, server: &Node, totals: &EdgeTotals, seconds: f64) -> EdgeAnswer {
+/// An edge as answers show it.
+pub fn edge_answer(client: &Node, server: &Node, totals: &EdgeTotals, seconds: f64) -> EdgeAnswer {
     let counts = &totals.counts;
     let (latency, latency_side) = totals.latency();
     EdgeAnswer {

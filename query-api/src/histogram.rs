@@ -27,6 +27,11 @@ impl Histogram {
         (histogram, impossible)
     }
 
+    /// Buckets in ascending order with their counts in thousandths.
+    pub fn buckets(&self) -> &[(u16, i64)] {
+        &self.buckets
+    }
+
     /// Values recorded, in thousandths.
     pub fn count(&self) -> i64 {
         self.buckets.iter().fold(0, |sum: i64, (_, count)| sum.saturating_add(*count))

@@ -1,4 +1,4 @@
-//! The services that ClickHouse knows of in a range: whom a name can mean, whatever a question filters by.
+//! The nodes that ClickHouse knows of in a range: whom a name can mean, whatever a question filters by.
 
 use crate::node::{Kind, Node};
 use crate::stored::{Stored, Tier};
@@ -7,21 +7,22 @@ use clickhouse::error::Error;
 use serde::Deserialize;
 use std::sync::Arc;
 
-/// One service of an environment.
-#[derive(Debug, Row, Deserialize)]
+/// One node of an environment.
+#[derive(Debug, Clone, Row, Deserialize)]
 #[allow(missing_docs, reason = "the columns are documented in schemas/clickhouse")]
-pub struct KnownService {
+pub struct KnownNode {
     pub environment: String,
     pub cluster: String,
     pub namespace: String,
-    pub service: String,
+    pub name: String,
+    pub kind: String,
 }
 
-impl KnownService {
-    /// The service.
-    pub fn node(self) -> Arc<Node> {
-        let Self { cluster, namespace, service: name, .. } = self;
-        Arc::new(Node { cluster, namespace, name, kind: Kind::Service })
+impl KnownNode {
+    /// The node.
+    pub fn node(&self) -> Arc<Node> {
+        let Self { cluster, namespace, name, kind, .. } = self.clone();
+        Arc::new(Node { cluster, namespace, name, kind: Kind::of_text(&kind) })
     }
 }
 
@@ -35,7 +36,30 @@ impl Stored {
         from_s: u32,
         to_s: u32,
         environment: Option<&str>,
-    ) -> Result<Vec<KnownService>, Error> {
+    ) -> Result<Vec<KnownNode>, Error> {
+        self.known(Some(Kind::Service), from_s, to_s, environment).await
+    }
+
+    /// All nodes, as [`Stored::known_services`].
+    ///
+    /// # Errors
+    /// ClickHouse can't answer.
+    pub async fn known_nodes(
+        &self,
+        from_s: u32,
+        to_s: u32,
+        environment: Option<&str>,
+    ) -> Result<Vec<KnownNode>, Error> {
+        self.known(None, from_s, to_s, environment).await
+    }
+
+    async fn known(
+        &self,
+        kind: Option<Kind>,
+        from_s: u32,
+        to_s: u32,
+        environment: Option<&str>,
+    ) -> Result<Vec<KnownNode>, Error> {
         let tier = tier(from_s, to_s);
         let (query, _turn) = self.query(&sql(tier)).await;
         query
@@ -43,7 +67,8 @@ impl Stored {
             .param("to", to_s)
             .param("any_environment", environment.is_none())
             .param("environment", environment.unwrap_or_default())
-            .param("kind", Kind::Service.as_str())
+            .param("any_kind", kind.is_none())
+            .param("kind", kind.map_or("", Kind::as_str))
             .fetch_all()
             .await
     }
@@ -67,14 +92,14 @@ fn sql(tier: Tier) -> String {
                  AND ({any_environment:Bool} OR environment = {environment:String})";
     format!(
         "SELECT DISTINCT environment, tupleElement(node, 1) AS cluster, tupleElement(node, 2) AS namespace, \
-                tupleElement(node, 3) AS service \
+                tupleElement(node, 3) AS name, tupleElement(node, 4) AS kind \
          FROM (SELECT environment, arrayJoin([(client_cluster, client_namespace, client, client_kind), \
                       (server_cluster, server_namespace, server, server_kind)]) AS node, sum(raw_calls) AS seen \
                FROM edges_{tier} WHERE {range} GROUP BY environment, node \
                UNION ALL \
                SELECT environment, (cluster, namespace, service, kind) AS node, sum(raw_requests) AS seen \
                FROM services_{tier} WHERE {range} GROUP BY environment, node) \
-         WHERE seen != 0 AND tupleElement(node, 4) = {{kind:String}} LIMIT {{rows:UInt32}}"
+         WHERE seen != 0 AND ({{any_kind:Bool}} OR tupleElement(node, 4) = {{kind:String}}) LIMIT {{rows:UInt32}}"
     )
 }
 

@@ -36,6 +36,10 @@ pub enum Kind {
     Topic,
     /// A host or service that emits no spans.
     External,
+    /// All services of a namespace, in graphs that are grouped.
+    Namespace,
+    /// All services of a cluster, in graphs that are grouped.
+    Cluster,
 }
 
 impl Kind {
@@ -68,6 +72,8 @@ impl Kind {
             Self::Database => "database",
             Self::Topic => "topic",
             Self::External => "external",
+            Self::Namespace => "namespace",
+            Self::Cluster => "cluster",
         }
     }
 }

@@ -135,6 +135,11 @@ pub fn length_us(name: &str, text: &str) -> Result<i64, ApiError> {
     }
 }
 
+/// RFC 3339, to the second.
+pub fn rfc3339(second: u32) -> String {
+    Timestamp::from_second(second.into()).map(|time| time.to_string()).unwrap_or_default()
+}
+
 fn no_duration(name: &str) -> ApiError {
     ApiError::bad_request(format!("{name} is a number with s, m, h or d, such as 15m"))
 }

@@ -110,24 +110,6 @@ impl Stored {
         (self.ask(sql).param("rows", self.rows), turn)
     }
 
-    /// Edges of a segment.
-    ///
-    /// # Errors
-    /// ClickHouse can't answer.
-    pub async fn edges(&self, segment: Segment, filter: &Filter) -> Result<Vec<EdgeRow>, Error> {
-        let (query, _turn) = self.query(&edges_sql(segment.tier, Grouping::Whole, false)).await;
-        bind(query, segment, filter).fetch_all().await
-    }
-
-    /// Services of a segment.
-    ///
-    /// # Errors
-    /// ClickHouse can't answer.
-    pub async fn services(&self, segment: Segment, filter: &Filter) -> Result<Vec<ServiceRow>, Error> {
-        let (query, _turn) = self.query(&services_sql(segment.tier, Grouping::Whole, false)).await;
-        bind(query, segment, filter).fetch_all().await
-    }
-
     /// Operations of a segment.
     ///
     /// # Errors
@@ -209,21 +191,31 @@ const SECONDS_KEPT_S: u32 = 5 * 3_600;
 /// Seconds that the tables of minutes hold, less a day.
 const MINUTES_KEPT_S: u32 = 29 * 86_400;
 
+/// The finest tables that still hold a second.
+pub fn finest(second: u32, now_s: u32) -> Tier {
+    match now_s.saturating_sub(second) {
+        age_s if age_s > MINUTES_KEPT_S => Tier::Hour,
+        age_s if age_s > SECONDS_KEPT_S => Tier::Minute,
+        _ => Tier::Second,
+    }
+}
+
 /// The range that can be answered exactly and holds `[from_s, to_s)`: old ranges are rounded outward to minutes or
 /// hours, because finer windows have expired.
 pub fn answerable(from_s: u32, to_s: u32, now_s: u32) -> (u32, u32) {
-    let width_s = match now_s.saturating_sub(from_s) {
-        age_s if age_s > MINUTES_KEPT_S => 3_600,
-        age_s if age_s > SECONDS_KEPT_S => 60,
-        _ => 1,
-    };
+    let width_s = finest(from_s, now_s).width_s();
     (from_s - from_s % width_s, to_s.div_ceil(width_s).saturating_mul(width_s))
 }
 
 /// The fewest and coarsest windows that make up `[from_s, to_s)`.
 pub fn segments(from_s: u32, to_s: u32) -> Vec<Segment> {
+    segments_of(Tier::Hour, from_s, to_s)
+}
+
+/// The fewest windows that make up `[from_s, to_s)`, none coarser than these.
+pub fn segments_of(coarsest: Tier, from_s: u32, to_s: u32) -> Vec<Segment> {
     let mut found = Vec::new();
-    cover(Tier::Hour, from_s, to_s, &mut found);
+    cover(coarsest, from_s, to_s, &mut found);
     found
 }
 

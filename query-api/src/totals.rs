@@ -150,7 +150,8 @@ impl EdgeTotals {
         self
     }
 
-    fn add(&mut self, other: &Self) {
+    /// Adds what is known of others.
+    pub fn add(&mut self, other: &Self) {
         self.counts.add(&other.counts);
         self.callee.add(&other.callee);
         self.caller.add(&other.caller);
@@ -159,7 +160,8 @@ impl EdgeTotals {
 }
 
 impl ServiceTotals {
-    fn add(&mut self, other: &Self) {
+    /// Adds what is known of others.
+    pub fn add(&mut self, other: &Self) {
         self.counts.add(&other.counts);
         self.latency.add(&other.latency);
         self.self_time.add(&other.self_time);
@@ -167,7 +169,8 @@ impl ServiceTotals {
         self.versions.extend(other.versions.iter().cloned());
     }
 
-    fn add_calls(&mut self, edge: &EdgeTotals) {
+    /// Adds calls as if the callee had counted them.
+    pub fn add_calls(&mut self, edge: &EdgeTotals) {
         self.counts.add(&ServiceCounts {
             requests: edge.counts.calls,
             errors: edge.counts.errors,

@@ -129,14 +129,25 @@ impl Computed {
                 let (page, sort) = page(&mut arguments)?;
                 shown(flows::traces(app, access, parameters(arguments)?, &[], (page, sort)).await)
             }
-            Self::Dependencies => {
-                shown(rest::graph::dependencies_of(app, access, parameters(arguments)?).await)
-            }
+            Self::Dependencies => shown(rest::dependencies::of(app, access, parameters(arguments)?).await),
             Self::Operations => {
                 let answer = rest::graph::operations_of(app, access, parameters(arguments)?).await;
                 shown(answer.map(|answer| answer.operations))
             }
-            _ => Err(Error::new("not here yet")),
+            Self::Operation => {
+                let name = text(&mut arguments, "name");
+                found(rest::operation_stats::stats(app, access, name, parameters(arguments)?).await)
+            }
+            Self::Services => {
+                let answer = rest::services::list(app, access, parameters(arguments)?).await;
+                shown(answer.map(|answer| answer.services))
+            }
+            Self::Service => {
+                let name = text(&mut arguments, "name");
+                let answer = rest::services::one(app, access, &name, parameters(arguments)?).await;
+                found(answer.map(|answer| answer.service))
+            }
+            Self::PageInfo | Self::MetadataOfFlow | Self::GraphOfFlow => Ok(Json::Null),
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::counts::{EdgeCounts, OperationCounts, ServiceCounts};
 use crate::histogram::Histogram;
 use crate::node::Node;
 use crate::series::Series;
+use crate::totals::{EdgeTotals, ServiceTotals};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -23,16 +24,18 @@ pub struct Group {
     pub durations: Series<Histogram>,
 }
 
+/// The calls from one node to another over time.
 #[derive(Debug, Default)]
-struct Edge {
+pub struct Edge {
     counts: Series<EdgeCounts>,
     callee: Series<Histogram>,
     caller: Series<Histogram>,
     wait: Series<Histogram>,
 }
 
+/// The requests of a service over time.
 #[derive(Debug, Default)]
-struct Service {
+pub struct Service {
     counts: Series<ServiceCounts>,
     latency: Series<Histogram>,
     self_time: Series<Histogram>,
@@ -75,23 +78,22 @@ impl Group {
 
     /// Adds what happened in `[from_s, to_s)` to a graph. Percentiles come from every ten seconds that touch it.
     pub fn add_to(&self, graph: &mut Environment, from_s: u32, to_s: u32) {
-        let ten_s = touching(from_s);
         for ((client, server), edge) in self.edges.iter().filter(|(_, edge)| edge.seen_since(from_s)) {
-            let totals = graph.edge(client, server);
-            edge.counts.sum_into(&mut totals.counts, from_s, to_s);
-            edge.callee.sum_into(&mut totals.callee, ten_s, to_s);
-            edge.caller.sum_into(&mut totals.caller, ten_s, to_s);
-            edge.wait.sum_into(&mut totals.wait, ten_s, to_s);
+            edge.add_to(graph.edge(client, server), from_s, to_s);
         }
         for (node, service) in self.services.iter().filter(|(_, service)| service.seen_since(from_s)) {
-            let totals = graph.service(node);
-            service.counts.sum_into(&mut totals.counts, from_s, to_s);
-            service.latency.sum_into(&mut totals.latency, ten_s, to_s);
-            service.self_time.sum_into(&mut totals.self_time, ten_s, to_s);
-            service.critical_path.sum_into(&mut totals.critical_path, ten_s, to_s);
-            let recent = service.versions.iter().filter(|(_, newest_s)| **newest_s >= from_s);
-            totals.versions.extend(recent.map(|(version, _)| version.to_string()));
+            service.add_to(graph.service(node), from_s, to_s);
         }
+    }
+
+    /// Every edge, by caller and callee.
+    pub fn edges(&self) -> impl Iterator<Item = (&(Arc<Node>, Arc<Node>), &Edge)> {
+        self.edges.iter()
+    }
+
+    /// Every service.
+    pub fn services(&self) -> impl Iterator<Item = (&Arc<Node>, &Service)> {
+        self.services.iter()
     }
 
     /// Raw calls in `[from_s, to_s)`.
@@ -147,14 +149,44 @@ impl Group {
 }
 
 impl Edge {
+    /// Adds what happened in `[from_s, to_s)`. Percentiles come from every ten seconds that touch it.
+    pub fn add_to(&self, totals: &mut EdgeTotals, from_s: u32, to_s: u32) {
+        let ten_s = touching(from_s);
+        self.counts.sum_into(&mut totals.counts, from_s, to_s);
+        self.callee.sum_into(&mut totals.callee, ten_s, to_s);
+        self.caller.sum_into(&mut totals.caller, ten_s, to_s);
+        self.wait.sum_into(&mut totals.wait, ten_s, to_s);
+    }
+
+    /// Newest second that anything is known of.
+    pub fn newest_s(&self) -> Option<u32> {
+        self.counts.newest_s()
+    }
+
     fn seen_since(&self, from_s: u32) -> bool {
-        self.counts.newest_s().is_some_and(|newest_s| newest_s >= from_s)
+        self.newest_s().is_some_and(|newest_s| newest_s >= from_s)
     }
 }
 
 impl Service {
+    /// As [`Edge::add_to`].
+    pub fn add_to(&self, totals: &mut ServiceTotals, from_s: u32, to_s: u32) {
+        let ten_s = touching(from_s);
+        self.counts.sum_into(&mut totals.counts, from_s, to_s);
+        self.latency.sum_into(&mut totals.latency, ten_s, to_s);
+        self.self_time.sum_into(&mut totals.self_time, ten_s, to_s);
+        self.critical_path.sum_into(&mut totals.critical_path, ten_s, to_s);
+        let recent = self.versions.iter().filter(|(_, newest_s)| **newest_s >= from_s);
+        totals.versions.extend(recent.map(|(version, _)| version.to_string()));
+    }
+
+    /// Newest second that anything is known of.
+    pub fn newest_s(&self) -> Option<u32> {
+        self.counts.newest_s()
+    }
+
     fn seen_since(&self, from_s: u32) -> bool {
-        self.counts.newest_s().is_some_and(|newest_s| newest_s >= from_s)
+        self.newest_s().is_some_and(|newest_s| newest_s >= from_s)
     }
 }
 

@@ -45,6 +45,13 @@ impl Known {
         }
     }
 
+    /// Every service with its environment.
+    pub fn services(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Node>)> {
+        self.environments
+            .iter()
+            .flat_map(|(environment, services)| services.keys().map(move |service| (environment, service)))
+    }
+
     /// Forgets the services that were last seen before `from_s`; returns how many bytes that freed.
     pub fn forget_before(&mut self, from_s: u32) -> usize {
         let mut forgotten = 0;

@@ -7,6 +7,7 @@ pub mod feed;
 mod group;
 mod known;
 mod learnt;
+mod parts;
 pub mod shards;
 mod state;
 

@@ -182,6 +182,11 @@ impl Live {
         }
     }
 
+    /// The services that names can mean.
+    pub(super) fn known(&self) -> &Known {
+        &self.known
+    }
+
     /// Flows that ended in `[from_s, to_s)` by environment and operation: counts, durations and the newest second.
     pub fn flows(&self, filter: &Filter, from_s: u32, to_s: u32) -> Vec<OperationFlows> {
         let seen = self
@@ -264,7 +269,8 @@ impl Live {
         self.bytes
     }
 
-    fn matching(&self, filter: &Filter) -> impl Iterator<Item = (&(Arc<str>, Arc<str>), &Group)> {
+    /// The groups that match, by environment and operation.
+    pub(super) fn matching(&self, filter: &Filter) -> impl Iterator<Item = (&(Arc<str>, Arc<str>), &Group)> {
         self.groups.iter().filter(|((environment, operation), _)| filter.matches(environment, operation))
     }
 

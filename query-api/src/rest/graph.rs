@@ -17,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(super) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(graph)).routes(routes!(operations)).routes(routes!(dependencies))
+    OpenApiRouter::new().routes(routes!(graph)).routes(routes!(operations))
 }
 
 /// Which flows, and of which time. Unknown parameters are refused rather than ignored.
@@ -113,28 +113,4 @@ pub async fn operations_of(
         Asked::parse(window.as_deref(), start_time.as_deref(), end_time.as_deref(), now_us(), &app.limits)?;
     let filter = Filter::new(operation, environment, probes, &app.limits)?.within(&access.allowed);
     answer::operations(app, filter, asked).await
-}
-
-/// A service, or all of a namespace, with its neighbours
-#[utoipa::path(get, path = "/api/v1/dependencies", tag = "graph", params(GraphParameters),
-    responses((status = 200, body = GraphAnswer), Problems))]
-async fn dependencies(
-    State(app): State<App>,
-    access: Access,
-    Ask(parameters): Ask<GraphParameters>,
-) -> Result<Json<GraphAnswer>, ApiError> {
-    Ok(Json(dependencies_of(&app, &access, parameters).await?))
-}
-
-/// A service, or all of a namespace, with its neighbours.
-///
-/// # Errors
-/// A parameter can't be, or ClickHouse is needed and can't answer.
-pub async fn dependencies_of(
-    app: &App,
-    access: &Access,
-    parameters: GraphParameters,
-) -> Result<GraphAnswer, ApiError> {
-    let (filter, asked) = parameters.read(app, access)?;
-    answer::graph(app, filter, asked).await
 }

@@ -1,12 +1,19 @@
 //! The REST questions. The OpenAPI document is made of these routes.
 
 mod config;
+pub mod dependencies;
 mod diff;
+pub mod edge_stats;
+pub mod endpoints;
 mod errors;
 mod events;
 mod flows;
 pub mod graph;
+pub mod heatmap;
+pub mod operation_stats;
 mod problems;
+pub mod service_stats;
+pub mod services;
 pub mod status;
 
 use crate::error::ApiError;
@@ -43,6 +50,13 @@ pub fn router() -> (Router<App>, utoipa::openapi::OpenApi) {
         .merge(config::router())
         .merge(errors::router())
         .merge(diff::router())
+        .merge(operation_stats::router())
+        .merge(services::router())
+        .merge(dependencies::router())
+        .merge(endpoints::router())
+        .merge(edge_stats::router())
+        .merge(heatmap::router())
+        .merge(service_stats::router())
         .routes(routes!(flow::flow))
         .routes(routes!(traces::trace))
         .split_for_parts();

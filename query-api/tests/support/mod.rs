@@ -15,11 +15,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// The migrations that hold tables; functions belong to the whole server, and another test may be making them.
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 9] = [
     "otel_traces",
     "edges",
     "services",
     "operations",
+    "endpoints",
     "flows",
     "store_progress",
     "store_progress_commit",

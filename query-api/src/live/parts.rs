@@ -1,0 +1,48 @@
+//! Single edges, services and operations of the live state, for series over time.
+
+use super::group::{Edge, Group, Service};
+use super::state::Live;
+use crate::counts::OperationCounts;
+use crate::filter::Filter;
+use crate::histogram::Histogram;
+use crate::node::Node;
+use std::sync::Arc;
+
+impl Live {
+    /// The edges of the flows that match: environment, caller and callee.
+    pub fn edges(&self, filter: &Filter) -> impl Iterator<Item = (&Arc<str>, &Arc<Node>, &Arc<Node>, &Edge)> {
+        self.matching(filter).flat_map(|((environment, _), group)| {
+            group.edges().map(move |((client, server), edge)| (environment, client, server, edge))
+        })
+    }
+
+    /// The services of the flows that match, with their environment.
+    pub fn services(&self, filter: &Filter) -> impl Iterator<Item = (&Arc<str>, &Arc<Node>, &Service)> {
+        self.matching(filter).flat_map(|((environment, _), group)| {
+            group.services().map(move |(node, service)| (environment, node, service))
+        })
+    }
+
+    /// The operations that match.
+    pub fn operations(&self, filter: &Filter) -> impl Iterator<Item = &Group> {
+        self.matching(filter).map(|(_, group)| group)
+    }
+
+    /// Every service of the environments that match, whatever operation it takes part in.
+    pub fn known_services(&self, filter: &Filter) -> impl Iterator<Item = (&Arc<str>, &Arc<Node>)> {
+        self.known().services().filter(|(environment, _)| filter.wants_environment(environment))
+    }
+}
+
+impl Group {
+    /// Adds the flows that ended in `[from_s, to_s)`. Percentiles come from every ten seconds that touch it.
+    pub fn add_flows_to(
+        &self,
+        (counts, durations): (&mut OperationCounts, &mut Histogram),
+        from_s: u32,
+        to_s: u32,
+    ) {
+        self.flows.sum_into(counts, from_s, to_s);
+        self.durations.sum_into(durations, super::group::touching(from_s), to_s);
+    }
+}

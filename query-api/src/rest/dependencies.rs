@@ -1,0 +1,218 @@
+//! Who depends on whom.
+
+use super::Problems;
+use crate::App;
+use crate::access::Access;
+use crate::answer::{Plan, Summed, summed, with_stored};
+use crate::ask::Ask;
+use crate::by_version;
+use crate::error::ApiError;
+use crate::filter::{Filter, checked};
+use crate::graph::Graph;
+use crate::grouping::{Group, grouped};
+use crate::hub::frame::WindowAnswer;
+use crate::live::feed::{locked, now_us};
+use crate::live::shards::Staleness;
+use crate::range::{Asked, rfc3339};
+use crate::sums::of_filter;
+use crate::totals::Totals;
+use crate::traversal::{Way, reached};
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// Calls that a question may go away from a service: a request that goes through more services is hardly ever seen.
+const DEEPEST: u32 = 10;
+
+pub(super) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(dependencies))
+}
+
+/// Which part of the graph, of which flows, and when.
+#[derive(Debug, Default, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub struct DependenciesParameters {
+    /// Around the services of this namespace; with `service`, around the one in it.
+    pub namespace: Option<String>,
+    /// Around the services of this name, or of a name that joined one.
+    pub service: Option<String>,
+    /// How many calls away from these, 1 to 10; 1 by default. Without a service or a namespace all is shown anyway.
+    #[param(minimum = 1, maximum = 10)]
+    pub depth: Option<u32>,
+    /// Which way to go from these.
+    #[param(inline)]
+    pub direction: Option<Way>,
+    /// What becomes one node.
+    #[param(inline)]
+    pub group: Option<Group>,
+    /// Exactly this operation.
+    pub operation: Option<String>,
+    /// Exactly this environment.
+    pub environment: Option<String>,
+    /// The last `90s`, `15m`, `2h`, `7d` …; 15 minutes by default.
+    pub window: Option<String>,
+    /// Instead of `window`: RFC 3339, a number since 1970 in s, ms, µs or ns, `now` or `now-1h`.
+    pub start_time: Option<String>,
+    /// As `startTime`; now by default.
+    pub end_time: Option<String>,
+    /// Whether health checks count too.
+    #[serde(default)]
+    pub probes: bool,
+}
+
+/// A part of the graph.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct DependenciesAnswer {
+    #[serde(flatten)]
+    pub graph: Graph,
+    pub metadata: DependenciesMetadata,
+    pub window: WindowAnswer,
+    /// `live`, `clickhouse` or `clickhouse+live`.
+    pub source: &'static str,
+    pub staleness: Staleness,
+}
+
+/// What was asked for.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct DependenciesMetadata {
+    pub namespace: Option<String>,
+    pub service: Option<String>,
+    pub environment: Option<String>,
+    pub operation: Option<String>,
+    pub depth: u32,
+    pub direction: Way,
+    pub group: Group,
+    pub node_count: usize,
+    pub edge_count: usize,
+    /// The end of the range, or now where it ends later, RFC 3339. `staleness` says what may be missing before it.
+    pub last_updated: String,
+}
+
+/// A question that can be answered.
+struct Question {
+    filter: Filter,
+    asked: Asked,
+    service: Option<String>,
+    namespace: Option<String>,
+    depth: u32,
+    way: Way,
+    group: Group,
+}
+
+/// A service or all of a namespace with those that it depends on and that depend on it
+#[utoipa::path(get, path = "/api/v1/dependencies", tag = "graph", params(DependenciesParameters),
+    responses((status = 200, body = DependenciesAnswer), Problems))]
+async fn dependencies(
+    State(app): State<App>,
+    access: Access,
+    Ask(parameters): Ask<DependenciesParameters>,
+) -> Result<Json<DependenciesAnswer>, ApiError> {
+    Ok(Json(of(&app, &access, parameters).await?))
+}
+
+/// A part of the graph.
+///
+/// # Errors
+/// The parameters can't be, or ClickHouse is needed and can't answer.
+pub async fn of(
+    app: &App,
+    access: &Access,
+    parameters: DependenciesParameters,
+) -> Result<DependenciesAnswer, ApiError> {
+    let question = Question::read(app, access, parameters)?;
+    let (plan, graph, staleness) = match question.group {
+        Group::Version => question.versions(app).await?,
+        _ => question.graph(app).await?,
+    };
+    let now_s = u32::try_from(now_us() / 1_000_000).unwrap_or(u32::MAX);
+    let Question { filter, service, namespace, depth, way: direction, group, .. } = question;
+    Ok(DependenciesAnswer {
+        metadata: DependenciesMetadata {
+            namespace,
+            service,
+            environment: filter.environment,
+            operation: filter.operation,
+            depth,
+            direction,
+            group,
+            node_count: graph.nodes.len(),
+            edge_count: graph.edges.len(),
+            last_updated: rfc3339(plan.to_s.min(now_s)),
+        },
+        graph,
+        window: plan.window(),
+        source: plan.source(),
+        staleness,
+    })
+}
+
+impl Question {
+    fn read(app: &App, access: &Access, parameters: DependenciesParameters) -> Result<Self, ApiError> {
+        let DependenciesParameters { namespace, service, depth, direction, group, .. } = parameters;
+        let (start, end) = (parameters.start_time.as_deref(), parameters.end_time.as_deref());
+        let asked = Asked::parse(parameters.window.as_deref(), start, end, now_us(), &app.limits)?;
+        let service = checked("service", service, &app.limits)?;
+        let namespace = checked("namespace", namespace, &app.limits)?;
+        let depth = depth.unwrap_or(1);
+        if !(1..=DEEPEST).contains(&depth) {
+            return Err(ApiError::bad_request(format!("depth is 1 to {DEEPEST}")));
+        }
+        if service.is_none() && namespace.is_none() && (depth > 1 || direction.is_some()) {
+            return Err(ApiError::bad_request(
+                "depth and direction are counted from a service or a namespace: say which",
+            ));
+        }
+        let (operation, environment) = (parameters.operation, parameters.environment);
+        let filter = Filter::new(operation, environment, parameters.probes, &app.limits)?;
+        Ok(Self {
+            filter: filter.within(&access.allowed),
+            asked,
+            service,
+            namespace,
+            depth,
+            way: direction.unwrap_or_default(),
+            group: group.unwrap_or_default(),
+        })
+    }
+
+    async fn graph(&self, app: &App) -> Result<(Plan, Graph, Staleness), ApiError> {
+        let Summed { plan, mut totals, staleness } = summed(app, &self.filter, self.asked).await?;
+        self.narrow(&mut totals);
+        let totals = if self.group == Group::Service { totals } else { grouped(&totals, self.group) };
+        Ok((plan, Graph::of(&totals, plan.seconds, &app.rules), staleness))
+    }
+
+    async fn versions(&self, app: &App) -> Result<(Plan, Graph, Staleness), ApiError> {
+        let plan = Plan::of_tables(self.asked, 1, now_us());
+        let staleness = locked(&app.live).staleness(now_us());
+        let staleness = with_stored(app, plan, staleness).await?;
+        let environment = self.filter.environment.as_deref();
+        let keep = |outline: &mut Totals| {
+            self.filter.narrow(outline);
+            self.narrow(outline);
+        };
+        let versions = by_version::of(app, plan, &of_filter(&self.filter), environment, keep).await?;
+        let mut graph = Graph::of(&versions.totals, plan.seconds, &app.rules);
+        versions.name(&mut graph);
+        Ok((plan, graph, staleness))
+    }
+
+    /// Leaves what is around the services that were asked for.
+    fn narrow(&self, totals: &mut Totals) {
+        if self.service.is_some() || self.namespace.is_some() {
+            let wanted = |want: &Option<String>, is: &str| want.as_deref().is_none_or(|want| want == is);
+            let asked = |node: &crate::node::Node| {
+                wanted(&self.service, &node.name) && wanted(&self.namespace, &node.namespace)
+            };
+            reached(totals, asked, self.way, self.depth);
+        }
+    }
+}
