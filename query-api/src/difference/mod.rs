@@ -8,7 +8,9 @@ use crate::error::ApiError;
 use crate::flows::{Lateness, WhichWords, lateness_with_spans};
 use crate::live::feed::now_us;
 use facts::{FactRow, Sampled};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 /// Two sets of flows.
@@ -17,10 +19,28 @@ use utoipa::ToSchema;
 pub struct DiffQuestion {
     /// The flows to explain: a box of time and latency (`startTime`, `endTime`, `minDuration`, `maxDuration`), any other
     /// filter, or both.
+    #[serde(deserialize_with = "words")]
     pub selection: WhichWords,
     /// What they are compared with, less the selection itself; the rest of the same time by default. Without a time of
     /// its own it has the selection's.
+    #[serde(default, deserialize_with = "words_if_any")]
     pub baseline: Option<WhichWords>,
+}
+
+/// From an object: a list of values in order would do for serde, and is nothing that anybody means.
+fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<WhichWords, D::Error> {
+    read_words(Map::deserialize(deserializer)?).map_err(D::Error::custom)
+}
+
+fn words_if_any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<WhichWords>, D::Error> {
+    Option::<Map<String, Value>>::deserialize(deserializer)?
+        .map(read_words)
+        .transpose()
+        .map_err(D::Error::custom)
+}
+
+fn read_words(words: Map<String, Value>) -> serde_json::Result<WhichWords> {
+    serde_json::from_value(Value::Object(words))
 }
 
 /// How they differ. Shares are those of the sampled flows of each side.

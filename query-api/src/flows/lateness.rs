@@ -18,9 +18,11 @@ pub struct Lateness {
     /// What is wrong, in words; "" if nothing is.
     pub message: String,
     /// Summaries of flows.
+    #[schema(value_type = BTreeMap<String, SpansShard>)]
     pub flows: BTreeMap<u32, SpansShard>,
     /// Raw spans, where the answer comes from them too.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<BTreeMap<String, SpansShard>>)]
     pub spans: Option<BTreeMap<u32, SpansShard>>,
 }
 

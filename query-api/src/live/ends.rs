@@ -46,6 +46,7 @@ pub struct SpansStaleness {
     /// What is wrong, in words; "" if nothing is.
     pub message: String,
     /// The shard that has all spans of the trace, by number: it is the partition of `otlp_spans`.
+    #[schema(value_type = BTreeMap<String, SpansShard>)]
     pub shards: BTreeMap<u32, SpansShard>,
 }
 

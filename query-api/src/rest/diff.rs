@@ -8,6 +8,7 @@ use crate::error::ApiError;
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
+use serde_json::{Map, Value};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -24,8 +25,10 @@ pub(super) fn router() -> OpenApiRouter<App> {
 async fn diff(
     State(app): State<App>,
     access: Access,
-    question: Result<Json<DiffQuestion>, JsonRejection>,
+    question: Result<Json<Map<String, Value>>, JsonRejection>,
 ) -> Result<Json<DiffAnswer>, ApiError> {
     let Json(question) = question.map_err(|refused| ApiError::bad_request(refused.body_text()))?;
+    let question = serde_json::from_value(Value::Object(question))
+        .map_err(|refused| ApiError::bad_request(format!("not understood: {refused}")))?;
     Ok(Json(difference::diff(&app, &access, question).await?))
 }

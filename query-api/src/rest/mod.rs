@@ -1,5 +1,6 @@
 //! The REST questions. The OpenAPI document is made of these routes.
 
+mod compare;
 mod config;
 pub mod dependencies;
 mod diff;
@@ -53,6 +54,7 @@ pub fn router() -> (Router<App>, utoipa::openapi::OpenApi) {
         .merge(operation_stats::router())
         .merge(services::router())
         .merge(dependencies::router())
+        .merge(compare::router())
         .merge(endpoints::router())
         .merge(edge_stats::router())
         .merge(heatmap::router())
