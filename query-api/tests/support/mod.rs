@@ -155,7 +155,7 @@ impl Api {
         let answer = client.post(format!("{}{path}", self.url)).json(body).send().await.unwrap();
         let status = answer.status().as_u16();
         let text = answer.text().await.unwrap();
-        (status, serde_json::from_str(&text).unwrap_or_else(|_| Value::String(text)))
+        (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 
     /// Asks until `wanted` is so; fails with the last answer when that takes too long.
