@@ -2,7 +2,7 @@
 # make demo ARGS="--for 60s --verify"
 # make chaos KILLS=50  every process is killed under the same workload; nothing may be lost or doubled
 # make test            every check and test; the last line says how many passed and failed
-.PHONY: help demo chaos build test simulate fuzz bench bench-stages bench-ingest bench-store bench-live compare flamegraph clean
+.PHONY: help demo chaos build test simulate fuzz bench bench-stages bench-ingest bench-store bench-live bench-api compare flamegraph clean
 
 SHELL := bash
 export CARGO_TARGET_DIR ?= $(or $(WEIR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/weir)/target
@@ -54,6 +54,10 @@ bench-live: build ## 10,000 subscribers on one core, and the time from a span to
 	@WEIR_BINARY="$(CARGO_TARGET_DIR)/release/weir" WEIR_LIVE_QUERY_API="$(CARGO_TARGET_DIR)/release/query-api" \
 		WEIR_LIVE_PROCESSOR="$(CARGO_TARGET_DIR)/release/stream-processor" tools/with-servers \
 		"$(CARGO_TARGET_DIR)/release/live" --json "$(CARGO_TARGET_DIR)/live.json" $(ARGS)
+
+bench-api: build ## how long questions take on 30 days of 1,000 services; ARGS="--questions 50 --flows 1000000"
+	@WEIR_BINARY="$(CARGO_TARGET_DIR)/release/weir" tools/with-servers tools/bench-api \
+		--json "$(CARGO_TARGET_DIR)/api.json" $(ARGS)
 
 compare: build ## Weir beside the OpenTelemetry Collector on the same spans; ARGS="--quick", ARGS="--only columns --spans 4000000"
 	@tools/install --compare
