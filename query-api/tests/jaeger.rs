@@ -26,8 +26,8 @@ async fn ten_flows(bench: &Bench, began_s: u32) {
             .execute(&format!(
                 "INSERT INTO otel_traces (Timestamp, TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, \
                  ResourceAttributes, SpanAttributes, Duration, StatusCode, `Events.Timestamp`, `Events.Name`, \
-                 `Events.Attributes`) SELECT {at}, {id}, '000000000000000' || '{span}', \
-                 if('{parent}' = '', '', '000000000000000' || '{parent}'), '{name}', '{kind}', '{service}', \
+                 `Events.Attributes`) SELECT {at}, {id}, '00000000000000' || '{span}', \
+                 if('{parent}' = '', '', '00000000000000' || '{parent}'), '{name}', '{kind}', '{service}', \
                  map('service.name', '{service}', 'deployment.environment.name', 'production'), \
                  map('number', toString(number)), {ns}, if('{span}' = '02' AND number = 9, 'Error', 'Unset'), \
                  [{at}], ['retry'], [map('attempt', '1')] FROM numbers(10)"
