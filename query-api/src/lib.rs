@@ -24,6 +24,7 @@ mod graphql;
 mod grouping;
 mod histogram;
 mod hub;
+mod jaeger;
 mod join;
 mod known_services;
 mod latency_rows;

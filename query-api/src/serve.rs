@@ -15,7 +15,7 @@ use crate::rest::ConfigAnswer;
 use crate::rest::status::Roles;
 use crate::stored::Stored;
 use crate::tls::{Files, Tls};
-use crate::{Options, auth, gate, graphql, live, page, rest, socket};
+use crate::{Options, auth, gate, graphql, jaeger, live, page, rest, socket};
 use anyhow::{Context, ensure};
 use async_graphql::dynamic::Schema;
 use axum::Router;
@@ -197,8 +197,12 @@ fn limits(options: &Options) -> Limits {
 fn router(app: App, admin: Router) -> Router {
     let (questions, document) = rest::router();
     let browse = SwaggerUi::new("/api/docs").url("/api/v1/openapi.json", document);
-    let answers =
-        questions.merge(graphql::router()).merge(page::router()).merge(browse).layer(CompressionLayer::new());
+    let answers = questions
+        .merge(graphql::router())
+        .merge(jaeger::router())
+        .merge(page::router())
+        .merge(browse)
+        .layer(CompressionLayer::new());
     let all = Router::new()
         .route("/api/v1/live", get(socket::live))
         .merge(auth::login::router())

@@ -174,7 +174,8 @@ async fn nobody_sees_beyond_their_environments_and_namespaces() {
         assert_eq!(knows("staging"), operations.contains(&"rehearse"), "{grant}: {environments:?}");
         for flow in [FLOW_OF_PRODUCTION, FLOW_OF_STAGING] {
             let expected = if flows.contains(&flow) { 200 } else { 404 };
-            for path in [format!("/api/v1/flows/{flow}"), format!("/api/v1/traces/{flow}")] {
+            for path in ["/api/v1/flows", "/api/v1/traces", "/jaeger/api/traces", "/jaeger/api/v3/traces"] {
+                let path = format!("{path}/{flow}");
                 let (status, answer) = ask(&api, &path, token).await;
                 assert_eq!(status, expected, "{grant}: {path}: {answer:#}");
             }

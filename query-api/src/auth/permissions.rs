@@ -55,6 +55,7 @@ const PATHS: &[(&str, Need)] = &[
     ("/api/v1/errors", ANALYST),
     ("/api/v1/diff", ANALYST),
     // Jaeger's and Tempo's: traces, and the names that lead to them.
+    ("/jaeger", ANALYST),
     ("/api/v3", ANALYST),
     ("/api/traces", ANALYST),
     ("/api/services", ANALYST),

@@ -4,7 +4,7 @@ use super::attribute::Attribute;
 use super::lateness::{Lateness, lateness, lateness_with_spans};
 use super::page::Page;
 use super::row::{self, FlowRow};
-use super::{PageWords, SortWords, WhichWords};
+use super::{PageWords, SortWords, Which, WhichWords};
 use crate::App;
 use crate::access::{Access, Role};
 use crate::error::ApiError;
@@ -80,6 +80,17 @@ pub async fn list(
         page_size: page.size,
         staleness,
     })
+}
+
+/// Ids of the youngest traces that match, with how many spans each has.
+///
+/// # Errors
+/// There can't be so many, or ClickHouse can't answer.
+pub async fn sizes(app: &App, which: &Which, limit: u32) -> Result<Vec<(String, u32)>, ApiError> {
+    let page = PageWords { page: None, page_size: Some(limit) };
+    let page = Page::read(&page, &SortWords::default())?;
+    let (rows, _) = row::read(app, which, &page).await?;
+    Ok(rows.into_iter().map(|row| (row.trace_id, row.spans)).collect())
 }
 
 impl TraceListed {

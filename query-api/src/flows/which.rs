@@ -161,6 +161,18 @@ impl Which {
         }
     }
 
+    /// Only flows of which one span is all of this: conditions on `otel_traces`.
+    pub fn with_span(&mut self, span: Conditions) {
+        let (from_s, to_s) =
+            (self.from_s.saturating_sub(SPANS_APART_S), self.to_s.saturating_add(SPANS_APART_S));
+        // As attributes are searched, see `attribute`.
+        let sql = format!(
+            "id IN (SELECT toFixedString(substring(unhex(TraceId), 1, 16), 16) FROM otel_traces \
+             WHERE Timestamp >= toDateTime64({from_s}, 9) AND Timestamp < toDateTime64({to_s}, 9) AND (?))"
+        );
+        self.conditions.within(&sql, span);
+    }
+
     /// All but the flows that `other` means; `other` has to be bound too.
     pub fn except(&mut self, other: &Self) {
         self.conditions.and(&format!("NOT ({})", other.sql()));

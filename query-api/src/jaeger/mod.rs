@@ -1,0 +1,16 @@
+//! Jaeger's HTTP API under `/jaeger`, so that Grafana's Jaeger datasource and Jaeger's clients can ask Weir.
+
+mod legacy;
+mod model;
+mod otlp;
+mod search;
+mod v3;
+mod words;
+
+use crate::App;
+use axum::Router;
+
+/// `/jaeger/api` and `/jaeger/api/v3`.
+pub fn router() -> Router<App> {
+    legacy::router().merge(v3::router())
+}
