@@ -24,7 +24,7 @@ pub struct Options {
     pub origin: Vec<String>,
     /// Metrics page of another role of Weir, such as http://ingest:9465/metrics, whose counts are part of
     /// /api/v1/status; may be given several times.
-    #[arg(long = "role", env = "WEIR_ROLES", value_name = "URL", value_delimiter = ',')]
+    #[arg(long = "role", env = "WEIR_ROLE", value_name = "URL", value_delimiter = ',')]
     pub roles: Vec<reqwest::Url>,
     /// Don't tell the schema of GraphQL; its text is part of the documentation anyway.
     #[arg(long, env = "WEIR_NO_INTROSPECTION")]

@@ -334,7 +334,7 @@ mod tests {
     #[test]
     fn shares_differ_by_more_than_chance_or_not() {
         let (change, _) = of_shares((20.0, 100.0), (2.0, 100.0));
-        assert_eq!(change, Change { value: Some(4.0675), significant: true });
+        assert_eq!(change, Change { value: Some(4.0679), significant: true });
         assert!(!of_shares((3.0, 100.0), (2.0, 100.0)).0.significant);
         assert!(!of_shares((5.0, 5.0), (0.0, 5.0)).0.significant, "five calls say nothing");
         assert_eq!(of_shares((0.0, 100.0), (0.0, 100.0)).0.value, Some(0.0));
