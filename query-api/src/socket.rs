@@ -10,6 +10,7 @@ use crate::live::shards::Sequences;
 use crate::protocol::{ClientMessage, Subscribe};
 use crate::upgrade::{Socket, upgrade};
 use axum::extract::{Request, State};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
@@ -17,6 +18,7 @@ use std::collections::HashMap;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt as _;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_stream::StreamMap;
 use tokio_stream::wrappers::BroadcastStream;
@@ -34,12 +36,9 @@ const UNANSWERED_PINGS: u32 = 2;
 
 /// Handshake.
 pub async fn live(State(app): State<App>, access: Access, request: Request) -> Response {
-    if !app.origins.allow_socket(request.headers()) {
-        app.metrics.refused_origins.inc();
-        return ApiError::forbidden("this origin may not connect; --origin lists more").into_response();
-    }
-    let Ok(place) = app.sockets.clone().try_acquire_owned() else {
-        return ApiError::too_many("too many open sockets").into_response();
+    let place = match admit(&app, request.headers()) {
+        Ok(place) => place,
+        Err(refusal) => return refusal.into_response(),
     };
     let limits = &app.limits;
     let config = WebSocketConfig::default()
@@ -56,6 +55,26 @@ pub async fn live(State(app): State<App>, access: Access, request: Request) -> R
         app.metrics.sockets.dec();
         drop(place);
     })
+}
+
+/// A place for a socket, if its page may connect.
+///
+/// # Errors
+/// It may not, or all places are taken.
+pub fn admit(app: &App, headers: &HeaderMap) -> Result<OwnedSemaphorePermit, ApiError> {
+    if app.origins.allow_socket(headers) {
+        return place(app);
+    }
+    app.metrics.refused_origins.inc();
+    Err(ApiError::forbidden("this origin may not connect; --origin lists more"))
+}
+
+/// A place for what stays open like a socket.
+///
+/// # Errors
+/// All are taken.
+pub fn place(app: &App) -> Result<OwnedSemaphorePermit, ApiError> {
+    app.sockets.clone().try_acquire_owned().map_err(|_| ApiError::too_many("too many open sockets"))
 }
 
 /// Why a socket ended.

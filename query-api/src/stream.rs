@@ -38,17 +38,16 @@ struct Subscriber {
 }
 
 /// The frames of a view, from now on or from a point of resuming, until this process stops or the reader is too slow.
+/// They hold `place`, which bounds how many such streams there are.
 ///
 /// # Errors
-/// A bound on sockets or views is reached.
+/// A bound on views is reached.
 pub fn frames(
     app: App,
     view: ViewKey,
     resume: Option<&Sequences>,
+    place: OwnedSemaphorePermit,
 ) -> Result<impl Stream<Item = Frame> + Send + use<>, ApiError> {
-    let Ok(place) = app.sockets.clone().try_acquire_owned() else {
-        return Err(ApiError::too_many("too many open sockets"));
-    };
     let Subscription { first, frames } = join(&app, &view, resume)?;
     let stopped = app.stop.clone().cancelled_owned();
     let waiting = read(&first).collect();

@@ -244,3 +244,40 @@ async fn a_list_of_a_hundred_flows_with_their_graphs_takes_few_queries() {
     api.stop().await;
     bench.drop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_has_so_many_subscriptions_and_any_number_of_questions() {
+    let Some(bench) = Bench::new("graphql_many").await else { return };
+    let api = bench.start().await;
+    let mut socket = Subscriber::open(&api).await;
+    let say = |id: usize, query: &str| json!({"type": "subscribe", "id": id.to_string(), "payload": {"query": query}});
+    for id in 0..40 {
+        socket.say(&say(id, "{ operations { name } }")).await;
+        let answer = socket.hear().await;
+        assert_eq!(answer["payload"]["data"], json!({"operations": []}), "question {id}: {answer:#}");
+        assert_eq!(socket.hear().await["type"], "complete");
+    }
+    // Aliases don't make more of them.
+    let nine: String = (0..9).map(|at| format!("s{at}: graphDelta {{ asOf }} ")).collect();
+    socket.say(&say(100, &format!("subscription {{ {nine} }}"))).await;
+    let mut refused = Value::Null;
+    for _ in 0..30 {
+        let heard = socket.hear().await;
+        if heard["payload"]["errors"] != Value::Null {
+            refused = heard;
+            break;
+        }
+    }
+    assert!(message(&refused["payload"]).contains("too many subscriptions"), "{refused:#}");
+    // Those that have ended leave their places.
+    socket.say(&json!({"type": "complete", "id": "100"})).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    socket.say(&say(101, "subscription { graphDelta { snapshot } }")).await;
+    let mut heard = socket.hear().await;
+    while heard["id"] != "101" {
+        heard = socket.hear().await;
+    }
+    assert_eq!(heard["payload"]["data"]["graphDelta"]["snapshot"], true, "{heard:#}");
+    api.stop().await;
+    bench.drop().await;
+}

@@ -7,19 +7,23 @@ mod shape;
 use crate::App;
 use crate::access::Access;
 use crate::error::ApiError;
+use crate::socket::admit;
 use crate::upgrade::{Socket, upgrade};
-use async_graphql::Data;
 use async_graphql::dynamic::Schema;
 use async_graphql::http::{GraphiQLSource, WebSocket, WebSocketProtocols, WsMessage};
+use async_graphql::{Data, Executor, Request as Question, Response as Answer};
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use futures_util::stream::BoxStream;
 use futures_util::{SinkExt, StreamExt};
 use questions::{Caller, FlowGraphs};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -59,6 +63,39 @@ pub fn router() -> Router<App> {
     Router::new().route("/graphql", get(look).post(ask)).layer(DefaultBodyLimit::max(QUESTION_BYTES))
 }
 
+/// The schema in the name of one caller. What a request may ask is counted for each anew, also of those that share a
+/// socket; subscriptions are counted by socket.
+#[derive(Clone)]
+struct Asking {
+    app: App,
+    access: Access,
+    subscriptions: Arc<Semaphore>,
+}
+
+impl Asking {
+    fn new(app: App, access: Access) -> Self {
+        let subscriptions = Arc::new(Semaphore::new(app.limits.subscriptions_per_socket));
+        Self { app, access, subscriptions }
+    }
+
+    fn of_caller(&self, question: Question) -> Question {
+        let Self { app, access, subscriptions } = self.clone();
+        let graphs = FlowGraphs::loader(app.clone(), access.clone());
+        question.data(graphs).data(Caller::new(app, access, subscriptions))
+    }
+}
+
+impl Executor for Asking {
+    async fn execute(&self, question: Question) -> Answer {
+        self.app.schema.execute(self.of_caller(question)).await
+    }
+
+    fn execute_stream(&self, question: Question, session: Option<Arc<Data>>) -> BoxStream<'static, Answer> {
+        let session = session.unwrap_or_default();
+        self.app.schema.execute_stream_with_session_data(self.of_caller(question), session)
+    }
+}
+
 async fn ask(State(app): State<App>, access: Access, headers: HeaderMap, body: Bytes) -> Response {
     // A form of another site's page can be sent without asking first; JSON can't.
     let is_json = headers
@@ -68,17 +105,14 @@ async fn ask(State(app): State<App>, access: Access, headers: HeaderMap, body: B
         return ApiError::bad_request("a question is JSON: send content-type: application/json")
             .into_response();
     }
-    let question: async_graphql::Request = match serde_json::from_slice(&body) {
+    let question: Question = match serde_json::from_slice(&body) {
         Ok(question) => question,
         Err(error) => {
             let hint = "this is no GraphQL question, {\"query\": …, \"variables\": …}";
             return ApiError::bad_request(format!("{hint}: {error}")).into_response();
         }
     };
-    let schema = app.schema.clone();
-    let question =
-        question.data(FlowGraphs::loader(app.clone(), access.clone())).data(Caller::new(app, access));
-    let mut response = Json(schema.execute(question).await).into_response();
+    let mut response = Json(Asking::new(app, access).execute(question).await).into_response();
     let accepts = headers
         .get_all(header::ACCEPT)
         .iter()
@@ -107,10 +141,10 @@ async fn look(State(app): State<App>, access: Access, request: Request) -> Respo
 }
 
 fn subscribe(app: App, access: Access, request: Request) -> Response {
-    if !app.origins.allow_socket(request.headers()) {
-        app.metrics.refused_origins.inc();
-        return ApiError::forbidden("this origin may not connect; --origin lists more").into_response();
-    }
+    let place = match admit(&app, request.headers()) {
+        Ok(place) => place,
+        Err(refusal) => return refusal.into_response(),
+    };
     let offered = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
     let speaks = offered
         .filter_map(|names| names.to_str().ok())
@@ -119,9 +153,6 @@ fn subscribe(app: App, access: Access, request: Request) -> Response {
         return ApiError::bad_request(format!("the WebSocket's subprotocol has to be {PROTOCOL}"))
             .into_response();
     }
-    let Ok(place) = app.sockets.clone().try_acquire_owned() else {
-        return ApiError::too_many("too many open sockets").into_response();
-    };
     let config = WebSocketConfig::default()
         .max_message_size(Some(QUESTION_BYTES))
         .max_frame_size(Some(QUESTION_BYTES))
@@ -139,18 +170,15 @@ fn subscribe(app: App, access: Access, request: Request) -> Response {
 }
 
 async fn serve(app: App, access: Access, socket: Socket) {
-    let mut data = Data::default();
-    data.insert(FlowGraphs::loader(app.clone(), access.clone()));
-    data.insert(Caller::new(app.clone(), access));
+    let stopped = app.stop.clone().cancelled_owned();
     let (mut sink, messages) = socket.split();
     let texts = messages.filter_map(async |message| match message {
         Ok(Message::Text(text)) => Some(text.as_bytes().to_vec()),
         _ => None,
     });
-    let answers = WebSocket::new(app.schema.clone(), texts.boxed(), WebSocketProtocols::GraphQLWS)
-        .connection_data(data)
+    let answers = WebSocket::new(Asking::new(app, access), texts.boxed(), WebSocketProtocols::GraphQLWS)
         .keepalive_timeout(SILENT_FOR);
-    let mut answers = std::pin::pin!(answers.take_until(app.stop.clone().cancelled_owned()));
+    let mut answers = std::pin::pin!(answers.take_until(stopped));
     while let Some(answer) = answers.next().await {
         let message = match answer {
             WsMessage::Text(text) => Message::text(text),

@@ -19,7 +19,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json, json};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use tokio::sync::Semaphore;
 
 /// Fields that ask the servers something, in one request: aliases must not make one question a hundred.
 const QUESTIONS: u32 = 16;
@@ -32,12 +34,13 @@ pub struct Caller {
     app: App,
     access: Access,
     asked: AtomicU32,
+    subscriptions: Arc<Semaphore>,
 }
 
 impl Caller {
     /// Hasn't asked anything yet.
-    pub fn new(app: App, access: Access) -> Self {
-        Self { app, access, asked: AtomicU32::new(0) }
+    pub fn new(app: App, access: Access, subscriptions: Arc<Semaphore>) -> Self {
+        Self { app, access, asked: AtomicU32::new(0), subscriptions }
     }
 
     fn count(&self) -> Result<(), Error> {
@@ -287,7 +290,9 @@ impl Source {
             let filters: Filters = parameters(arguments(&context)?)?;
             let mut view = filters.view(&caller.access.allowed, &caller.app.limits).map_err(refused)?;
             view.events = matches!(self, Self::Flows);
-            let frames = frames(caller.app.clone(), view, None).map_err(refused)?;
+            let place = caller.subscriptions.clone().try_acquire_owned();
+            let place = place.map_err(|_| Error::new("too many subscriptions on one socket"))?;
+            let frames = frames(caller.app.clone(), view, None, place).map_err(refused)?;
             Ok(frames
                 .filter_map(move |frame| ready(self.value(&frame)))
                 .map(|value| Ok(FieldValue::owned_any(value))))

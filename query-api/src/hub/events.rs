@@ -1,5 +1,6 @@
 //! The life of single flows, as subscribers see it.
 
+use super::view::FlowOutcome;
 use crate::filter::UNKNOWN;
 use schemas::v1::{FlowEvent, FlowEventKind, FlowStatus};
 use serde::Serialize;
@@ -54,7 +55,7 @@ pub enum ProgressFrom {
 #[schema(as = LiveOutcome)]
 #[allow(missing_docs, reason = "the names say it; docs/live-protocol.md explains each")]
 pub struct Outcome {
-    pub status: &'static str,
+    pub status: FlowOutcome,
     pub start_time: i64,
     pub duration: i64,
     pub error_count: u32,
@@ -116,11 +117,11 @@ impl Event {
     }
 }
 
-fn status(status: FlowStatus) -> &'static str {
+fn status(status: FlowStatus) -> FlowOutcome {
     match status {
-        FlowStatus::Success => "success",
-        FlowStatus::Error => "error",
-        FlowStatus::Timeout => "timeout",
+        FlowStatus::Success => FlowOutcome::Success,
+        FlowStatus::Error => FlowOutcome::Error,
+        FlowStatus::Timeout => FlowOutcome::Timeout,
     }
 }
 

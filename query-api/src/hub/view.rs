@@ -10,7 +10,7 @@ use crate::graph::{Graph, StatusRules};
 use crate::limits::Limits;
 use crate::live::Live;
 use crate::live::shards::Sequences;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,7 +31,7 @@ pub struct ViewKey {
 }
 
 /// How a flow ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FlowOutcome {
     /// Without an error.
@@ -44,9 +44,8 @@ pub enum FlowOutcome {
 
 impl ViewKey {
     fn wants(&self, event: &Event) -> bool {
-        let is_status = |status: FlowOutcome| {
-            event.outcome.as_ref().is_some_and(|outcome| outcome.status == status.as_str())
-        };
+        let is_status =
+            |status: FlowOutcome| event.outcome.as_ref().is_some_and(|outcome| outcome.status == status);
         let filter = &self.filter;
         filter.matches(&event.environment, &event.operation_name)
             && self.status.is_none_or(is_status)
@@ -54,17 +53,6 @@ impl ViewKey {
             // Before its end a flow doesn't say where its root belongs.
             && (filter.allowed.namespaces.is_none()
                 || event.root_namespace.as_deref().is_some_and(|root| filter.allowed.namespace(root)))
-    }
-}
-
-impl FlowOutcome {
-    /// The text in tables and answers.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Error => "error",
-            Self::Timeout => "timeout",
-        }
     }
 }
 

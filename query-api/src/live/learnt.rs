@@ -1,6 +1,6 @@
 //! How far a flow is, estimated from how many spans the operation's last flows had.
 
-use crate::hub::{Event, ProgressFrom};
+use crate::hub::{Event, FlowOutcome, ProgressFrom};
 use std::collections::HashMap;
 
 /// Operations that are known; more than the processor lets through in an hour.
@@ -29,7 +29,7 @@ impl Learnt {
     pub fn tell(&mut self, event: &mut Event) {
         let key = (event.environment.clone(), event.operation_name.clone());
         if let Some(outcome) = &event.outcome {
-            if outcome.status == "success" && outcome.complete {
+            if outcome.status == FlowOutcome::Success && outcome.complete {
                 self.learn(key, event.span_count);
             }
             return;

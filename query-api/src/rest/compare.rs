@@ -238,19 +238,15 @@ fn changes(mut current: Side, mut baseline: Side) -> CompareAnswer {
 
 /// Takes the edges that both have out of them.
 fn both(current: &mut Side, baseline: &mut Side) -> Vec<(EdgeChange, [f64; 3])> {
-    let totals = |side: &Side| -> BTreeMap<(String, String), EdgeTotals> {
-        let edges = side.totals.edges.iter();
-        edges.map(|((from, to), edge)| ((from.to_string(), to.to_string()), edge.clone())).collect()
-    };
-    let (now, before) = (totals(current), totals(baseline));
-    let shared: Vec<(String, String)> =
-        current.edges.keys().filter(|id| baseline.edges.contains_key(*id)).cloned().collect();
-    let taken = shared.into_iter().filter_map(|id| {
-        let sides = (current.edges.remove(&id)?, baseline.edges.remove(&id)?);
-        let seconds = (current.plan.seconds, baseline.plan.seconds);
-        Some(change(sides, (now.get(&id)?, before.get(&id)?), seconds))
-    });
-    taken.collect()
+    let seconds = (current.plan.seconds, baseline.plan.seconds);
+    let mut found = Vec::new();
+    for (ends, now) in &current.totals.edges {
+        let Some(before) = baseline.totals.edges.get(ends) else { continue };
+        let id = (ends.0.to_string(), ends.1.to_string());
+        let sides = current.edges.remove(&id).zip(baseline.edges.remove(&id));
+        found.extend(sides.map(|sides| change(sides, (now, before), seconds)));
+    }
+    found
 }
 
 /// The change, and how far beyond chance each of its three parts is: 1 is just significant.

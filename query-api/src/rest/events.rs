@@ -7,6 +7,7 @@ use crate::ask::Ask;
 use crate::error::ApiError;
 use crate::live::shards::Sequences;
 use crate::protocol::Filters;
+use crate::socket::place;
 use crate::stream::{Frame, frames};
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -37,7 +38,8 @@ async fn events(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let view = filters.view(&access.allowed, &app.limits)?;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(sequences);
-    let frames = frames(app, view, last.as_ref())?;
+    let place = place(&app)?;
+    let frames = frames(app, view, last.as_ref(), place)?;
     // A comment now and then tells proxies that the connection is in use; frames come every two seconds anyway.
     Ok(Sse::new(frames.map(|frame| Ok(event(&frame)))).keep_alive(KeepAlive::default()))
 }
