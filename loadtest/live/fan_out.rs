@@ -1,17 +1,15 @@
 //! How many subscribers one core serves: the server on it, subscribers and Kafka elsewhere.
 
 use crate::Args;
-use crate::commits::{self, SHARDS};
+use crate::commits::{self, Made, SHARDS};
 use crate::machine::Cores;
-use crate::measured::Process;
+use crate::listeners::Listeners;
 use crate::report::Run;
 use crate::server::Server;
 use crate::subscribers::{Seen, Wishes};
 use crate::topics::Topics;
 use anyhow::ensure;
 use process::KafkaOptions;
-use std::io::{BufRead as _, BufReader};
-use std::process::{ChildStdout, Command, Stdio};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +18,7 @@ pub fn measure(args: &Args, cores: &Cores, groups: usize) -> anyhow::Result<Run>
     let kafka = KafkaOptions::plaintext(&args.kafka);
     let topics = Topics::create(&kafka, SHARDS)?;
     let stop = CancellationToken::new();
-    let commits = commits::write(&kafka, &topics, groups, args.updates, stop.clone())?;
+    let commits = commits::write(&kafka, &topics, Made::small(groups), args.updates, stop.clone())?;
     let ends_commits = stop.drop_guard();
     let mut server = cores.of_server(|| Server::start(&args.query_api, &args.kafka, &topics))?;
     server.wait_for_records(f64::from(SHARDS))?;
@@ -33,7 +31,7 @@ pub fn measure(args: &Args, cores: &Cores, groups: usize) -> anyhow::Result<Run>
 fn listen(args: &Args, server: &mut Server, groups: usize) -> anyhow::Result<Run> {
     let Args { subscribers, seconds, .. } = *args;
     let wishes = Wishes { server: server.address, subscribers, groups, seconds };
-    let mut listeners = Listeners::start(&wishes)?;
+    let mut listeners = Listeners::start("--listen", &wishes)?;
     listeners.wait_for("measured from here")?;
     let (before, counted_before) = (server.process.usage()?, server.counted()?);
     let listeners_before = listeners.process.usage()?;
@@ -57,32 +55,4 @@ fn listen(args: &Args, server: &mut Server, groups: usize) -> anyhow::Result<Run
         slow: counted.slow,
         seen,
     })
-}
-
-/// This program as the subscribers' process.
-struct Listeners {
-    process: Process,
-    output: BufReader<ChildStdout>,
-}
-
-impl Listeners {
-    fn start(wishes: &Wishes) -> anyhow::Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["--listen", &serde_json::to_string(wishes)?]);
-        let mut process = Process::start(command.stdout(Stdio::piped()))?;
-        let output = BufReader::new(process.output()?);
-        Ok(Self { process, output })
-    }
-
-    fn line(&mut self) -> anyhow::Result<String> {
-        let mut line = String::new();
-        self.output.read_line(&mut line)?;
-        Ok(line)
-    }
-
-    fn wait_for(&mut self, word: &str) -> anyhow::Result<()> {
-        let line = self.line()?;
-        ensure!(line.trim() == word, "the subscribers have ended: {line}");
-        Ok(())
-    }
 }

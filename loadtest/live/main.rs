@@ -7,16 +7,19 @@
 //!   ├─ fan_out ── many subscribers on one core …
 //!   │    ├─ server ── … of the real query-api
 //!   │    ├─ commits ── … which reads these commits from Kafka
-//!   │    └─ subscribers ── … in a process of their own
+//!   │    └─ listeners, subscribers ── … in a process of their own
 //!   │         └─ frame ── what their sockets bring
+//!   ├─ dashboards ── people on that core, who look at something else every few seconds
 //!   ├─ river ── spans through the real processor and the real query-api …
 //!   │    └─ probes ── … of which some are followed to a subscriber
 //!   └─ report ── the tables
 //! ```
 
 mod commits;
+mod dashboards;
 mod fan_out;
 mod frame;
+mod listeners;
 mod machine;
 #[path = "../../query-api/examples/made_up_deltas/commit.rs"]
 #[allow(dead_code)] // Single flows are not told here.
@@ -47,6 +50,7 @@ mod workload;
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
+use dashboards::Dashboards;
 use machine::Cores;
 use report::{FanOut, Results, Rivers};
 use std::path::PathBuf;
@@ -63,8 +67,9 @@ struct Args {
     /// Weir's stream-processor, a release build.
     #[arg(long, env = "WEIR_LIVE_PROCESSOR", value_name = "FILE", default_value = "stream-processor")]
     processor: PathBuf,
-    /// What to measure: `one` filter for all, filters `spread` over the subscribers, spans through the whole `river`.
-    #[arg(long, value_name = "NAME,…", value_delimiter = ',', default_value = "one,spread,river")]
+    /// What to measure: `one` filter for all, filters `spread` over the subscribers, spans through the whole `river`,
+    /// people at their `dashboards`.
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', default_value = "one,spread,river,dashboards")]
     only: Vec<String>,
     /// Sockets, each with one subscription.
     #[arg(long, default_value_t = 10_000)]
@@ -75,6 +80,12 @@ struct Args {
     /// Commits a second of each shard; the server makes at most four updates a second of them.
     #[arg(long, default_value_t = 5)]
     updates: u32,
+    /// Dashboards, each with one socket, and a filter that changes every five seconds.
+    #[arg(long, default_value_t = 100)]
+    people: usize,
+    /// How long they are watched.
+    #[arg(long, default_value_t = 120)]
+    people_seconds: u64,
     /// Spans a second through the river.
     #[arg(long, default_value_t = 50_000)]
     rate: u64,
@@ -93,6 +104,9 @@ struct Args {
     /// The subscribers, as a process of this program is told it.
     #[arg(long, hide = true)]
     listen: Option<String>,
+    /// The people, likewise.
+    #[arg(long, hide = true)]
+    watch: Option<String>,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -100,8 +114,12 @@ fn main() -> anyhow::Result<()> {
     if let Some(wishes) = &args.listen {
         return subscribers::run(&serde_json::from_str(wishes)?);
     }
+    if let Some(wishes) = &args.watch {
+        return dashboards::run(&serde_json::from_str(wishes)?);
+    }
     if args.quick {
         (args.subscribers, args.seconds, args.runs) = (args.subscribers / 10, 5, 1);
+        args.people_seconds = 20;
     }
     let mut results = Results::default();
     for only in &args.only {
@@ -109,7 +127,8 @@ fn main() -> anyhow::Result<()> {
             "one" => results.add_fan_out(fan_out(&args, 1)?),
             "spread" => results.add_fan_out(fan_out(&args, args.groups)?),
             "river" => results.add_rivers(rivers(&args)?),
-            _ => bail!("{only} is none of one, spread, river"),
+            "dashboards" => results.add_dashboards(dashboards(&args)?),
+            _ => bail!("{only} is none of one, spread, river, dashboards"),
         }
         if let Some(file) = &args.json {
             // After each, for those who don't wait until the end.
@@ -126,6 +145,14 @@ fn fan_out(args: &Args, groups: usize) -> anyhow::Result<FanOut> {
     let runs = runs.collect::<anyhow::Result<_>>().with_context(|| format!("{groups} filters"));
     cores.unite()?;
     Ok(FanOut { subscribers: args.subscribers, groups, runs: runs? })
+}
+
+/// Once: it takes minutes, and what it shows is whether the server keeps up and its memory stays as it is.
+fn dashboards(args: &Args) -> anyhow::Result<Dashboards> {
+    let cores = Cores::divide()?;
+    let run = dashboards::measure(args, &cores);
+    cores.unite()?;
+    run.context("the dashboards")
 }
 
 fn rivers(args: &Args) -> anyhow::Result<Rivers> {

@@ -156,8 +156,8 @@ fn follow_frames(server: SocketAddr, stop: &CancellationToken) -> anyhow::Result
 
 async fn follow(server: SocketAddr, shard: u32, stop: &CancellationToken) -> anyhow::Result<Vec<Count>> {
     let filters = serde_json::json!({ "environment": environment(shard), "window": "15m", "events": false });
-    let (mut socket, mut counts) = (open(server, &filters).await?, Vec::new());
-    let listening = listen_to(&mut socket, HEAD_BYTES, |frame, _| {
+    let (socket, mut counts) = (open(server, &filters).await?, Vec::new());
+    let listening = listen_to(&socket, HEAD_BYTES, |frame, _| {
         let at_us = now_us();
         let as_of_us = number(frame, "\"asOf\":").context("a frame without a time")?;
         if let Some(calls) = number(frame, "\"callCount\":") {

@@ -1,5 +1,6 @@
 //! What came out, as a table and as JSON.
 
+use crate::dashboards::Dashboards;
 use crate::river::River;
 use crate::subscribers::{Quantiles, Seen};
 use serde::Serialize;
@@ -10,6 +11,7 @@ use std::fmt;
 pub struct Results {
     fan_outs: Vec<FanOut>,
     rivers: Vec<Rivers>,
+    dashboards: Option<Dashboards>,
 }
 
 impl Results {
@@ -21,6 +23,11 @@ impl Results {
     pub fn add_rivers(&mut self, rivers: Rivers) {
         println!("\n{rivers}");
         self.rivers.push(rivers);
+    }
+
+    pub fn add_dashboards(&mut self, dashboards: Dashboards) {
+        println!("\n{dashboards}");
+        self.dashboards = Some(dashboards);
     }
 }
 
@@ -150,6 +157,28 @@ impl fmt::Display for Rivers {
             )?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Dashboards {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Dashboards { people, seconds, core_share, memory_mib, seen } = self;
+        let of = |times: Quantiles| format!("p50 {:.0}, p99 {:.0}, most {:.0} ms", times.p50, times.p99, times.most);
+        let (each_s, mib) = (*seconds as f64, 1_f64 / (1 << 20) as f64);
+        writeln!(
+            to,
+            "{people} dashboards on one core, {seconds} s: {:.1} filter changes/s, {:.0} frames/s, {:.1} MiB/s; {:.0} % of \
+             the core",
+            seen.changes as f64 / each_s,
+            seen.frames as f64 / each_s,
+            seen.bytes as f64 * mib / each_s,
+            core_share * 100.0
+        )?;
+        writeln!(to, "  filter changed → graph here  {}", of(seen.answer_ms))?;
+        writeln!(to, "  numbers taken → delta here   {}", of(seen.delivery_ms))?;
+        writeln!(to, "  changed before the graph came: {}, sockets closed: {}", seen.unanswered, seen.closed)?;
+        let memory: Vec<String> = memory_mib.iter().map(|mib| format!("{mib:.0}")).collect();
+        writeln!(to, "  server's memory, every 10 s: {} MiB", memory.join(" "))
     }
 }
 

@@ -128,7 +128,7 @@ async fn listen(wishes: &Wishes) -> anyhow::Result<()> {
 }
 
 /// Takes the thread away from those who wait, so that nobody waits in the kernel.
-async fn nap() {
+pub async fn nap() {
     loop {
         std::thread::sleep(NAP);
         tokio::task::yield_now().await;
@@ -219,14 +219,18 @@ pub async fn open(server: SocketAddr, filters: &serde_json::Value) -> anyhow::Re
         answer.push(socket.read_u8().await.context("the handshake was cut off")?);
     }
     ensure!(answer.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&answer));
-    let subscribe = serde_json::json!({ "type": "subscribe", "filters": filters });
-    socket.write_all(&to_server(&subscribe.to_string())).await?;
+    say(&socket, &subscription(filters)).await?;
     Ok(socket)
 }
 
-async fn hear(mut socket: TcpStream, group: usize, audience: &Audience) -> anyhow::Result<()> {
+/// The message that asks for a subscription, or for other filters of the one that is there.
+pub fn subscription(filters: &serde_json::Value) -> Vec<u8> {
+    to_server(&serde_json::json!({ "type": "subscribe", "filters": filters }).to_string())
+}
+
+async fn hear(socket: TcpStream, group: usize, audience: &Audience) -> anyhow::Result<()> {
     let mut is_first = true;
-    listen_to(&mut socket, HEAD_BYTES, |head, bytes| {
+    listen_to(&socket, HEAD_BYTES, |head, bytes| {
         if is_first {
             ensure!(head.starts_with(b"{\"type\":\"snapshot\""), "{}", String::from_utf8_lossy(head));
             audience.connected.set(audience.connected.get() + 1);
@@ -246,7 +250,7 @@ thread_local! {
 
 /// Tells of each message of a socket, until it ends.
 pub async fn listen_to(
-    socket: &mut TcpStream,
+    socket: &TcpStream,
     head_bytes: usize,
     mut tell: impl FnMut(&[u8], usize) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
@@ -274,7 +278,19 @@ pub async fn listen_to(
             return Ok(());
         }
         if is_pinged {
-            socket.write_all(&PONG).await?;
+            say(socket, &PONG).await?;
+        }
+    }
+}
+
+/// Sends a few bytes while somebody else listens.
+pub async fn say(socket: &TcpStream, bytes: &[u8]) -> anyhow::Result<()> {
+    loop {
+        socket.writable().await?;
+        match socket.try_write(bytes) {
+            Ok(written) => return Ok(ensure!(written == bytes.len(), "the server reads nothing")),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error.into()),
         }
     }
 }

@@ -24,7 +24,11 @@ impl Commit {
     /// Nothing yet. The shard's log time is 200 ms ago.
     pub fn new(shard: u32, seq: u64) -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now_us = i64::try_from(since.as_micros()).unwrap_or_default();
+        Self::at(shard, seq, i64::try_from(since.as_micros()).unwrap_or_default())
+    }
+
+    /// As if it were that time now, in µs since the epoch.
+    pub fn at(shard: u32, seq: u64, now_us: i64) -> Self {
         let strings = ["", "production", "console"].map(str::to_owned).to_vec();
         let message =
             FlowDeltas { shard, seq, parts: 1, clock_us: now_us - 200_000, strings, ..FlowDeltas::default() };
@@ -165,7 +169,8 @@ impl Random {
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    fn below(&mut self, limit: u64) -> u64 {
+    /// A number below `limit`.
+    pub fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
     }
 
