@@ -2,7 +2,6 @@
 
 use crate::App;
 use crate::builder::GraphBuilder;
-use crate::conditions::Conditions;
 use crate::error::ApiError;
 use crate::filter::Filter;
 use crate::graph::{Graph, Latency};
@@ -14,13 +13,12 @@ use crate::live::shards::Staleness;
 use crate::live::{Live, OperationFlows};
 use crate::number::{Count, rate, share};
 use crate::range::Asked;
-use crate::rows::{self, Adder, EdgeSums, ServiceSums};
+use crate::rows::{self, Adder};
 use crate::series::Additive;
 use crate::stored::{OperationRow, Segment, answerable, histogram, segments};
 use crate::sums::of_filter;
 use crate::totals::Totals;
 use crate::{counts::OperationCounts, filter::PROBE};
-use futures_util::future::try_join_all;
 use schemas::topics::FLOW_DELTAS;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -217,12 +215,16 @@ pub async fn gathered(app: &App, filter: &Filter, asked: Asked) -> Result<Gather
     let staleness = with_stored(app, plan, staleness).await?;
     if plan.from_s < plan.live_from_s {
         let (from_s, to_s) = (plan.from_s, plan.live_from_s);
-        let conditions = of_filter(filter);
-        let (found, known) =
-            tokio::try_join!(stored_rows(app, plan, &conditions), known_services(app, from_s, to_s, filter))?;
+        let (segments, conditions) = (plan.stored(), of_filter(filter));
+        // All tables are asked at once: they wait for the same disks and cores.
+        let (edges, services, known) = tokio::try_join!(
+            rows::edges(app, &segments, &conditions, false),
+            rows::services(app, &segments, &conditions),
+            known_services(app, from_s, to_s, filter)
+        )?;
         let mut adder = Adder::default();
-        found.edges.into_iter().for_each(|row| adder.edge(&mut builder, row));
-        found.services.into_iter().for_each(|row| adder.service(&mut builder, row));
+        edges.into_iter().for_each(|row| adder.edge(&mut builder, row));
+        services.into_iter().for_each(|row| adder.service(&mut builder, row));
         known.into_iter().for_each(|row| adder.known(&mut builder, row));
     }
     Ok(Gathered { plan, builder, staleness })
@@ -253,24 +255,6 @@ pub async fn with_stored(app: &App, plan: Plan, staleness: Staleness) -> Result<
     let progress = app.stored.progress(FLOW_DELTAS).await;
     let progress = progress.map_err(|error| ApiError::store_unavailable(&error))?;
     Ok(staleness.with_stored(&progress, now_us()))
-}
-
-/// The rows of a graph.
-struct StoredRows {
-    edges: Vec<EdgeSums>,
-    services: Vec<ServiceSums>,
-}
-
-/// The rows of what the plan leaves to tables. All tables are asked at once: they wait for the same disks and cores.
-async fn stored_rows(app: &App, plan: Plan, conditions: &Conditions) -> Result<StoredRows, ApiError> {
-    let segments = plan.stored();
-    let edges = segments.iter().map(|segment| rows::edges(app, *segment, conditions, false));
-    let services = segments.iter().map(|segment| rows::services(app, *segment, conditions));
-    let (edges, services) = tokio::try_join!(try_join_all(edges), try_join_all(services))?;
-    Ok(StoredRows {
-        edges: edges.into_iter().flatten().collect(),
-        services: services.into_iter().flatten().collect(),
-    })
 }
 
 /// The services that names can mean, those outside the filter's operation too.

@@ -3,7 +3,7 @@
 use crate::join::joins;
 use crate::node::Node;
 use crate::series::Additive;
-use crate::totals::{EdgeTotals, ServiceTotals, Totals, both};
+use crate::totals::{EdgeId, EdgeTotals, ServiceTotals, Totals, both};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
@@ -43,6 +43,11 @@ impl Environment {
         self.totals.edges.entry((client.clone(), server.clone())).or_default()
     }
 
+    /// Adds to the totals of an edge.
+    pub fn add_edge(&mut self, id: EdgeId, totals: EdgeTotals) {
+        self.totals.add_edge(id, totals);
+    }
+
     /// The totals of a service, to add to.
     pub fn service(&mut self, node: &Arc<Node>) -> &mut ServiceTotals {
         self.totals.services.entry(node.clone()).or_default()
@@ -77,7 +82,6 @@ mod tests {
     use crate::counts::{EdgeCounts, ServiceCounts};
     use crate::histogram::Histogram;
     use crate::node::Kind;
-    use crate::totals::EdgeId;
 
     fn service(namespace: &str, name: &str) -> Arc<Node> {
         let (cluster, namespace, name) = (String::new(), namespace.to_owned(), name.to_owned());

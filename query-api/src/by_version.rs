@@ -10,7 +10,6 @@ use crate::graph::Graph;
 use crate::node::{Kind, Node};
 use crate::rows::{self, Adder};
 use crate::totals::{EdgeId, EdgeTotals, Totals};
-use futures_util::future::try_join_all;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -36,18 +35,20 @@ pub async fn of(
     keep: impl FnOnce(&mut Totals),
 ) -> Result<Versions, ApiError> {
     let segments = plan.stored();
-    let edges = segments.iter().map(|segment| rows::edges(app, *segment, conditions, true));
-    let services = segments.iter().map(|segment| rows::services(app, *segment, conditions));
     let known = async {
         let known = app.stored.known_services(plan.from_s, plan.to_s, environment).await;
         known.map_err(|error| ApiError::store_unavailable(&error))
     };
-    let (edges, services, known) = tokio::try_join!(try_join_all(edges), try_join_all(services), known)?;
+    let (edges, services, known) = tokio::try_join!(
+        rows::edges(app, &segments, conditions, true),
+        rows::services(app, &segments, conditions),
+        known
+    )?;
     let (mut adder, mut builders) = (Adder::default(), BTreeMap::<String, GraphBuilder>::new());
-    for row in edges.into_iter().flatten() {
+    for row in edges {
         adder.edge(builders.entry(row.version.clone()).or_default(), row);
     }
-    for row in services.into_iter().flatten() {
+    for row in services {
         adder.service(builders.entry(row.version.clone()).or_default(), row);
     }
     for builder in builders.values_mut() {

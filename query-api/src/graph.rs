@@ -176,7 +176,7 @@ impl Graph {
     pub fn of(totals: &Totals, seconds: f64, rules: &StatusRules) -> Self {
         let nodes = totals.nodes();
         let nodes = nodes.iter().map(|(node, requests)| {
-            let joined = totals.joined.get(node).into_iter().flatten().map(ToString::to_string).collect();
+            let joined = totals.joined.get(*node).into_iter().flatten().map(ToString::to_string).collect();
             NodeAnswer { joined, ..node_answer(node, requests, seconds, rules) }
         });
         let mut nodes: Vec<NodeAnswer> = nodes.collect();

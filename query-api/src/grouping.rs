@@ -25,10 +25,10 @@ pub enum Group {
 
 /// The graph of namespaces or clusters: every node is replaced by its group.
 pub fn grouped(totals: &Totals, group: Group) -> Totals {
-    let mut groups: BTreeMap<Arc<Node>, Arc<Node>> = BTreeMap::new();
+    let mut groups: BTreeMap<&Arc<Node>, Arc<Node>> = BTreeMap::new();
     let mut sum = Totals::default();
     for (node, requests) in totals.nodes() {
-        let of = group_of(&node, group);
+        let of = group_of(node, group);
         // By node: what counted nothing itself is known by calls, and may stand beside what counted its own requests.
         sum.services.entry(of.clone()).or_default().add(&requests);
         groups.insert(node, of);

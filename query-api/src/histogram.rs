@@ -27,6 +27,14 @@ impl Histogram {
         (histogram, impossible)
     }
 
+    /// From buckets with counts in any order, a bucket several times too, and the sum, all in thousandths. Buckets that
+    /// can't exist are left out.
+    pub fn from_parts(mut buckets: Vec<(u16, i64)>, sum_milli_us: i64) -> Self {
+        add_up(&mut buckets);
+        buckets.truncate(buckets.partition_point(|(bucket, _)| *bucket <= LAST_BUCKET));
+        Self { buckets, sum_milli_us }
+    }
+
     /// Buckets in ascending order with their counts in thousandths.
     pub fn buckets(&self) -> &[(u16, i64)] {
         &self.buckets
@@ -51,11 +59,11 @@ impl Histogram {
         }
         // Whole numbers throughout, as the SQL function hdrQuantile does it: float rounding can't move a rank.
         let millionths = i128::from((q.clamp(0.0, 1.0) * 1e6).round() as i64);
-        let rank = (i128::from(count) * millionths).max(1);
-        let mut below = 0_i128;
+        let rank = (i128::from(count) * millionths + 999_999) / 1_000_000;
+        let (rank, mut below) = (rank.max(1), 0_i128);
         self.buckets.iter().find_map(|&(bucket, count)| {
             below += i128::from(count);
-            (below * 1_000_000 >= rank).then(|| middle_of(bucket))
+            (below >= rank).then(|| middle_of(bucket))
         })
     }
 
@@ -72,8 +80,26 @@ impl Histogram {
     }
 }
 
+/// Brings buckets into ascending order, each of them once.
+pub fn add_up(buckets: &mut Vec<(u16, i64)>) {
+    // Stable, because that sort makes use of what is in order already: rows are, one after the other.
+    buckets.sort_by_key(|(bucket, _)| *bucket);
+    buckets.dedup_by(|next, kept| {
+        let same = next.0 == kept.0;
+        if same {
+            kept.1 = kept.1.saturating_add(next.1);
+        }
+        same
+    });
+}
+
 impl Additive for Histogram {
     fn add(&mut self, other: &Self) {
+        if self.buckets.is_empty() {
+            self.buckets.clone_from(&other.buckets);
+            self.sum_milli_us = self.sum_milli_us.saturating_add(other.sum_milli_us);
+            return;
+        }
         for &(bucket, count) in &other.buckets {
             self.add_bucket(bucket, count);
         }
@@ -143,6 +169,13 @@ mod tests {
         histogram.add(&Histogram::from_buckets([(100, -1)], -100).0);
         assert!(histogram.is_zero());
         assert_eq!((histogram.quantile_us(0.5), histogram.mean_us()), (None, None));
+    }
+
+    #[test]
+    fn parts_in_any_order_are_the_same_histogram() {
+        let parts = vec![(900, 2), (7, 1), (900, -1), (4_353, 5), (8, 3), (7, 1), (65_535, 1)];
+        let ordered = Histogram::from_buckets([(7, 2), (8, 3), (900, 1)], 42).0;
+        assert_eq!(Histogram::from_parts(parts, 42), ordered);
     }
 
     #[test]

@@ -80,7 +80,7 @@ fn tier(from_s: u32, to_s: u32) -> Tier {
     let of_hours = [from_s, to_s].iter().all(|second| second.is_multiple_of(Tier::Hour.width_s()));
     match to_s - from_s {
         length_s if of_hours || length_s > 2 * 86_400 => Tier::Hour,
-        length_s if length_s > 2 * 3_600 => Tier::TenMinutes,
+        length_s if length_s >= 10 * 60 => Tier::TenMinutes,
         _ => Tier::Minute,
     }
 }
@@ -88,18 +88,25 @@ fn tier(from_s: u32, to_s: u32) -> Tier {
 /// A service that has only callers or only callees in its own telemetry is one too, so edges are asked as well.
 fn sql(tier: Tier) -> String {
     let tier = tier.suffix();
-    let range = "window >= toDateTime({from:UInt32}) AND window < toDateTime({to:UInt32}) \
-                 AND ({any_environment:Bool} OR environment = {environment:String})";
+    let part = |table: &str, of: &str, columns: [&str; 4], seen: &str| {
+        let [cluster, namespace, name, kind] = columns.map(|column| format!("{of}{column}"));
+        format!(
+            "SELECT environment, {cluster} AS in_cluster, {namespace} AS in_namespace, {name} AS called, {kind} AS is, \
+                    sum({seen}) AS seen \
+             FROM {table}_{tier} WHERE window >= toDateTime({{from:UInt32}}) AND window < toDateTime({{to:UInt32}}) \
+             AND ({{any_environment:Bool}} OR environment = {{environment:String}}) \
+             AND ({{any_kind:Bool}} OR {kind} = {{kind:String}}) GROUP BY ALL"
+        )
+    };
+    let parts = [
+        part("edges", "client", ["_cluster", "_namespace", "", "_kind"], "raw_calls"),
+        part("edges", "server", ["_cluster", "_namespace", "", "_kind"], "raw_calls"),
+        part("services", "", ["cluster", "namespace", "service", "kind"], "raw_requests"),
+    ];
     format!(
-        "SELECT DISTINCT environment, tupleElement(node, 1) AS cluster, tupleElement(node, 2) AS namespace, \
-                tupleElement(node, 3) AS name, tupleElement(node, 4) AS kind \
-         FROM (SELECT environment, arrayJoin([(client_cluster, client_namespace, client, client_kind), \
-                      (server_cluster, server_namespace, server, server_kind)]) AS node, sum(raw_calls) AS seen \
-               FROM edges_{tier} WHERE {range} GROUP BY environment, node \
-               UNION ALL \
-               SELECT environment, (cluster, namespace, service, kind) AS node, sum(raw_requests) AS seen \
-               FROM services_{tier} WHERE {range} GROUP BY environment, node) \
-         WHERE seen != 0 AND ({{any_kind:Bool}} OR tupleElement(node, 4) = {{kind:String}}) LIMIT {{rows:UInt32}}"
+        "SELECT DISTINCT environment, in_cluster AS cluster, in_namespace AS namespace, called AS name, is AS kind \
+         FROM ({}) WHERE seen != 0 LIMIT {{rows:UInt32}}",
+        parts.join(" UNION ALL ")
     )
 }
 
@@ -111,7 +118,7 @@ mod tests {
     fn long_ranges_and_old_ones_read_few_rows() {
         let hour = 1_700_002_800;
         assert_eq!(tier(hour + 1, hour + 61), Tier::Minute);
-        assert_eq!(tier(hour + 1, hour + 3 * 3_600), Tier::TenMinutes);
+        assert_eq!(tier(hour + 60, hour + 3_660), Tier::TenMinutes);
         assert_eq!(tier(hour + 1, hour + 7 * 86_400), Tier::Hour);
         assert_eq!(tier(hour, hour + 3_600), Tier::Hour, "as ranges of last year are");
     }

@@ -8,6 +8,7 @@ mod auth;
 mod builder;
 mod by_version;
 mod change;
+mod columns;
 mod conditions;
 mod counts;
 mod difference;

@@ -5,15 +5,15 @@ use serde::Serialize;
 use std::fmt;
 use utoipa::ToSchema;
 
-/// Identity of a node.
+/// Identity of a node. The name is first, because that is where most nodes differ: comparing ends there.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Node {
-    /// Kubernetes cluster, "" if unknown.
-    pub cluster: String,
-    /// Namespace, "" if unknown.
-    pub namespace: String,
     /// Name of the service, database, topic or host.
     pub name: String,
+    /// Namespace, "" if unknown.
+    pub namespace: String,
+    /// Kubernetes cluster, "" if unknown.
+    pub cluster: String,
     /// What it is.
     pub kind: Kind,
 }

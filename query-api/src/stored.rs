@@ -50,6 +50,13 @@ pub struct Segment {
     pub to_s: u32,
 }
 
+impl Segment {
+    /// How many windows it has.
+    pub fn windows(self) -> u32 {
+        (self.to_s - self.from_s) / self.tier.width_s()
+    }
+}
+
 /// How to cut rows of the 1 s tables: those of one lane up to one batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UpTo {

@@ -28,6 +28,8 @@ pub struct Columns {
     pub raw: &'static str,
     /// Histograms with the columns of their sums.
     pub histograms: &'static [(&'static str, &'static str)],
+    /// Those of them of which graphs show the mean alone.
+    pub means: &'static [&'static str],
 }
 
 /// What is summed up from a table of rollups.
@@ -197,6 +199,7 @@ impl Rollup for EdgeTotals {
             ("caller_latency", "caller_sum_us"),
             ("wait", "wait_sum_us"),
         ],
+        means: &["wait"],
     };
 
     fn add_row(&mut self, counts: &[i64], raw_calls: i64, histograms: &[Histogram]) {
@@ -231,6 +234,7 @@ impl Rollup for ServiceTotals {
             ("self_time", "self_sum_us"),
             ("critical_path", "critical_sum_us"),
         ],
+        means: &["self_time", "critical_path"],
     };
 
     fn add_row(&mut self, counts: &[i64], raw_requests: i64, histograms: &[Histogram]) {
@@ -251,6 +255,7 @@ impl Rollup for FlowTotals {
         counts: &["flows", "errors", "timeouts"],
         raw: "raw_flows",
         histograms: &[("duration", "duration_sum_us")],
+        means: &[],
     };
 
     fn add_row(&mut self, counts: &[i64], raw_flows: i64, histograms: &[Histogram]) {

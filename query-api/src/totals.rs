@@ -5,6 +5,7 @@ use crate::histogram::Histogram;
 use crate::join::Joins;
 use crate::node::{Kind, Node};
 use crate::series::Additive;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -70,7 +71,8 @@ impl Totals {
         self
     }
 
-    fn add_edge(&mut self, id: EdgeId, edge: EdgeTotals) {
+    /// Adds an edge, or to the one that is there.
+    pub fn add_edge(&mut self, id: EdgeId, edge: EdgeTotals) {
         self.edges.entry(id).and_modify(|sum| sum.add(&edge)).or_insert(edge);
     }
 
@@ -97,30 +99,25 @@ impl Totals {
         self.services.retain(|node, _| touched.contains(node) || matches(node));
     }
 
-    /// Every node of the graph with its requests.
-    pub fn nodes(&self) -> BTreeMap<Arc<Node>, ServiceTotals> {
-        let mut called: BTreeMap<&Arc<Node>, ServiceTotals> = BTreeMap::new();
-        let mut calling: BTreeMap<&Arc<Node>, ServiceTotals> = BTreeMap::new();
-        for ((client, server), totals) in &self.edges {
-            called.entry(server).or_default().add_calls(totals);
-            calling.entry(client).or_default().add_calls(totals);
+    /// Every node of the graph with its requests. What a service counted itself is all of it: calls whose server span
+    /// nobody saw are not added, because the service may have counted them under another caller, where the context got
+    /// lost on the way. Whoever counted nothing is known by the calls to it, or, if nobody calls it, by the calls it
+    /// makes.
+    pub fn nodes(&self) -> BTreeMap<&Arc<Node>, Cow<'_, ServiceTotals>> {
+        let own = self.services.iter().map(|(node, requests)| (node, Cow::Borrowed(requests)));
+        let mut nodes: BTreeMap<_, _> = own.collect();
+        for end in [1, 0] {
+            let mut others: BTreeMap<&Arc<Node>, ServiceTotals> = BTreeMap::new();
+            for (id, calls) in &self.edges {
+                let node = both(id)[end];
+                if !nodes.contains_key(node) {
+                    others.entry(node).or_default().add_calls(calls);
+                }
+            }
+            nodes.extend(others.into_iter().map(|(node, requests)| (node, Cow::Owned(requests))));
         }
-        let ids: BTreeSet<&Arc<Node>> =
-            self.services.keys().chain(self.edges.keys().flat_map(both)).collect();
-        let mut of = |id| requests(self.services.get(id).cloned(), called.remove(id), calling.remove(id));
-        ids.into_iter().map(|id| (id.clone(), of(id))).collect()
+        nodes
     }
-}
-
-/// The requests of a node. What a service counted itself is all of it: calls whose server span nobody saw are not
-/// added, because the service may have counted them under another caller, where the context got lost on the way.
-/// Whoever counted nothing is known by the calls to it, or, if nobody calls it, by the calls it makes.
-fn requests(
-    own: Option<ServiceTotals>,
-    called: Option<ServiceTotals>,
-    calling: Option<ServiceTotals>,
-) -> ServiceTotals {
-    own.or(called).or(calling).unwrap_or_default()
 }
 
 /// The two ends of an edge.
@@ -185,17 +182,23 @@ impl ServiceTotals {
 mod tests {
     use super::*;
 
-    fn counted(requests: i64) -> Option<ServiceTotals> {
-        let counts = ServiceCounts { requests: requests * 1_000, ..ServiceCounts::default() };
-        Some(ServiceTotals { counts, ..ServiceTotals::default() })
-    }
-
     #[test]
     fn requests_come_from_the_best_source_alone() {
-        let requests = |own, called, calling| requests(own, called, calling).counts.requests / 1_000;
-        assert_eq!(requests(counted(5), counted(7), counted(9)), 5, "calls are never added to own requests");
-        assert_eq!(requests(None, counted(7), counted(9)), 7);
-        assert_eq!(requests(None, None, counted(9)), 9);
-        assert_eq!(requests(None, None, None), 0);
+        let node = |name: &str| {
+            let (cluster, namespace, name) = (String::new(), String::new(), name.to_owned());
+            Arc::new(Node { cluster, namespace, name, kind: Kind::Service })
+        };
+        let mut totals = Totals::default();
+        for (client, server, calls) in [("web", "auth", 7), ("web", "user", 2), ("auth", "user", 1)] {
+            let counts = EdgeCounts { calls: calls * 1_000, ..EdgeCounts::default() };
+            totals.edges.insert((node(client), node(server)), EdgeTotals { counts, ..EdgeTotals::default() });
+        }
+        let counts = ServiceCounts { requests: 5_000, ..ServiceCounts::default() };
+        totals.services.insert(node("auth"), ServiceTotals { counts, ..ServiceTotals::default() });
+        let nodes = totals.nodes();
+        let requests = |name| nodes[&node(name)].counts.requests / 1_000;
+        assert_eq!(requests("auth"), 5, "calls are never added to own requests");
+        assert_eq!(requests("user"), 3, "those who call it say how often");
+        assert_eq!(requests("web"), 9, "nobody calls it");
     }
 }

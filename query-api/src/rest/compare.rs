@@ -18,7 +18,6 @@ use crate::sums::of_filter;
 use crate::totals::{EdgeTotals, Totals};
 use axum::Json;
 use axum::extract::State;
-use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
@@ -207,10 +206,8 @@ async fn of_version(app: &App, filter: &Filter, range: Asked, version: &str) -> 
     let mut conditions = of_filter(filter);
     conditions.equal("e.version", Some(version));
     conditions.equal("e.server", filter.service.as_deref());
-    let segments = plan.stored();
-    let rows = segments.iter().map(|segment| rows::edges(app, *segment, &conditions, true));
     let (mut adder, mut builder) = (Adder::default(), Default::default());
-    for row in try_join_all(rows).await?.into_iter().flatten() {
+    for row in rows::edges(app, &plan.stored(), &conditions, true).await? {
         adder.edge(&mut builder, row);
     }
     let mut totals = builder.join();

@@ -108,6 +108,7 @@ const COLUMNS: Columns = Columns {
     counts: &["requests", "errors"],
     raw: "raw_requests",
     histograms: &[("latency", "latency_sum_us")],
+    means: &[],
 };
 
 /// A service's entry points with counts, rates and latencies

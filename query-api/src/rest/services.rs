@@ -318,9 +318,9 @@ impl Found {
         let mut services: BTreeMap<String, (Arc<Node>, OneService<'_>)> = BTreeMap::new();
         for (environment, totals) in &self.environments {
             for (node, requests) in totals.nodes() {
-                let joined = totals.joined.get(&node).into_iter().flatten();
+                let joined = totals.joined.get(node).into_iter().flatten();
                 let is_named = node.name == name || joined.clone().any(|joined| joined.name == name);
-                if !(self.wants(&node) && is_named) {
+                if !(self.wants(node) && is_named) {
                     continue;
                 }
                 let (_, service) = services
@@ -328,8 +328,8 @@ impl Found {
                     .or_insert_with(|| (node.clone(), OneService::default()));
                 service.totals.add(&requests);
                 service.environments.insert(environment);
-                service.names.extend(names_of(&node, totals).into_iter().cloned());
-                service.neighbours.add(&node, totals);
+                service.names.extend(names_of(node, totals).into_iter().cloned());
+                service.neighbours.add(node, totals);
             }
         }
         if services.len() > 1 {

@@ -92,6 +92,11 @@ impl Bench {
         }
     }
 
+    /// Before the name of each topic.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     pub async fn execute(&self, sql: &str) {
         let query = self.clickhouse.client().with_setting("async_insert", "0").query_raw(sql).execute().await;
         query.unwrap_or_else(|error| panic!("{error}\n{sql}"));

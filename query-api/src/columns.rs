@@ -1,0 +1,67 @@
+//! Columns of rollups as ClickHouse sends them in blocks.
+
+use clickhouse::error::Error;
+use clickhouse::native::decode::{Decode, ValueReader};
+use clickhouse::native::{Column, ColumnIter, DataTypeNode};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// A `Decimal(18, 3)`.
+#[derive(Debug, Clone, Copy)]
+pub struct Thousandths(pub i64);
+
+impl Decode<'_> for Thousandths {
+    fn compatible(data_type: &DataTypeNode) -> bool {
+        matches!(data_type.remove_compatible_wrappers(), DataTypeNode::Decimal(18, 3, _))
+    }
+
+    fn decode(reader: &mut ValueReader<'_>) -> Result<Self, Failure> {
+        Ok(Self(i64::from_le_bytes(*reader.read_bytes_fixed()?)))
+    }
+}
+
+/// The bytes of a `String`.
+#[derive(Debug, Clone, Copy)]
+pub struct Bytes<'a>(pub &'a [u8]);
+
+impl<'a> Decode<'a> for Bytes<'a> {
+    fn compatible(data_type: &DataTypeNode) -> bool {
+        <&str>::compatible(data_type)
+    }
+
+    fn decode(reader: &mut ValueReader<'a>) -> Result<Self, Failure> {
+        Ok(Self(reader.native_bytes()))
+    }
+}
+
+/// The values of both lists of a histogram as a string each: elements of arrays are decoded one by one, which takes ten
+/// times as long. `lists` is an expression.
+pub fn as_strings(lists: &str) -> String {
+    let string = |list| format!("reinterpretAsString(tupleElement({lists}, {list}))");
+    format!("{}, {}", string(1), string(2))
+}
+
+/// The histogram of [`as_strings`]: buckets with their counts.
+pub fn buckets<'a>(buckets: Bytes<'a>, counts: Bytes<'a>) -> impl Iterator<Item = (u16, i64)> + use<'a> {
+    let buckets = buckets.0.as_chunks().0.iter().map(|bytes| u16::from_le_bytes(*bytes));
+    let counts = counts.0.as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes));
+    buckets.zip(counts)
+}
+
+/// Columns of one type, to go through row by row.
+///
+/// # Errors
+/// One of them is of another type.
+pub fn side_by_side<'a, T: Decode<'a>>(
+    columns: impl Iterator<Item = &'a Column>,
+) -> Result<Vec<ColumnIter<'a, T>>, Error> {
+    columns.map(Column::iter).collect()
+}
+
+/// The next row's value of a column.
+///
+/// # Errors
+/// The block is broken.
+pub fn next<'a, T: Decode<'a>>(column: &mut ColumnIter<'a, T>) -> Result<T, Error> {
+    column.next().unwrap_or_else(|| Err(Error::DataFormat("a column is shorter than its block".into())))
+}
