@@ -2,11 +2,11 @@
 
 use crate::Args;
 use crate::commits::{self, Made, SHARDS, WIDE_OPERATIONS, WIDE_SERVICES, operation, service};
+use crate::frame::number;
 use crate::listeners::Listeners;
 use crate::machine::Cores;
 use crate::made_up::Random;
 use crate::server::Server;
-use crate::frame::number;
 use crate::subscribers::{Quantiles, listen_to, nap, now_us, open, say, subscription};
 use crate::topics::Topics;
 use anyhow::ensure;
@@ -84,8 +84,7 @@ pub fn measure(args: &Args, cores: &Cores) -> anyhow::Result<Dashboards> {
 
 fn watch(args: &Args, server: &mut Server) -> anyhow::Result<Dashboards> {
     let Args { people, people_seconds: seconds, .. } = *args;
-    let mut listeners =
-        Listeners::start("--watch", &Wishes { server: server.address, people, seconds })?;
+    let mut listeners = Listeners::start("--watch", &Wishes { server: server.address, people, seconds })?;
     listeners.wait_for("measured from here")?;
     let before = server.process.usage()?;
     let mut memory_kib = vec![before.memory_kib];
@@ -212,7 +211,9 @@ impl Wish {
                 let name = service(self.0.below(WIDE_SERVICES as u64) as usize);
                 json!({ "service": name, "window": window })
             }
-            _ => json!({ "operation": operation(self.0.below(WIDE_OPERATIONS as u64) as usize), "window": window }),
+            _ => {
+                json!({ "operation": operation(self.0.below(WIDE_OPERATIONS as u64) as usize), "window": window })
+            }
         }
     }
 }

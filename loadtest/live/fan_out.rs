@@ -2,8 +2,8 @@
 
 use crate::Args;
 use crate::commits::{self, Made, SHARDS};
-use crate::machine::Cores;
 use crate::listeners::Listeners;
+use crate::machine::Cores;
 use crate::report::Run;
 use crate::server::Server;
 use crate::subscribers::{Seen, Wishes};

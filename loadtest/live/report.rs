@@ -163,7 +163,9 @@ impl fmt::Display for Rivers {
 impl fmt::Display for Dashboards {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Dashboards { people, seconds, core_share, memory_mib, seen } = self;
-        let of = |times: Quantiles| format!("p50 {:.0}, p99 {:.0}, most {:.0} ms", times.p50, times.p99, times.most);
+        let of = |times: Quantiles| {
+            format!("p50 {:.0}, p99 {:.0}, most {:.0} ms", times.p50, times.p99, times.most)
+        };
         let (each_s, mib) = (*seconds as f64, 1_f64 / (1 << 20) as f64);
         writeln!(
             to,
@@ -176,7 +178,11 @@ impl fmt::Display for Dashboards {
         )?;
         writeln!(to, "  filter changed → graph here  {}", of(seen.answer_ms))?;
         writeln!(to, "  numbers taken → delta here   {}", of(seen.delivery_ms))?;
-        writeln!(to, "  changed before the graph came: {}, sockets closed: {}", seen.unanswered, seen.closed)?;
+        writeln!(
+            to,
+            "  changed before the graph came: {}, sockets closed: {}",
+            seen.unanswered, seen.closed
+        )?;
         let memory: Vec<String> = memory_mib.iter().map(|mib| format!("{mib:.0}")).collect();
         writeln!(to, "  server's memory, every 10 s: {} MiB", memory.join(" "))
     }

@@ -189,11 +189,36 @@ fn a_river_comes_up_is_defended_mends_itself_and_goes() {
         eventually("the role is ready again", || is_ok(port, "/ready"));
     }
 
+    while_kafka_is_away(&place, api);
     let servers = ["kafka", "clickhouse"].map(|server| place.process_of(server));
     signal("-INT", up.process());
     let ended = up.ended();
     assert!(ended.success(), "{ended}\n{}", place.errors());
     assert!(servers.iter().all(|process| !lives(*process)));
+}
+
+/// Kafka stands still: what was there is answered, with a word about what may be missing, until it goes on.
+fn while_kafka_is_away(place: &Place, api: u16) {
+    let graph = "/api/v1/graph?window=1m";
+    let answer = |path: &str| get(api, path).unwrap_or_default();
+    assert!(answer(graph).contains("\"fresh\":true"), "{}", answer(graph));
+    let kafka = place.process_of("kafka");
+    signal("-STOP", kafka);
+    eventually("readiness says that it is Kafka", || {
+        let ready = answer("/ready");
+        ready.lines().next().is_some_and(|status| status.contains(" 503 ")) && ready.contains("kafka")
+    });
+    for path in [graph, "/api/v1/operations", "/api/v1/status"] {
+        let answer = answer(path);
+        assert!(answer.lines().next().is_some_and(|status| status.contains(" 200 ")), "{path}: {answer}");
+        assert!(answer.contains("\"fresh\":false") && answer.contains("Kafka"), "{path}: {answer}");
+    }
+    // Whoever looks after Kafka may have started another one meanwhile.
+    if lives(kafka) {
+        signal("-CONT", kafka);
+    }
+    eventually("the API is ready again", || is_ok(api, "/ready"));
+    eventually("nothing is missing any more", || answer(graph).contains("\"fresh\":true"));
 }
 
 #[test]
