@@ -35,6 +35,7 @@ mod node;
 mod number;
 mod options;
 mod origin;
+mod otlp;
 mod over_time;
 mod page;
 mod peer_name;
@@ -59,6 +60,7 @@ mod totals;
 mod traces;
 mod traversal;
 mod upgrade;
+mod words;
 
 pub use options::Options;
 pub use rest::document as openapi;
