@@ -55,6 +55,7 @@ mod steps;
 mod stored;
 mod stream;
 mod sums;
+mod tempo;
 mod tls;
 mod totals;
 mod traces;
