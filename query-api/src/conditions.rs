@@ -23,6 +23,7 @@ enum Value {
     Texts(Vec<String>),
     Places(Vec<Place>),
     Number(i64),
+    Fraction(f64),
 }
 
 impl Conditions {
@@ -87,8 +88,27 @@ impl Conditions {
         self.and(&condition.replace("?1", &first).replace("?2", &second));
     }
 
+    /// A condition in which `?1` stands for a text and `?2` for a number.
+    pub fn with_text_and_number(&mut self, condition: &str, text: &str, number: f64) {
+        let text = self.value("String", Value::Text(text.to_owned()));
+        let number = self.value("Float64", Value::Fraction(number));
+        self.and(&condition.replace("?1", &text).replace("?2", &number));
+    }
+
+    /// At least one of these conditions.
+    pub fn any(&mut self, all: Vec<Self>) {
+        let sql: Vec<String> = all.into_iter().map(|one| format!("({})", self.adopt(one))).collect();
+        self.and(&sql.join(" OR "));
+    }
+
     /// A condition in which `?` stands for other conditions.
     pub fn within(&mut self, condition: &str, inner: Self) {
+        let sql = self.adopt(inner);
+        self.and(&condition.replace('?', &sql));
+    }
+
+    /// Takes over the values of other conditions, which are returned with new names of them.
+    fn adopt(&mut self, inner: Self) -> String {
         let mut sql = inner.sql().to_owned();
         // Values are numbered in order: the last first, so that no number is renamed twice.
         for at in (0..inner.values.len()).rev() {
@@ -96,7 +116,7 @@ impl Conditions {
             sql = sql.replace(&format!("{{{}:", inner.name(at)), &format!("{{{renamed}:"));
         }
         self.values.extend(inner.values);
-        self.and(&condition.replace('?', &sql));
+        sql
     }
 
     /// A condition without values.
@@ -116,6 +136,7 @@ impl Conditions {
             Value::Texts(texts) => query.param(&self.name(at), texts),
             Value::Places(places) => query.param(&self.name(at), places),
             Value::Number(number) => query.param(&self.name(at), number),
+            Value::Fraction(number) => query.param(&self.name(at), number),
         })
     }
 
@@ -143,6 +164,20 @@ mod tests {
         assert_eq!(
             outer.sql(),
             "(a = {c0:String}) AND (id IN (SELECT id FROM t WHERE (b = {c1:String}) AND (c = {c2:String})))"
+        );
+    }
+
+    #[test]
+    fn one_of_several_conditions_is_enough() {
+        let (mut outer, mut first, mut second) =
+            (Conditions::default(), Conditions::default(), Conditions::default());
+        outer.equal("a", Some("1"));
+        first.equal("b", Some("2"));
+        second.with_text_and_number("toFloat64OrNull(m[?1]) > ?2", "c", 0.5);
+        outer.any(vec![first, second, Conditions::default()]);
+        assert_eq!(
+            outer.sql(),
+            "(a = {c0:String}) AND (((b = {c1:String})) OR ((toFloat64OrNull(m[{c2:String}]) > {c3:Float64})) OR (1))"
         );
     }
 

@@ -15,7 +15,7 @@ use crate::rest::ConfigAnswer;
 use crate::rest::status::Roles;
 use crate::stored::Stored;
 use crate::tls::{Files, Tls};
-use crate::{Options, auth, gate, graphql, jaeger, live, page, rest, socket};
+use crate::{Options, auth, gate, graphql, jaeger, live, page, rest, socket, tempo};
 use anyhow::{Context, ensure};
 use async_graphql::dynamic::Schema;
 use axum::Router;
@@ -200,6 +200,7 @@ fn router(app: App, admin: Router) -> Router {
     let answers = questions
         .merge(graphql::router())
         .merge(jaeger::router())
+        .merge(tempo::router())
         .merge(page::router())
         .merge(browse)
         .layer(CompressionLayer::new());

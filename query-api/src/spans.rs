@@ -1,7 +1,8 @@
 //! The raw spans of one trace, from `otel_traces`.
 
 use crate::App;
-use crate::access::Allowed;
+use crate::access::{Access, Allowed};
+use crate::conditions::Conditions;
 use crate::error::ApiError;
 use crate::live::ends::SpansStaleness;
 use crate::live::feed::now_us;
@@ -147,6 +148,28 @@ async fn rows(stored: &Stored, ids: &[String], limit: u32) -> Result<Vec<SpanRow
         .param("end", times.end)
         .param("limit", limit);
     spans.fetch_all().await.map_err(failed)
+}
+
+/// One trace as [`of_trace`] gives it; none where it isn't stored or not for this caller to know.
+///
+/// # Errors
+/// The id is none, or ClickHouse can't answer.
+pub async fn allowed(app: &App, access: &Access, id: &str) -> Result<Option<Vec<SpanRow>>, ApiError> {
+    let id = trace_id(id)?;
+    let _turn = app.stored.turn().await;
+    let rows = of_trace(&app.stored, &id, app.limits.trace_spans).await?;
+    let is_allowed = check(&access.allowed, &rows, &id).is_ok();
+    Ok(Some(rows).filter(|rows| is_allowed && !rows.is_empty()))
+}
+
+/// What namespace a span's service is in, as [`SpanService`] reads it.
+const NAMESPACE: &str = "if(mapContains(ResourceAttributes, 'k8s.namespace.name'), \
+    ResourceAttributes['k8s.namespace.name'], ResourceAttributes['service.namespace'])";
+
+/// Conditions on `otel_traces`: only spans of environments and namespaces that may be known.
+pub fn narrow(conditions: &mut Conditions, allowed: &Allowed) {
+    conditions.among("Environment", &allowed.environments);
+    conditions.among(NAMESPACE, &allowed.namespaces);
 }
 
 /// Fails as if there were no such trace, unless the caller may know of its root's environment and namespace.

@@ -56,15 +56,15 @@ const PATHS: &[(&str, Need)] = &[
     ("/api/v1/diff", ANALYST),
     // Jaeger's and Tempo's: traces, and the names that lead to them.
     ("/jaeger", ANALYST),
+    ("/tempo", ANALYST),
+    ("/tempo/ready", VIEWER),
+    ("/tempo/api/echo", VIEWER),
+    ("/tempo/api/status", VIEWER),
     ("/api/v3", ANALYST),
     ("/api/traces", ANALYST),
     ("/api/services", ANALYST),
     ("/api/operations", ANALYST),
     ("/api/dependencies", ANALYST),
-    ("/api/search", ANALYST),
-    ("/api/v2", ANALYST),
-    ("/api/echo", VIEWER),
-    ("/api/status", VIEWER),
 ];
 
 /// What a path needs.

@@ -11,5 +11,6 @@ mod which;
 pub use lateness::{Lateness, lateness_with_spans};
 pub use list::{FlowsAnswer, list};
 pub use page::{PageWords, SortWords};
-pub use traces::{TracesAnswer, list as traces, sizes};
+pub use row::FlowRow;
+pub use traces::{TracesAnswer, list as traces, youngest};
 pub use which::{SPANS_APART_S, Which, WhichWords};

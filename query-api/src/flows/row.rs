@@ -5,6 +5,7 @@ use super::which::Which;
 use crate::App;
 use crate::error::ApiError;
 use clickhouse::Row;
+use clickhouse::error::Error;
 use serde::Deserialize;
 
 /// The summary of one flow. Times are µs.
@@ -38,15 +39,26 @@ const COLUMNS: &str = "lower(hex(id)) AS trace_id, toUnixTimestamp64Micro(start)
 /// # Errors
 /// ClickHouse can't answer.
 pub async fn read(app: &App, which: &Which, page: &Page) -> Result<(Vec<FlowRow>, u64), ApiError> {
+    let total = format!("SELECT count() FROM flows_by_start WHERE {}", which.sql());
+    let _turn = app.stored.turn().await;
+    let total = which.bind(app.stored.ask(&total)).fetch_one();
+    tokio::try_join!(on_page(app, which, page), total).map_err(|error| ApiError::store_unavailable(&error))
+}
+
+/// A page of the flows that match.
+///
+/// # Errors
+/// ClickHouse can't answer.
+pub async fn page(app: &App, which: &Which, page: &Page) -> Result<Vec<FlowRow>, ApiError> {
+    let _turn = app.stored.turn().await;
+    on_page(app, which, page).await.map_err(|error| ApiError::store_unavailable(&error))
+}
+
+async fn on_page(app: &App, which: &Which, page: &Page) -> Result<Vec<FlowRow>, Error> {
     // The columns' own names mean the table's columns, not the texts that are made of them.
     let settings = "SETTINGS prefer_column_name_to_alias = 1";
-    let sql = which.sql();
-    let rows = format!("SELECT {COLUMNS} FROM flows_by_start WHERE {sql}{} {settings}", page.sql());
-    let total = format!("SELECT count() FROM flows_by_start WHERE {sql}");
-    let _turn = app.stored.turn().await;
-    let rows = which.bind(app.stored.ask(&rows)).fetch_all();
-    let total = which.bind(app.stored.ask(&total)).fetch_one();
-    tokio::try_join!(rows, total).map_err(|error| ApiError::store_unavailable(&error))
+    let sql = format!("SELECT {COLUMNS} FROM flows_by_start WHERE {}{} {settings}", which.sql(), page.sql());
+    which.bind(app.stored.ask(&sql)).fetch_all().await
 }
 
 impl FlowRow {

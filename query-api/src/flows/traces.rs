@@ -82,15 +82,14 @@ pub async fn list(
     })
 }
 
-/// Ids of the youngest traces that match, with how many spans each has.
+/// The youngest flows that match.
 ///
 /// # Errors
 /// There can't be so many, or ClickHouse can't answer.
-pub async fn sizes(app: &App, which: &Which, limit: u32) -> Result<Vec<(String, u32)>, ApiError> {
+pub async fn youngest(app: &App, which: &Which, limit: u32) -> Result<Vec<FlowRow>, ApiError> {
     let page = PageWords { page: None, page_size: Some(limit) };
     let page = Page::read(&page, &SortWords::default())?;
-    let (rows, _) = row::read(app, which, &page).await?;
-    Ok(rows.into_iter().map(|row| (row.trace_id, row.spans)).collect())
+    row::page(app, which, &page).await
 }
 
 impl TraceListed {

@@ -173,6 +173,11 @@ impl Which {
         self.conditions.within(&sql, span);
     }
 
+    /// Only flows that are all of this: conditions on `flows_by_start`.
+    pub fn with(&mut self, conditions: Conditions) {
+        self.conditions.within("?", conditions);
+    }
+
     /// All but the flows that `other` means; `other` has to be bound too.
     pub fn except(&mut self, other: &Self) {
         self.conditions.and(&format!("NOT ({})", other.sql()));

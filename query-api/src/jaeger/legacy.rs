@@ -2,13 +2,14 @@
 
 use super::model::Trace;
 use super::search::{self, Found, Question};
-use super::words::{Sent, Words};
 use crate::App;
 use crate::access::Access;
 use crate::error::ApiError;
 use crate::live::feed::now_us;
 use crate::node::Kind;
 use crate::rest::dependencies::{self, DependenciesParameters};
+use crate::spans;
+use crate::words::{Sent, Words, same};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -72,10 +73,6 @@ fn envelope<T: Serialize>(data: &[T], errors: Option<Vec<Value>>) -> Answer {
     Ok(Json(json!({"data": data, "total": data.len(), "limit": 0, "offset": 0, "errors": errors})))
 }
 
-fn same(name: &str) -> String {
-    name.to_owned()
-}
-
 async fn services(State(app): State<App>, access: Access, sent: Sent) -> Answer {
     Words::read(sent, &[], same)?;
     let services: Vec<String> = search::services(&app, &access).await?.into_iter().collect();
@@ -107,7 +104,7 @@ async fn operations(State(app): State<App>, access: Access, sent: Sent) -> Answe
 async fn trace(State(app): State<App>, access: Access, Path(id): Path<String>, sent: Sent) -> Answer {
     // A time would only make the search faster: an id is found without.
     Words::read(sent, &["start", "end", "prettyPrint", "raw"], same)?;
-    match search::trace(&app, &access, &id).await? {
+    match spans::allowed(&app, &access, &id).await? {
         Some(rows) => envelope(&[Trace::of(rows, app.limits.trace_spans as usize)], None),
         None => Err(Refused(StatusCode::NOT_FOUND, "trace not found".to_owned())),
     }

@@ -2,10 +2,8 @@
 
 mod legacy;
 mod model;
-mod otlp;
 mod search;
 mod v3;
-mod words;
 
 use crate::App;
 use axum::Router;

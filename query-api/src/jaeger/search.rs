@@ -1,6 +1,5 @@
 //! What both versions of Jaeger's API ask for: services, names of spans, and traces by what one of their spans is.
 
-use super::words::Words;
 use crate::App;
 use crate::access::Access;
 use crate::conditions::Conditions;
@@ -11,6 +10,7 @@ use crate::live::feed::now_us;
 use crate::range::{duration_s, length_us, time_us};
 use crate::rest::services::{self, ServicesParameters};
 use crate::spans::{self, SpanRow};
+use crate::words::Words;
 use clickhouse::Row;
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -70,10 +70,6 @@ pub async fn services(app: &App, access: &Access) -> Result<BTreeSet<String>, Ap
     Ok(answer.services.into_iter().map(|service| service.name).collect())
 }
 
-/// What namespace a span's service is in, as `SpanService` reads it.
-const NAMESPACE: &str = "if(mapContains(ResourceAttributes, 'k8s.namespace.name'), \
-    ResourceAttributes['k8s.namespace.name'], ResourceAttributes['service.namespace'])";
-
 /// Names of the spans of a service in the last day, by name and kind.
 pub async fn names(
     app: &App,
@@ -86,8 +82,7 @@ pub async fn names(
     let mut conditions = Conditions::default();
     conditions.equal("ServiceName", service.as_deref());
     conditions.with_text("lower(SpanKind) = lower(?)", kind.as_deref());
-    conditions.among("Environment", &access.allowed.environments);
-    conditions.among(NAMESPACE, &access.allowed.namespaces);
+    spans::narrow(&mut conditions, &access.allowed);
     let from_s = now_us() / 1_000_000 - KNOWN_FOR_S;
     let sql = format!(
         "SELECT toString(SpanName) AS name, toString(SpanKind) AS kind FROM otel_traces \
@@ -103,15 +98,6 @@ pub async fn names(
         return Err(ApiError::bad_request(format!("this service has more than {NAMES} names of spans")));
     }
     Ok(names)
-}
-
-/// One trace; none where it isn't stored or not for this caller to know.
-pub async fn trace(app: &App, access: &Access, id: &str) -> Result<Option<Vec<SpanRow>>, ApiError> {
-    let id = spans::trace_id(id)?;
-    let _turn = app.stored.turn().await;
-    let rows = spans::of_trace(&app.stored, &id, app.limits.trace_spans).await?;
-    let is_allowed = spans::check(&access.allowed, &rows, &id).is_ok();
-    Ok(Some(rows).filter(|rows| is_allowed && !rows.is_empty()))
 }
 
 /// Traces by their ids, in that order; unknown ones are left out.
@@ -142,13 +128,13 @@ pub async fn find(app: &App, access: &Access, question: Question) -> Result<Foun
     if let Some(conditions) = about_spans {
         which.with_span(conditions);
     }
-    let flows = flows::sizes(app, &which, question.limit).await?;
+    let flows = flows::youngest(app, &which, question.limit).await?;
     let mut room = i64::from(SPANS);
-    let fitting = flows.iter().take_while(|(_, spans)| {
-        room -= i64::from(*spans);
+    let fitting = flows.iter().take_while(|flow| {
+        room -= i64::from(flow.spans);
         room >= 0
     });
-    let ids: Vec<String> = fitting.map(|(id, _)| id.clone()).collect();
+    let ids: Vec<String> = fitting.map(|flow| flow.trace_id.clone()).collect();
     let found = of_ids(app, access, &ids).await?;
     Ok(Found { too_many: flows.len() - ids.len(), ..found })
 }

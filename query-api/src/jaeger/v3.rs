@@ -1,12 +1,13 @@
 //! Jaeger's newer API, `/jaeger/api/v3`: traces are OTLP.
 
-use super::otlp::resource_spans;
 use super::search::{self, Question};
-use super::words::{Sent, Words, snake};
 use crate::App;
 use crate::access::Access;
 use crate::error::ApiError;
-use crate::spans::SpanRow;
+use crate::otlp::json::Spelling;
+use crate::otlp::{self, json};
+use crate::spans::{self, SpanRow};
+use crate::words::{Sent, Words, snake};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -71,7 +72,7 @@ async fn operations(State(app): State<App>, access: Access, sent: Sent) -> Answe
 async fn trace(State(app): State<App>, access: Access, Path(id): Path<String>, sent: Sent) -> Answer {
     Words::read(sent, &["start_time", "end_time", "raw_traces"], snake)?;
     let limit = app.limits.trace_spans as usize;
-    let rows = search::trace(&app, &access, &id).await?.unwrap_or_default();
+    let rows = spans::allowed(&app, &access, &id).await?.unwrap_or_default();
     if rows.len() > limit {
         // OTLP has no place to say that spans are missing.
         let message = format!("the trace has more than {limit} spans; /jaeger/api/traces shows the earliest");
@@ -108,5 +109,6 @@ fn found(rows: Vec<SpanRow>) -> Answer {
     if rows.is_empty() {
         return Err(Refused(StatusCode::NOT_FOUND, "No traces found".to_owned()));
     }
-    Ok(Json(json!({"result": {"resourceSpans": resource_spans(rows)}})))
+    let spans = json::resource_spans(&otlp::resource_spans(rows), Spelling::Otlp);
+    Ok(Json(json!({"result": {"resourceSpans": spans}})))
 }

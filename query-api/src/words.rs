@@ -1,4 +1,4 @@
-//! What a caller of Jaeger's API says: parameters that may be repeated, in names that Jaeger's clients use.
+//! What a caller of another tool's API says: parameters that may be repeated, in the names that its clients use.
 
 use crate::error::ApiError;
 use axum::extract::Query;
@@ -7,7 +7,8 @@ use axum::extract::rejection::QueryRejection;
 /// Parameters as axum reads them.
 pub type Sent = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
-/// Parameters by name. Empty ones count as not given: Jaeger's page and Grafana send their empty fields.
+/// Parameters by name. Empty ones count as not given: Jaeger's page and Grafana send their empty
+/// fields.
 #[derive(Debug, Default)]
 pub struct Words(Vec<(String, String)>);
 
@@ -87,6 +88,11 @@ impl Words {
         }
         Ok(tags)
     }
+}
+
+/// Names as they are.
+pub fn same(name: &str) -> String {
+    name.to_owned()
 }
 
 /// `startTimeMin` and `start_time_min` are one name.
