@@ -23,6 +23,8 @@ pub struct Commit {
     pub clock_us: i64,
     /// What it changes.
     pub changes: Vec<Change>,
+    /// What it changes at entry points of services. Live state doesn't keep these.
+    pub endpoints: Vec<Endpoint>,
     /// Entries that refer to names or buckets that don't exist, and were left out.
     pub unreadable: u64,
 }
@@ -73,6 +75,23 @@ pub enum What {
     Operation { counts: OperationCounts, duration: Histogram },
 }
 
+/// A signed change of the requests of one entry point of a service.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// Deployment environment.
+    pub environment: Arc<str>,
+    /// The service.
+    pub node: Arc<Node>,
+    /// Route, RPC method or topic.
+    pub entry: Arc<str>,
+    /// All requests, in thousandths.
+    pub requests: i64,
+    /// Of these, failed.
+    pub errors: i64,
+    /// How long they took.
+    pub latency: Histogram,
+}
+
 /// Reads one record of `flow_deltas`.
 ///
 /// # Errors
@@ -85,10 +104,13 @@ pub fn read_commit(bytes: &[u8]) -> Result<Commit, prost::DecodeError> {
     changes.extend(message.edges.iter().filter_map(|edge| names.edge(edge)));
     changes.extend(message.services.iter().filter_map(|service| names.service(service)));
     changes.extend(message.operations.iter().filter_map(|operation| names.operation(operation)));
-    let entries = message.edges.len() + message.services.len() + message.operations.len();
-    let unreadable = names.impossible_buckets + (entries - changes.len()) as u64;
+    let endpoints: Vec<Endpoint> =
+        message.endpoints.iter().filter_map(|endpoint| names.endpoint(endpoint)).collect();
+    let entries =
+        message.edges.len() + message.services.len() + message.operations.len() + message.endpoints.len();
+    let unreadable = names.impossible_buckets + (entries - changes.len() - endpoints.len()) as u64;
     let v1::FlowDeltas { shard, seq, part, parts, clock_us, .. } = message;
-    Ok(Commit { shard, seq, part, parts: parts.max(1), clock_us, changes, unreadable })
+    Ok(Commit { shard, seq, part, parts: parts.max(1), clock_us, changes, endpoints, unreadable })
 }
 
 /// The two dictionaries of a message.
@@ -163,6 +185,18 @@ impl Names {
         };
         let what = What::Operation { counts, duration: self.histogram(operation.duration.as_ref(), weight) };
         self.change(operation.environment, operation.operation, operation.window_s, what)
+    }
+
+    fn endpoint(&mut self, endpoint: &v1::EndpointDelta) -> Option<Endpoint> {
+        let weight = i64::from(endpoint.weight_milli);
+        Some(Endpoint {
+            environment: self.text(endpoint.environment)?,
+            node: self.node(endpoint.node)?,
+            entry: self.text(endpoint.entry)?,
+            requests: endpoint.requests.saturating_mul(weight),
+            errors: endpoint.errors.saturating_mul(weight),
+            latency: self.histogram(endpoint.latency.as_ref(), weight),
+        })
     }
 
     fn change(&self, environment: u32, operation: u32, window_s: u32, what: What) -> Option<Change> {

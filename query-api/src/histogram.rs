@@ -40,6 +40,11 @@ impl Histogram {
         &self.buckets
     }
 
+    /// The sum of the values, in thousandths of µs.
+    pub fn sum_milli_us(&self) -> i64 {
+        self.sum_milli_us
+    }
+
     /// Values recorded, in thousandths.
     pub fn count(&self) -> i64 {
         self.buckets.iter().fold(0, |sum: i64, (_, count)| sum.saturating_add(*count))

@@ -42,6 +42,7 @@ mod page;
 mod peer_name;
 mod pods;
 mod progress;
+mod prometheus;
 mod protocol;
 mod range;
 mod rest;

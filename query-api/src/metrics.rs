@@ -2,6 +2,7 @@
 
 use crate::live::Live;
 use crate::live::shards::Staleness;
+use crate::prometheus::counters::Counters;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -45,6 +46,8 @@ pub struct ApiMetrics {
     pub coalesced: Counter,
     pub refused_origins: Counter,
     pub clickhouse_queries: Counter,
+    pub graph_series: Gauge,
+    pub graph_left_out: Counter,
 }
 
 impl ApiMetrics {
@@ -66,6 +69,11 @@ impl ApiMetrics {
             ("coalesced", "Backlogs of slow subscribers replaced by a snapshot", &metrics.coalesced),
             ("slow_clients", "Sockets closed because their client was too slow", &metrics.slow_clients),
             ("clickhouse_queries", "Queries to ClickHouse", &metrics.clickhouse_queries),
+            (
+                "graph_left_out",
+                "Changes of series that /metrics/graph has no room for",
+                &metrics.graph_left_out,
+            ),
             ("refused_origins", "WebSocket handshakes from other origins", &metrics.refused_origins),
         ];
         for (name, help, counter) in counters {
@@ -78,6 +86,7 @@ impl ApiMetrics {
             ("views", "Different filters being watched", &metrics.views),
             ("subscriptions", "Subscriptions", &metrics.subscriptions),
             ("sockets", "Open sockets", &metrics.sockets),
+            ("graph_series", "Edges and entry points that /metrics/graph shows", &metrics.graph_series),
         ];
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
@@ -111,6 +120,13 @@ impl ApiMetrics {
         self.shards_in_trouble.set(i64::try_from(live.shards().holes()).unwrap_or(i64::MAX));
         self.live_bytes.set(i64::try_from(live.bytes()).unwrap_or(i64::MAX));
         self.live_seconds.set((now_us / 1_000_000 - i64::from(live.complete_from_s())).max(0));
+    }
+
+    /// Takes over what is counted about `/metrics/graph`.
+    pub fn show_counters(&self, counters: &Counters) {
+        let series = counters.edges.len() + counters.endpoints.len();
+        self.graph_series.set(i64::try_from(series).unwrap_or(i64::MAX));
+        self.graph_left_out.inner().store(counters.left_out(), Relaxed);
     }
 
     fn show_shards(&self, staleness: &Staleness) {

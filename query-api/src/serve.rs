@@ -11,11 +11,13 @@ use crate::live::ends::Ends;
 use crate::live::feed::{Feed, SharedLive, now_us};
 use crate::metrics::ApiMetrics;
 use crate::origin::Origins;
+use crate::prometheus::counters::SharedCounters;
+use crate::prometheus::exemplars::Exemplars;
 use crate::rest::ConfigAnswer;
 use crate::rest::status::Roles;
 use crate::stored::Stored;
 use crate::tls::{Files, Tls};
-use crate::{Options, auth, gate, graphql, jaeger, live, page, rest, socket, tempo};
+use crate::{Options, auth, gate, graphql, jaeger, live, page, prometheus, rest, socket, tempo};
 use anyhow::{Context, ensure};
 use async_graphql::dynamic::Schema;
 use axum::Router;
@@ -44,6 +46,8 @@ const CHECK_CLICKHOUSE_EVERY: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct App {
     pub(crate) live: SharedLive,
+    pub(crate) counters: SharedCounters,
+    pub(crate) exemplars: Arc<Exemplars>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) ends: Ends,
     /// Of `flow_traces`.
@@ -160,6 +164,8 @@ pub(crate) fn app(
     origins.extend(auth.public_origin());
     Ok(App {
         live: Arc::new(Mutex::new(Live::new(limits.clone()))),
+        counters: SharedCounters::default(),
+        exemplars: Arc::default(),
         ends: Ends::default(),
         flow_ends: Ends::default(),
         hub: Arc::new(Hub::new(limits.clone(), options.rules(), metrics.clone())),
@@ -201,6 +207,7 @@ fn router(app: App, admin: Router) -> Router {
         .merge(graphql::router())
         .merge(jaeger::router())
         .merge(tempo::router())
+        .merge(prometheus::router())
         .merge(page::router())
         .merge(browse)
         .layer(CompressionLayer::new());
@@ -222,6 +229,7 @@ fn follow_deltas(
         topic: options.topic(FLOW_DELTAS),
         stored: app.stored.clone(),
         live: app.live.clone(),
+        counters: app.counters.clone(),
         limits: app.limits.clone(),
         health: health.clone(),
         metrics: app.metrics.clone(),

@@ -59,6 +59,7 @@ const MATRIX: &[(&str, &str)] = &[
     ("/tempo/api/metrics/query_range", "analyst"),
     ("/api/v1/config", "admin"),
     ("/metrics", "admin"),
+    ("/metrics/graph", "viewer"),
 ];
 
 const ROLES: [&str; 4] = ["nobody", "viewer", "analyst", "admin"];
@@ -124,6 +125,16 @@ async fn tokens_that_are_unknown_expired_or_oddly_shown_are_refused() {
     let expected = json!({"who": "token:analyst", "role": "analyst", "environments": ["production"],
         "namespaces": ["shop"], "canLogOut": false});
     assert_eq!(me, expected);
+}
+
+/// Grafana's datasource shows a token even where nobody has given it one.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_token_does_no_harm_where_nobody_is_asked() {
+    let api = Alone::start(alone::free_address(), None, |_| ()).await;
+    for path in ["/auth/me", "/metrics/graph"] {
+        let answer = api.get(path).header("authorization", "Bearer ").send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

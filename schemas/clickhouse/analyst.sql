@@ -1,11 +1,12 @@
 -- A user for people who ask questions in SQL: reads Weir's tables and nothing else. Not numbered: it is applied at
 -- every start, and only where the server lets Weir manage users. `{database}` is Weir's database.
 -- readonly = 1 blocks writes, table functions that reach files or URLs, and changes of settings, so the limits
--- below can't be lifted. Without a password the user may only come from the same machine; to open it:
+-- below can't be lifted. One may be set within bounds: clients such as Grafana's say with each query how long they
+-- will wait, and 0 would be for ever. Without a password the user may only come from the same machine; to open it:
 --   ALTER USER analyst IDENTIFIED BY '…' HOST ANY
 CREATE SETTINGS PROFILE IF NOT EXISTS weir_analyst SETTINGS
     readonly = 1,
-    max_execution_time = 60,
+    max_execution_time = 60 MIN 1 MAX 65 CHANGEABLE_IN_READONLY,
     max_memory_usage = 4000000000,
     max_bytes_before_external_group_by = 1000000000,
     max_rows_to_read = 5000000000,

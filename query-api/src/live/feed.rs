@@ -6,6 +6,7 @@ use crate::limits::Limits;
 use crate::live::shards::Verdict;
 use crate::live::{Live, cut};
 use crate::metrics::ApiMetrics;
+use crate::prometheus::counters::{self, SharedCounters};
 use crate::stored::Stored;
 use anyhow::{Context, bail};
 use process::{Health, KafkaOptions};
@@ -45,6 +46,8 @@ pub struct Feed {
     pub stored: Stored,
     /// What to keep up to date.
     pub live: SharedLive,
+    /// What is counted for Prometheus from it.
+    pub counters: SharedCounters,
     /// Bounds.
     pub limits: Limits,
     /// Reports as part `kafka`.
@@ -78,6 +81,9 @@ impl Feed {
             if let Err(reason) = self.session(use_cut) {
                 // Offsets of the cut that the log doesn't have (the topic was made anew) won't come back.
                 use_cut = !reason.is::<PositionGone>();
+                if !use_cut {
+                    counters::locked(&self.counters).begin_anew();
+                }
                 tracing::warn!(reason = format!("{reason:#}"), "can't follow flow_deltas, starting over");
                 self.cut_off(&format!("{reason:#}"));
                 std::thread::sleep(AGAIN_AFTER);
@@ -97,6 +103,7 @@ impl Feed {
             }
             None => self.start_from_log(&consumer, partitions)?,
         };
+        self.begin_counting(&starts);
         tracing::info!(partitions, starts = ?starts.to_topic_map(), "following flow_deltas");
         consumer.assign(&starts)?;
         let now = Instant::now();
@@ -151,6 +158,14 @@ impl Feed {
         live.begin("kafka", from_s, u32::try_from(partitions)?);
         silent.into_iter().for_each(|shard| live.shards_mut().silent(shard));
         Ok(starts)
+    }
+
+    fn begin_counting(&self, starts: &TopicPartitionList) {
+        let mut counters = counters::locked(&self.counters);
+        for element in starts.elements() {
+            let offset = if let Offset::Offset(offset) = element.offset() { offset } else { 0 };
+            counters.begin(element.partition(), offset);
+        }
     }
 
     /// Partitions without progress have nothing in the store: they are read from their beginning.
@@ -217,12 +232,14 @@ impl Feed {
             }
         };
         let (shard, seq) = (commit.shard, commit.seq);
+        counters::locked(&self.counters).take(&commit, message.partition(), message.offset(), now_s());
         if locked(&self.live).commit(commit, now_us()) == Verdict::Repeated {
             tracing::error!(shard, seq, "a commit came twice and was not added again");
         }
     }
 
     fn at_end(&self, partition: i32) {
+        counters::locked(&self.counters).at_end(partition);
         if let Ok(shard) = u32::try_from(partition) {
             locked(&self.live).shards_mut().at_end(shard);
         }
@@ -265,6 +282,10 @@ impl Feed {
 
     fn chores(&self) {
         let now_us = now_us();
+        let mut counters = counters::locked(&self.counters);
+        counters.forget(now_s());
+        self.metrics.show_counters(&counters);
+        drop(counters);
         let mut live = locked(&self.live);
         live.forget(now_us);
         self.metrics.show(&live, now_us);
@@ -307,4 +328,8 @@ pub fn partitions(consumer: &BaseConsumer, topic: &str) -> anyhow::Result<i32> {
 pub fn now_us() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn now_s() -> i64 {
+    now_us() / 1_000_000
 }

@@ -38,6 +38,11 @@ impl River {
         Some(Self { clickhouse, http, api, client: reqwest::Client::builder().no_proxy().build().unwrap() })
     }
 
+    /// Where the query API is.
+    pub fn api(&self) -> &str {
+        &self.api
+    }
+
     /// Sends traces as an SDK does.
     pub async fn send(&self, document: &TracesData) {
         let request = self.client.post(format!("{}/v1/traces", self.http));

@@ -167,6 +167,9 @@ const USERS: &str = "<clickhouse>
       <max_execution_time>30</max_execution_time>
       <max_memory_usage>2000000000</max_memory_usage>
       <max_result_rows>1000000</max_result_rows>
+      <constraints>
+        <max_execution_time><min>1</min><max>65</max><changeable_in_readonly/></max_execution_time>
+      </constraints>
     </analyst>
   </profiles>
   <quotas>

@@ -1,0 +1,54 @@
+//! What one commit changes, before it is added to series.
+
+use super::labels::{EdgeLabels, EndpointLabels, Peer};
+use super::sums::Net;
+use crate::change::{Commit, Endpoint, What};
+use crate::counts::EdgeCounts;
+use crate::filter::PROBE;
+use crate::histogram::Histogram;
+use crate::node::{Kind, Node};
+use crate::series::Additive;
+use std::collections::{BTreeMap, HashSet};
+
+/// What a commit changes, series by series: corrections within one series are nothing then.
+#[derive(Debug, Default)]
+pub struct Nets {
+    /// Of calls between nodes.
+    pub edges: BTreeMap<EdgeLabels, Net>,
+    /// Of requests of entry points.
+    pub endpoints: BTreeMap<EndpointLabels, Net>,
+}
+
+impl Nets {
+    /// Adds one record of a commit. Entry points that are known as topics take messages.
+    pub fn add(&mut self, commit: &Commit, topics: &HashSet<Box<str>>) {
+        for change in commit.changes.iter().filter(|change| &*change.operation != PROBE) {
+            if let What::Edge { client, server, counts, callee, caller, .. } = &change.what {
+                let labels = EdgeLabels::new(&change.environment, client, server);
+                self.edges.entry(labels).or_default().add(&of_calls(server, counts, callee, caller));
+            }
+        }
+        for endpoint in &commit.endpoints {
+            let Endpoint { environment, node, entry, requests, errors, latency } = endpoint;
+            let is_topic = topics.contains(&**entry);
+            let labels = EndpointLabels {
+                environment: environment.clone(),
+                service: Peer::from(&**node),
+                entry: entry.clone(),
+                span_kind: if is_topic { "SPAN_KIND_CONSUMER" } else { "SPAN_KIND_SERVER" },
+            };
+            let total = requests.saturating_sub(*errors);
+            let mut net = Net { total, failed: *errors, ..Net::default() };
+            net.server.add(latency);
+            self.endpoints.entry(labels).or_default().add(&net);
+        }
+    }
+}
+
+/// Who sends no spans is measured by its callers alone, as databases are in Tempo's metrics.
+fn of_calls(server: &Node, counts: &EdgeCounts, callee: &Histogram, caller: &Histogram) -> Net {
+    let mut net = Net { total: counts.calls, failed: counts.errors, ..Net::default() };
+    net.server.add(if server.kind == Kind::Service { callee } else { caller });
+    net.client.add(caller);
+    net
+}
