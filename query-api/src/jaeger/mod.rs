@@ -3,7 +3,9 @@
 mod legacy;
 mod model;
 mod otlp;
+mod refused;
 mod search;
+mod summary;
 mod v3;
 mod words;
 

@@ -6,16 +6,20 @@ use std::collections::BTreeMap;
 
 /// `resourceSpans` of these spans.
 pub fn resource_spans(rows: Vec<SpanRow>) -> Vec<Value> {
-    let mut resources: BTreeMap<Attributes, Vec<Value>> = BTreeMap::new();
+    let mut resources: BTreeMap<Attributes, BTreeMap<(String, String), Vec<Value>>> = BTreeMap::new();
     for mut row in rows {
         let mut resource = std::mem::take(&mut row.resource);
         if !resource.iter().any(|(key, _)| key == "service.name") {
             resource.push(("service.name".to_owned(), row.service.clone()));
         }
-        resources.entry(resource).or_default().push(span(&row));
+        let scope = std::mem::take(&mut row.scope);
+        resources.entry(resource).or_default().entry(scope).or_default().push(span(&row));
     }
-    let spans = resources.into_iter().map(|(resource, spans)| {
-        json!({"resource": {"attributes": attributes(&resource)}, "scopeSpans": [{"scope": {}, "spans": spans}]})
+    let spans = resources.into_iter().map(|(resource, scopes)| {
+        let scopes = scopes.into_iter().map(
+            |((name, version), spans)| json!({"scope": {"name": name, "version": version}, "spans": spans}),
+        );
+        json!({"resource": {"attributes": attributes(&resource)}, "scopeSpans": scopes.collect::<Vec<_>>()})
     });
     spans.collect()
 }
