@@ -39,6 +39,8 @@ pub struct SpanRow {
     pub event_names: Vec<String>,
     pub event_attributes: Vec<Attributes>,
     pub links: Attributes,
+    /// Name and version of what made the span.
+    pub scope: (String, String),
 }
 
 /// Who emitted a span.
@@ -98,7 +100,7 @@ const COLUMNS: &str = "SELECT \
     arrayMap(time -> toUnixTimestamp64Nano(time), `Events.Timestamp`) AS event_times_ns, \
     CAST(`Events.Name`, 'Array(String)') AS event_names, \
     CAST(`Events.Attributes`, 'Array(Map(String, String))') AS event_attributes, \
-    arrayZip(`Links.TraceId`, `Links.SpanId`) AS links \
+    arrayZip(`Links.TraceId`, `Links.SpanId`) AS links, (ScopeName, ScopeVersion) AS scope \
     FROM otel_traces";
 
 /// When to look; without it the query would read every day.
@@ -135,19 +137,25 @@ pub async fn of_traces(
     Ok(found)
 }
 
+/// The first and the last second in which these traces have spans; none where no span is stored.
+///
+/// # Errors
+/// ClickHouse can't answer.
+pub async fn times(stored: &Stored, ids: &[String]) -> Result<Option<(u32, u32)>, ApiError> {
+    let times = stored.ask(TIMES).param("ids", ids).fetch_one::<TimeRow>().await;
+    let times = times.map_err(|error| ApiError::store_unavailable(&error))?;
+    Ok((times.found > 0).then_some((times.start, times.end)))
+}
+
 async fn rows(stored: &Stored, ids: &[String], limit: u32) -> Result<Vec<SpanRow>, ApiError> {
-    let failed = |error| ApiError::store_unavailable(&error);
-    let times: TimeRow = stored.ask(TIMES).param("ids", ids).fetch_one().await.map_err(failed)?;
-    if times.found == 0 {
-        return Ok(Vec::new());
-    }
+    let Some((start_s, end_s)) = times(stored, ids).await? else { return Ok(Vec::new()) };
     let spans = stored
         .ask(&format!("{COLUMNS} {SPANS}"))
         .param("ids", ids)
-        .param("start", times.start)
-        .param("end", times.end)
+        .param("start", start_s)
+        .param("end", end_s)
         .param("limit", limit);
-    spans.fetch_all().await.map_err(failed)
+    spans.fetch_all().await.map_err(|error| ApiError::store_unavailable(&error))
 }
 
 /// One trace as [`of_trace`] gives it; none where it isn't stored or not for this caller to know.
@@ -288,6 +296,7 @@ pub mod made {
             event_names: vec![],
             event_attributes: vec![],
             links: vec![],
+            scope: (String::new(), String::new()),
         }
     }
 

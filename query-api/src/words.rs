@@ -66,6 +66,20 @@ impl Words {
         }
     }
 
+    /// A yes or no, as Go reads them; nothing here depends on one, but what is neither is a mistake.
+    ///
+    /// # Errors
+    /// It is neither.
+    pub fn flag(&self, name: &str) -> Result<(), ApiError> {
+        let known = ["1", "t", "T", "true", "TRUE", "True", "0", "f", "F", "false", "FALSE", "False"];
+        match self.one(name)? {
+            Some(text) if !known.contains(&text) => {
+                Err(ApiError::bad_request(format!("{name} is true or false")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Names and values from JSON objects of texts, and from `key:value`.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ pub struct WhichWords {
     pub operation: Option<String>,
     /// Exactly this environment.
     pub environment: Option<String>,
-    /// Those that went through a service of this name.
+    /// Those that began in, or went through, a service of this name.
     pub service: Option<String>,
     /// `success`, `error` or `timeout`.
     pub status: Option<String>,
@@ -107,7 +107,9 @@ impl WhichWords {
         conditions.equal("user_hash", checked("userHash", self.user_hash, limits)?.as_deref());
         conditions.equal("session_id", checked("sessionId", self.session_id, limits)?.as_deref());
         conditions.equal("ui_event", checked("uiEvent", self.ui_event, limits)?.as_deref());
-        conditions.with_text("has(services, ?)", checked("service", self.service, limits)?.as_deref());
+        // A browser that begins a flow is no service that it went through, but what it began in.
+        let service = checked("service", self.service, limits)?;
+        conditions.with_text("has(services, ?) OR root_service = ?", service.as_deref());
         let (least_us, most_us) =
             (length("minDuration", self.min_duration)?, length("maxDuration", self.max_duration)?);
         if least_us.zip(most_us).is_some_and(|(least_us, most_us)| least_us > most_us) {

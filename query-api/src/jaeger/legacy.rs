@@ -1,18 +1,17 @@
 //! What Grafana's datasource and Jaeger's page ask: `/jaeger/api`.
 
 use super::model::Trace;
+use super::refused::{Refused, Version};
 use super::search::{self, Found, Question};
 use crate::App;
 use crate::access::Access;
+use crate::ask::At;
 use crate::error::ApiError;
 use crate::live::feed::now_us;
-use crate::node::Kind;
 use crate::rest::dependencies::{self, DependenciesParameters};
 use crate::spans;
 use crate::words::{Sent, Words, same};
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
@@ -49,25 +48,17 @@ pub fn router() -> Router<App> {
         .route("/jaeger/api/dependencies", get(dependencies))
 }
 
-/// A refusal in Jaeger's envelope.
-struct Refused(StatusCode, String);
+/// This version's refusals.
+struct Legacy;
 
-impl From<ApiError> for Refused {
-    fn from(error: ApiError) -> Self {
-        Self(error.status(), error.message)
+impl Version for Legacy {
+    fn refusal(status: u16, message: &str) -> Value {
+        let errors = json!([{"code": status, "msg": message}]);
+        json!({"data": null, "total": 0, "limit": 0, "offset": 0, "errors": errors})
     }
 }
 
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        let Self(status, message) = self;
-        let errors = json!([{"code": status.as_u16(), "msg": message}]);
-        let body = json!({"data": null, "total": 0, "limit": 0, "offset": 0, "errors": errors});
-        (status, Json(body)).into_response()
-    }
-}
-
-type Answer = Result<Json<Value>, Refused>;
+type Answer = Result<Json<Value>, Refused<Legacy>>;
 
 fn envelope<T: Serialize>(data: &[T], errors: Option<Vec<Value>>) -> Answer {
     Ok(Json(json!({"data": data, "total": data.len(), "limit": 0, "offset": 0, "errors": errors})))
@@ -82,9 +73,10 @@ async fn services(State(app): State<App>, access: Access, sent: Sent) -> Answer 
 async fn operations_of(
     State(app): State<App>,
     access: Access,
-    Path(service): Path<String>,
+    service: Result<At<String>, ApiError>,
     sent: Sent,
 ) -> Answer {
+    let At(service) = service?;
     Words::read(sent, &[], same)?;
     let names = search::names(&app, &access, &service, None).await?;
     let names: BTreeSet<String> = names.into_iter().map(|name| name.name).collect();
@@ -94,26 +86,36 @@ async fn operations_of(
 async fn operations(State(app): State<App>, access: Access, sent: Sent) -> Answer {
     let words = Words::read(sent, &["service", "spanKind"], same)?;
     let names = search::names(&app, &access, words.needed("service")?, words.one("spanKind")?).await?;
-    let names: Vec<Value> = names
-        .into_iter()
-        .map(|name| json!({"name": name.name, "spanKind": name.kind.to_lowercase()}))
-        .collect();
+    let names: Vec<Value> =
+        names.into_iter().map(|name| json!({"name": name.name, "spanKind": name.kind})).collect();
     envelope(&names, None)
 }
 
-async fn trace(State(app): State<App>, access: Access, Path(id): Path<String>, sent: Sent) -> Answer {
+async fn trace(
+    State(app): State<App>,
+    access: Access,
+    id: Result<At<String>, ApiError>,
+    sent: Sent,
+) -> Answer {
+    let At(id) = id?;
+    let words = Words::read(sent, &["start", "end", "prettyPrint", "raw"], same)?;
     // A time would only make the search faster: an id is found without.
-    Words::read(sent, &["start", "end", "prettyPrint", "raw"], same)?;
+    Question::at(words.one("start")?, words.one("end")?, None)?;
+    words.flag("raw")?;
     match spans::allowed(&app, &access, &id).await? {
         Some(rows) => envelope(&[Trace::of(rows, app.limits.trace_spans as usize)], None),
-        None => Err(Refused(StatusCode::NOT_FOUND, "trace not found".to_owned())),
+        None => Err(ApiError::not_found("trace not found").into()),
     }
 }
 
 async fn traces(State(app): State<App>, access: Access, sent: Sent) -> Answer {
     let words = Words::read(sent, SEARCH, same)?;
-    let found = if words.all("traceID").next().is_some() {
-        search::traces(&app, &access, words.all("traceID")).await?
+    words.flag("raw")?;
+    let (found, errors) = if words.all("traceID").next().is_some() {
+        let found = search::traces(&app, &access, words.all("traceID")).await?;
+        let message = "trace not found, or too large beside the others: ask for it alone";
+        let missing = found.gone.iter().map(|id| json!({"msg": message, "traceID": id})).collect();
+        (found, missing)
     } else {
         let question = Question::at(words.one("start")?, words.one("end")?, words.one("lookback")?)?
             .limited(&words, "limit")?
@@ -124,30 +126,28 @@ async fn traces(State(app): State<App>, access: Access, sent: Sent) -> Answer {
             tags: words.tags("tags", "tag")?,
             ..question
         };
-        search::find(&app, &access, question).await?
+        let found = search::find(&app, &access, question).await?;
+        let left_out = left_out(&found);
+        (found, left_out)
     };
-    let errors = left_out(&found);
     let limit = app.limits.trace_spans as usize;
     let traces: Vec<Trace> = found.traces.into_iter().map(|rows| Trace::of(rows, limit)).collect();
-    envelope(&traces, errors)
+    envelope(&traces, (!errors.is_empty()).then_some(errors))
 }
 
 /// What an answer doesn't hold, in words.
-fn left_out(found: &Found) -> Option<Vec<Value>> {
-    let mut errors = Vec::new();
-    if found.too_many > 0 {
-        let message = format!("{} more traces match, but are too large for one answer", found.too_many);
-        errors.push(json!({"code": 206, "msg": message}));
-    }
-    if found.gone > 0 {
-        let message = format!("{} more traces match, but their spans are not stored", found.gone);
-        errors.push(json!({"code": 206, "msg": message}));
-    }
-    (!errors.is_empty()).then_some(errors)
+fn left_out(found: &Found) -> Vec<Value> {
+    let reasons =
+        [(found.too_many, "are too large for one answer"), (found.gone.len(), "their spans are not stored")];
+    let reasons = reasons.into_iter().filter(|(traces, _)| *traces > 0);
+    reasons
+        .map(|(traces, why)| json!({"code": 206, "msg": format!("{traces} more traces match, but {why}")}))
+        .collect()
 }
 
 async fn dependencies(State(app): State<App>, access: Access, sent: Sent) -> Answer {
-    let words = Words::read(sent, &["endTs", "lookback"], same)?;
+    let words = Words::read(sent, &["endTs", "lookback", "service"], same)?;
+    let service = words.one("service")?;
     let end_ms = words.number("endTs")?.unwrap_or_else(|| now_us() / 1_000);
     let start_ms = end_ms.saturating_sub(words.number("lookback")?.unwrap_or(DEPENDENCIES_MS));
     let parameters = DependenciesParameters {
@@ -160,13 +160,14 @@ async fn dependencies(State(app): State<App>, access: Access, sent: Sent) -> Ans
     let services: HashMap<&str, &str> = graph
         .nodes
         .iter()
-        .filter(|node| node.kind == Kind::Service)
+        .filter(|node| search::is_service(node.kind))
         .map(|node| (node.id.as_str(), node.service.name.as_str()))
         .collect();
     let mut calls: BTreeMap<(&str, &str), i64> = BTreeMap::new();
     for edge in &graph.edges {
         let (client, server) = (services.get(edge.from.as_str()), services.get(edge.to.as_str()));
-        if let Some((client, server)) = client.zip(server) {
+        let asked = |name: &str| service.is_none_or(|service| service == name);
+        if let Some((client, server)) = client.zip(server).filter(|(a, b)| asked(a) || asked(b)) {
             *calls.entry((client, server)).or_default() += edge.call_count.0;
         }
     }

@@ -2,7 +2,9 @@
 
 mod legacy;
 mod model;
+mod refused;
 mod search;
+mod summary;
 mod v3;
 
 use crate::App;

@@ -22,7 +22,6 @@ struct Span {
     trace_id: String,
     #[serde(rename = "spanID")]
     span_id: String,
-    flags: u32,
     operation_name: String,
     references: Vec<Value>,
     start_time: i64,
@@ -75,8 +74,6 @@ impl Span {
             tags: tags(&row),
             start_time: row.start_us(),
             duration: row.duration_us(),
-            // Sampled: whatever is stored has been.
-            flags: 1,
             trace_id: row.trace_id,
             span_id: row.span_id,
             operation_name: row.name,
@@ -89,6 +86,11 @@ impl Span {
 /// Attributes, and what Jaeger's clients expect among them. The store keeps every value as a text.
 fn tags(row: &SpanRow) -> Vec<Value> {
     let mut tags: Vec<Value> = row.attributes.iter().map(|(key, value)| text(key, value)).collect();
+    for (key, value) in [("otel.scope.name", &row.scope.0), ("otel.scope.version", &row.scope.1)] {
+        if !value.is_empty() {
+            tags.push(text(key, value));
+        }
+    }
     if !row.kind.is_empty() && row.kind != "Unspecified" {
         tags.push(text("span.kind", &row.kind.to_lowercase()));
     }

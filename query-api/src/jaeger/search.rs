@@ -1,5 +1,6 @@
 //! What both versions of Jaeger's API ask for: services, names of spans, and traces by what one of their spans is.
 
+use super::summary::{self, Summary};
 use crate::App;
 use crate::access::Access;
 use crate::conditions::Conditions;
@@ -7,8 +8,9 @@ use crate::error::ApiError;
 use crate::filter::checked;
 use crate::flows::{self, WhichWords};
 use crate::live::feed::now_us;
+use crate::node::Kind;
 use crate::range::{duration_s, length_us, time_us};
-use crate::rest::services::{self, ServicesParameters};
+use crate::rest::dependencies::{self, DependenciesParameters};
 use crate::spans::{self, SpanRow};
 use crate::words::Words;
 use clickhouse::Row;
@@ -21,7 +23,7 @@ const KNOWN_FOR_S: i64 = 24 * 3_600;
 /// Names of spans of one service; with more, names are made of ids and no list of them helps.
 const NAMES: usize = 10_000;
 /// Traces of a search if nobody says how many: Jaeger's own number.
-const TRACES: i64 = 20;
+const TRACES: i64 = 100;
 /// Most traces of a search: as on a page of flows.
 const MOST_TRACES: i64 = 500;
 /// Spans of all traces of one answer: some 50 MB of JSON.
@@ -29,9 +31,9 @@ const SPANS: u32 = 50_000;
 /// Tags of one search.
 const MOST_TAGS: usize = 10;
 /// The time of a search that names none: Jaeger's own number.
-const LOOKBACK_S: u32 = 3_600;
+const LOOKBACK_S: u32 = 2 * 86_400;
 
-/// A name of spans, with the kind that OpenTelemetry gives it.
+/// A name of spans, with their kind: `server`, `client` …, or nothing.
 #[derive(Debug, Row, Deserialize)]
 pub struct Name {
     pub name: String,
@@ -58,16 +60,26 @@ pub struct Found {
     pub traces: Vec<Vec<SpanRow>>,
     /// Traces that match but are too large for this answer.
     pub too_many: usize,
-    /// Traces that match, but whose spans are not (or no longer) stored.
-    pub gone: usize,
+    /// Traces that match, but whose spans are not (or no longer) stored, or too many beside those of the others.
+    pub gone: Vec<String>,
+}
+
+/// Whether Jaeger knows such a node as a service: whatever sends spans, browsers and apps too.
+pub fn is_service(kind: Kind) -> bool {
+    matches!(kind, Kind::Service | Kind::Client)
 }
 
 /// Services of the last day.
 pub async fn services(app: &App, access: &Access) -> Result<BTreeSet<String>, ApiError> {
-    let parameters =
-        ServicesParameters { window: Some(KNOWN_FOR.to_owned()), ..ServicesParameters::default() };
-    let answer = services::list(app, access, parameters).await?;
-    Ok(answer.services.into_iter().map(|service| service.name).collect())
+    let parameters = DependenciesParameters {
+        window: Some(KNOWN_FOR.to_owned()),
+        probes: true,
+        ..DependenciesParameters::default()
+    };
+    let nodes = dependencies::of(app, access, parameters).await?.graph.nodes.into_iter();
+    let services = nodes.filter(|node| is_service(node.kind)).map(|node| node.service);
+    let services = services.filter(|service| access.allowed.namespace(&service.namespace));
+    Ok(services.map(|service| service.name).collect())
 }
 
 /// Names of the spans of a service in the last day, by name and kind.
@@ -85,7 +97,7 @@ pub async fn names(
     spans::narrow(&mut conditions, &access.allowed);
     let from_s = now_us() / 1_000_000 - KNOWN_FOR_S;
     let sql = format!(
-        "SELECT toString(SpanName) AS name, toString(SpanKind) AS kind FROM otel_traces \
+        "SELECT toString(SpanName) AS name, if(SpanKind = 'Unspecified', '', lower(SpanKind)) AS kind FROM otel_traces \
          WHERE Timestamp >= toDateTime64({from_s}, 9) AND {} GROUP BY SpanName, SpanKind \
          ORDER BY name, kind LIMIT {}",
         conditions.sql(),
@@ -114,8 +126,29 @@ pub async fn traces<'a>(
     of_ids(app, access, &ids).await
 }
 
-/// Traces with a span of this service that is all that is asked for.
+/// Traces of which one span is all that is asked for.
 pub async fn find(app: &App, access: &Access, question: Question) -> Result<Found, ApiError> {
+    let flows = matching(app, access, question).await?;
+    let mut room = i64::from(SPANS);
+    let fitting = flows.iter().take_while(|(_, spans)| {
+        room -= i64::from(*spans);
+        room >= 0
+    });
+    let ids: Vec<String> = fitting.map(|(id, _)| id.clone()).collect();
+    let found = of_ids(app, access, &ids).await?;
+    Ok(Found { too_many: flows.len() - ids.len(), ..found })
+}
+
+/// Summaries of the same traces.
+pub async fn summaries(app: &App, access: &Access, question: Question) -> Result<Vec<Summary>, ApiError> {
+    let flows = matching(app, access, question).await?;
+    let ids: Vec<String> = flows.into_iter().map(|(id, _)| id).collect();
+    let _turn = app.stored.turn().await;
+    summary::of_traces(&app.stored, &ids).await
+}
+
+/// Ids of the traces, the youngest first, with how many spans each has.
+async fn matching(app: &App, access: &Access, question: Question) -> Result<Vec<(String, u32)>, ApiError> {
     let about_spans = question.conditions(app)?;
     let words = WhichWords {
         service: question.service,
@@ -129,14 +162,7 @@ pub async fn find(app: &App, access: &Access, question: Question) -> Result<Foun
         which.with_span(conditions);
     }
     let flows = flows::youngest(app, &which, question.limit).await?;
-    let mut room = i64::from(SPANS);
-    let fitting = flows.iter().take_while(|flow| {
-        room -= i64::from(flow.spans);
-        room >= 0
-    });
-    let ids: Vec<String> = fitting.map(|flow| flow.trace_id.clone()).collect();
-    let found = of_ids(app, access, &ids).await?;
-    Ok(Found { too_many: flows.len() - ids.len(), ..found })
+    Ok(flows.into_iter().map(|flow| (flow.trace_id, flow.spans)).collect())
 }
 
 async fn of_ids(app: &App, access: &Access, ids: &[String]) -> Result<Found, ApiError> {
@@ -145,13 +171,14 @@ async fn of_ids(app: &App, access: &Access, ids: &[String]) -> Result<Found, Api
     }
     let _turn = app.stored.turn().await;
     let mut rows = spans::of_traces(&app.stored, ids, SPANS).await?;
-    let traces: Vec<_> = ids
-        .iter()
-        .filter_map(|id| rows.remove(id).map(|rows| (id, rows)))
-        .filter(|(id, rows)| spans::check(&access.allowed, rows, id).is_ok())
-        .map(|(_, rows)| rows)
-        .collect();
-    Ok(Found { gone: ids.len() - traces.len(), too_many: 0, traces })
+    let mut found = Found::default();
+    for id in ids {
+        match rows.remove(id).filter(|rows| spans::check(&access.allowed, rows, id).is_ok()) {
+            Some(rows) => found.traces.push(rows),
+            None => found.gone.push(id.clone()),
+        }
+    }
+    Ok(found)
 }
 
 impl Question {
@@ -171,16 +198,14 @@ impl Question {
         Ok(Self { start_us, end_us, ..Self::default() })
     }
 
-    /// With the number of traces that a parameter says.
+    /// With the number of traces that a parameter says, or the most: Jaeger's user interface lets people ask for 1,500
+    /// and doesn't show them why they were refused.
     ///
     /// # Errors
-    /// It is out of bounds.
+    /// It is no number.
     pub fn limited(mut self, words: &Words, name: &str) -> Result<Self, ApiError> {
         let limit = words.number(name)?.filter(|limit| *limit > 0).unwrap_or(TRACES);
-        if limit > MOST_TRACES {
-            return Err(ApiError::bad_request(format!("{name} is {MOST_TRACES} at most")));
-        }
-        self.limit = u32::try_from(limit).unwrap_or_default();
+        self.limit = u32::try_from(limit.min(MOST_TRACES)).unwrap_or_default();
         Ok(self)
     }
 

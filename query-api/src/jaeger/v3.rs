@@ -1,16 +1,16 @@
 //! Jaeger's newer API, `/jaeger/api/v3`: traces are OTLP.
 
+use super::refused::{Refused, Version};
 use super::search::{self, Question};
 use crate::App;
 use crate::access::Access;
+use crate::ask::At;
 use crate::error::ApiError;
 use crate::otlp::json::Spelling;
 use crate::otlp::{self, json};
 use crate::spans::{self, SpanRow};
 use crate::words::{Sent, Words, snake};
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
@@ -34,25 +34,19 @@ pub fn router() -> Router<App> {
         .route("/jaeger/api/v3/operations", get(operations))
         .route("/jaeger/api/v3/traces", get(traces))
         .route("/jaeger/api/v3/traces/{id}", get(trace))
+        .route("/jaeger/api/v3/trace-summaries", get(summaries))
 }
 
-/// A refusal in this version's words.
-struct Refused(StatusCode, String);
+/// This version's refusals.
+struct V3;
 
-impl From<ApiError> for Refused {
-    fn from(error: ApiError) -> Self {
-        Self(error.status(), error.message)
+impl Version for V3 {
+    fn refusal(status: u16, message: &str) -> Value {
+        json!({"error": {"httpCode": status, "message": message}})
     }
 }
 
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        let Self(status, message) = self;
-        (status, Json(json!({"error": {"httpCode": status.as_u16(), "message": message}}))).into_response()
-    }
-}
-
-type Answer = Result<Json<Value>, Refused>;
+type Answer = Result<Json<Value>, Refused<V3>>;
 
 async fn services(State(app): State<App>, access: Access, sent: Sent) -> Answer {
     Words::read(sent, &[], snake)?;
@@ -62,15 +56,21 @@ async fn services(State(app): State<App>, access: Access, sent: Sent) -> Answer 
 async fn operations(State(app): State<App>, access: Access, sent: Sent) -> Answer {
     let words = Words::read(sent, &["service", "span_kind"], snake)?;
     let names = search::names(&app, &access, words.needed("service")?, words.one("span_kind")?).await?;
-    let names: Vec<Value> = names
-        .into_iter()
-        .map(|name| json!({"name": name.name, "spanKind": name.kind.to_lowercase()}))
-        .collect();
+    let names: Vec<Value> =
+        names.into_iter().map(|name| json!({"name": name.name, "spanKind": name.kind})).collect();
     Ok(Json(json!({"operations": names})))
 }
 
-async fn trace(State(app): State<App>, access: Access, Path(id): Path<String>, sent: Sent) -> Answer {
-    Words::read(sent, &["start_time", "end_time", "raw_traces"], snake)?;
+async fn trace(
+    State(app): State<App>,
+    access: Access,
+    id: Result<At<String>, ApiError>,
+    sent: Sent,
+) -> Answer {
+    let At(id) = id?;
+    let words = Words::read(sent, &["start_time", "end_time", "raw_traces"], snake)?;
+    Question::at(words.one("start_time")?, words.one("end_time")?, None)?;
+    words.flag("raw_traces")?;
     let limit = app.limits.trace_spans as usize;
     let rows = spans::allowed(&app, &access, &id).await?.unwrap_or_default();
     if rows.len() > limit {
@@ -82,7 +82,21 @@ async fn trace(State(app): State<App>, access: Access, Path(id): Path<String>, s
 }
 
 async fn traces(State(app): State<App>, access: Access, sent: Sent) -> Answer {
+    let answer = search::find(&app, &access, question(sent)?).await?;
+    if answer.too_many > 0 {
+        let message = "these traces are too large for one answer: ask for fewer, query.num_traces";
+        return Err(ApiError::bad_request(message).into());
+    }
+    found(answer.traces.into_iter().flatten().collect())
+}
+
+async fn summaries(State(app): State<App>, access: Access, sent: Sent) -> Answer {
+    Ok(Json(json!({"summaries": search::summaries(&app, &access, question(sent)?).await?})))
+}
+
+fn question(sent: Sent) -> Result<Question, ApiError> {
     let words = Words::read(sent, SEARCH, snake)?;
+    words.flag("query.raw_traces")?;
     let (start, end) = (words.one("query.start_time_min")?, words.one("query.start_time_max")?);
     let name =
         if words.one("query.num_traces")?.is_some() { "query.num_traces" } else { "query.search_depth" };
@@ -91,23 +105,18 @@ async fn traces(State(app): State<App>, access: Access, sent: Sent) -> Answer {
         "query.duration_min",
         "query.duration_max",
     )?;
-    let question = Question {
-        service: Some(words.needed("query.service_name")?.to_owned()),
+    Ok(Question {
+        // Without one it is any: so says Jaeger's user interface for `All services`.
+        service: words.one("query.service_name")?.map(str::to_owned),
         operation: words.one("query.operation_name")?.map(str::to_owned),
         tags: words.tags("query.attributes", "query.attributes.pair")?,
         ..question
-    };
-    let answer = search::find(&app, &access, question).await?;
-    if answer.too_many > 0 {
-        let message = "these traces are too large for one answer: ask for fewer, query.num_traces";
-        return Err(ApiError::bad_request(message).into());
-    }
-    found(answer.traces.into_iter().flatten().collect())
+    })
 }
 
 fn found(rows: Vec<SpanRow>) -> Answer {
     if rows.is_empty() {
-        return Err(Refused(StatusCode::NOT_FOUND, "No traces found".to_owned()));
+        return Err(ApiError::not_found("No traces found").into());
     }
     let spans = json::resource_spans(&otlp::resource_spans(rows), Spelling::Otlp);
     Ok(Json(json!({"result": {"resourceSpans": spans}})))

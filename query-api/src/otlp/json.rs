@@ -29,7 +29,8 @@ pub fn resource_spans(all: &[ResourceSpans], spelling: Spelling) -> Vec<Value> {
 
 fn scope_spans(scope: &ScopeSpans, spelling: Spelling) -> Value {
     let spans: Vec<Value> = scope.spans.iter().map(|each| span(each, spelling)).collect();
-    json!({"scope": {}, "spans": spans})
+    let scope = scope.scope.clone().unwrap_or_default();
+    json!({"scope": {"name": scope.name, "version": scope.version}, "spans": spans})
 }
 
 fn span(span: &Span, spelling: Spelling) -> Value {

@@ -13,24 +13,26 @@ use std::collections::BTreeMap;
 
 /// These spans by their resources.
 pub fn resource_spans(rows: Vec<SpanRow>) -> Vec<ResourceSpans> {
-    let mut resources: BTreeMap<Attributes, Vec<Span>> = BTreeMap::new();
+    let mut resources: BTreeMap<Attributes, BTreeMap<(String, String), Vec<Span>>> = BTreeMap::new();
     for mut row in rows {
         let mut resource = std::mem::take(&mut row.resource);
         if !resource.iter().any(|(key, _)| key == "service.name") {
             resource.push(("service.name".to_owned(), row.service.clone()));
         }
-        resources.entry(resource).or_default().push(span(row));
+        let scope = std::mem::take(&mut row.scope);
+        resources.entry(resource).or_default().entry(scope).or_default().push(span(row));
     }
-    let spans = resources.into_iter().map(|(resource, spans)| ResourceSpans {
+    let spans = resources.into_iter().map(|(resource, scopes)| ResourceSpans {
         resource: Some(Resource { attributes: attributes(resource), ..Resource::default() }),
-        scope_spans: vec![ScopeSpans {
-            scope: Some(InstrumentationScope::default()),
-            spans,
-            ..ScopeSpans::default()
-        }],
+        scope_spans: scopes.into_iter().map(scope_spans).collect(),
         ..ResourceSpans::default()
     });
     spans.collect()
+}
+
+fn scope_spans(((name, version), spans): ((String, String), Vec<Span>)) -> ScopeSpans {
+    let scope = InstrumentationScope { name, version, ..InstrumentationScope::default() };
+    ScopeSpans { scope: Some(scope), spans, ..ScopeSpans::default() }
 }
 
 fn span(row: SpanRow) -> Span {
