@@ -143,12 +143,13 @@ pub struct Latency {
 impl Latency {
     /// Read from buckets, never from other percentiles.
     pub fn of(histogram: &Histogram) -> Self {
-        let quantile = |q| histogram.quantile_us(q).map(|us| ms(us as f64));
+        let quantiles = histogram.quantiles_us([0.5, 0.95, 0.99]).map(|all| all.map(|us| ms(us as f64)));
+        let at = |number: usize| quantiles.map(|quantiles| quantiles[number]);
         Self {
             avg_latency: histogram.mean_us().map(ms),
-            p50_latency: quantile(0.5),
-            p95_latency: quantile(0.95),
-            p99_latency: quantile(0.99),
+            p50_latency: at(0),
+            p95_latency: at(1),
+            p99_latency: at(2),
         }
     }
 }

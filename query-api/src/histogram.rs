@@ -58,18 +58,27 @@ impl Histogram {
 
     /// The middle of the bucket that holds the value of nearest rank ⌈q·n⌉; `None` without values.
     pub fn quantile_us(&self, q: f64) -> Option<u64> {
-        let count = self.count();
+        self.quantiles_us([q]).map(|[quantile]| quantile)
+    }
+
+    /// Several of them, in ascending order of q, in one pass.
+    pub fn quantiles_us<const N: usize>(&self, qs: [f64; N]) -> Option<[u64; N]> {
+        let count = i128::from(self.count());
         if count <= 0 {
             return None;
         }
-        // Whole numbers throughout, as the SQL function hdrQuantile does it: float rounding can't move a rank.
-        let millionths = i128::from((q.clamp(0.0, 1.0) * 1e6).round() as i64);
-        let rank = (i128::from(count) * millionths + 999_999) / 1_000_000;
-        let (rank, mut below) = (rank.max(1), 0_i128);
-        self.buckets.iter().find_map(|&(bucket, count)| {
-            below += i128::from(count);
-            (below >= rank).then(|| middle_of(bucket))
-        })
+        let (mut buckets, mut below, mut last) = (self.buckets.iter(), 0, 0);
+        let quantiles = qs.map(|q| {
+            // Whole numbers throughout, as the SQL function hdrQuantile does it: float rounding can't move a rank.
+            let millionths = i128::from((q.clamp(0.0, 1.0) * 1e6).round() as i64);
+            let rank = ((count * millionths + 999_999) / 1_000_000).max(1);
+            while below < rank {
+                let Some(&(bucket, count)) = buckets.next() else { return None };
+                (below, last) = (below + i128::from(count), bucket);
+            }
+            Some(middle_of(last))
+        });
+        quantiles.iter().all(Option::is_some).then(|| quantiles.map(Option::unwrap_or_default))
     }
 
     fn add_bucket(&mut self, bucket: u16, count: i64) {
@@ -87,6 +96,9 @@ impl Histogram {
 
 /// Brings buckets into ascending order, each of them once.
 pub fn add_up(buckets: &mut Vec<(u16, i64)>) {
+    if buckets.is_sorted_by(|(bucket, _), (next, _)| bucket < next) {
+        return;
+    }
     // Stable, because that sort makes use of what is in order already: rows are, one after the other.
     buckets.sort_by_key(|(bucket, _)| *bucket);
     buckets.dedup_by(|next, kept| {

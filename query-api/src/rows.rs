@@ -17,7 +17,7 @@ use crate::sums::{Columns, Rollup};
 use crate::totals::{EdgeTotals, ServiceTotals};
 use clickhouse::error::Error;
 use clickhouse::native::Block;
-use std::collections::HashMap;
+use hashbrown::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
