@@ -43,9 +43,16 @@ pub fn as_strings(lists: &str) -> String {
 
 /// The histogram of [`as_strings`]: buckets with their counts.
 pub fn buckets<'a>(buckets: Bytes<'a>, counts: Bytes<'a>) -> impl Iterator<Item = (u16, i64)> + use<'a> {
-    let buckets = buckets.0.as_chunks().0.iter().map(|bytes| u16::from_le_bytes(*bytes));
-    let counts = counts.0.as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes));
-    buckets.zip(counts)
+    let buckets = whole(buckets.0).map(u16::from_le_bytes).chain(std::iter::repeat(0));
+    buckets.zip(whole(counts.0).map(i64::from_le_bytes))
+}
+
+/// Numbers of so many bytes. ClickHouse may leave out zeros at the end, as it does where it makes a string of one number.
+fn whole<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> {
+    let (whole, rest) = bytes.as_chunks();
+    let last =
+        (!rest.is_empty()).then(|| std::array::from_fn(|at| rest.get(at).copied().unwrap_or_default()));
+    whole.iter().copied().chain(last)
 }
 
 /// Columns of one type, to go through row by row.
@@ -64,4 +71,30 @@ pub fn side_by_side<'a, T: Decode<'a>>(
 /// The block is broken.
 pub fn next<'a, T: Decode<'a>>(column: &mut ColumnIter<'a, T>) -> Result<T, Error> {
     column.next().unwrap_or_else(|| Err(Error::DataFormat("a column is shorter than its block".into())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_at_the_end_may_be_missing() {
+        for (list, values) in
+            [(vec![(0, 1_000)], 2), (vec![(256, -1_000)], 8), (vec![(7, 3), (256, 1 << 40)], 14)]
+        {
+            let all_buckets: Vec<u8> =
+                list.iter().flat_map(|(bucket, _): &(u16, i64)| bucket.to_le_bytes()).collect();
+            let all_counts: Vec<u8> = list.iter().flat_map(|(_, count)| count.to_le_bytes()).collect();
+            let cut = |bytes: &[u8]| {
+                bytes[..bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1)].to_vec()
+            };
+            assert_eq!(cut(&all_counts).len(), values);
+            for (of, counts) in
+                [(all_buckets.clone(), all_counts.clone()), (cut(&all_buckets), cut(&all_counts))]
+            {
+                assert_eq!(buckets(Bytes(&of), Bytes(&counts)).collect::<Vec<_>>(), list);
+            }
+        }
+        assert_eq!(buckets(Bytes(b""), Bytes(b"")).count(), 0);
+    }
 }

@@ -23,8 +23,9 @@ use std::sync::Arc;
 
 /// Windows up to which rows are likely to be few: an hour from any minute on has at most 23.
 const FEW_WINDOWS: u32 = 64;
-/// Most rows that are added up here.
-const FEW_ROWS: u32 = 250_000;
+/// Most rows that are added up here, and most bytes of their histograms: the latter are kept until the end.
+const FEW_ROWS: usize = 250_000;
+const FEW_BYTES: usize = 128 << 20;
 
 /// Cluster, namespace, name and kind.
 type Place = [String; 4];
@@ -122,9 +123,15 @@ async fn read<T: Rollup>(
     };
     let few = if windows <= FEW_WINDOWS { Some(asked(Adding::Here).await?) } else { None };
     let found = match few {
-        Some(found) if found.rows <= FEW_ROWS => found,
+        Some(found) if found.are_few() => found,
         _ => asked(Adding::There).await?,
     };
+    let most = app.limits.rows as usize;
+    if found.sums.len() > most {
+        let message =
+            format!("more than {most} edges or services match: ask for one environment or one operation");
+        return Err(ApiError::bad_request(message));
+    }
     Ok(found.sums.into_iter().map(Sum::finished).collect())
 }
 
@@ -151,6 +158,9 @@ async fn ask(
     let mut found = Found::new(columns, names.len());
     while let Some(block) = blocks.next().await? {
         found.add(&block)?;
+        if adding == Adding::Here && !found.are_few() {
+            break;
+        }
     }
     Ok(found)
 }
@@ -195,8 +205,11 @@ fn sql(
         )
     });
     let parts = parts.collect::<Vec<_>>().join(" UNION ALL ");
-    let end =
-        if here { format!("LIMIT {FEW_ROWS} + 1") } else { "GROUP BY ALL LIMIT {rows:UInt32}".to_owned() };
+    let end = if here {
+        format!("LIMIT {FEW_ROWS} + 1")
+    } else {
+        "GROUP BY ALL LIMIT {rows:UInt32} + 1".to_owned()
+    };
     format!("SELECT {list} FROM ({parts}) AS e {end}")
 }
 
@@ -210,7 +223,9 @@ struct Found {
     /// Of the row at hand.
     key: Vec<u8>,
     sums: Vec<Sum>,
-    rows: u32,
+    rows: usize,
+    /// Of histograms.
+    bytes: usize,
 }
 
 /// Rows of the same names.
@@ -232,7 +247,7 @@ struct Parts {
 
 impl Found {
     fn new(columns: Columns, names: usize) -> Self {
-        Self { columns, names, places: HashMap::new(), key: Vec::new(), sums: Vec::new(), rows: 0 }
+        Self { columns, names, places: HashMap::new(), key: Vec::new(), sums: Vec::new(), rows: 0, bytes: 0 }
     }
 
     fn add(&mut self, block: &Block) -> Result<(), Error> {
@@ -256,13 +271,20 @@ impl Found {
             for column in &mut raw {
                 sum.raw = sum.raw.saturating_add(next(column)?);
             }
-            let lists = lists.as_chunks_mut().0.iter_mut();
+            let (mut bytes, lists) = (0, lists.as_chunks_mut().0.iter_mut());
             for ((to, [of, counts]), sum) in sum.histograms.iter_mut().zip(lists).zip(&mut sums) {
-                to.add(buckets(next(of)?, next(counts)?), next(sum)?);
+                let (of, counts) = (next(of)?, next(counts)?);
+                bytes += counts.0.len();
+                to.add(buckets(of, counts), next(sum)?);
             }
+            self.bytes += bytes;
         }
-        self.rows = self.rows.saturating_add(u32::try_from(block.num_rows()).unwrap_or(u32::MAX));
+        self.rows += block.num_rows();
         Ok(())
+    }
+
+    fn are_few(&self) -> bool {
+        self.rows <= FEW_ROWS && self.bytes <= FEW_BYTES
     }
 
     /// The sum of a row with these names.

@@ -8,6 +8,7 @@ use crate::join::{Joins, joins};
 use crate::live::feed::{locked, now_us};
 use crate::node::{Kind, Node};
 use crate::range::Asked;
+use crate::stored::answerable;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
@@ -40,6 +41,8 @@ impl Shown {
         let mut found = Self::default();
         let now_us = now_us();
         let (from_s, to_s) = asked.seconds(now_us);
+        // As tables are asked for numbers: of a month ago they hold whole hours only.
+        let (from_s, to_s) = answerable(from_s, to_s, u32::try_from(now_us / 1_000_000).unwrap_or_default());
         let live_from_s = {
             let live = locked(&app.live);
             let everything = Filter { operation: None, probes: true, ..filter.clone() };

@@ -90,12 +90,20 @@ impl Stored {
         Self { client, asked, rows: limits.rows, turns: Arc::new(Semaphore::new(limits.queries)) }
     }
 
-    /// Whether ClickHouse answers and holds Weir's tables.
+    /// Whether ClickHouse answers, is new enough and holds Weir's tables.
     ///
     /// # Errors
-    /// It doesn't.
+    /// It doesn't or isn't.
     pub async fn check(&self) -> Result<(), Error> {
-        self.ask("SELECT count() FROM store_progress").fetch_one::<u64>().await.map(|_| ())
+        let version: String =
+            self.ask("SELECT version() FROM (SELECT count() FROM store_progress)").fetch_one().await?;
+        if is_new_enough(&version) {
+            return Ok(());
+        }
+        let (year, month) = OLDEST;
+        Err(Error::Other(
+            format!("ClickHouse {version} is too old: {year}.{month} or newer is needed").into(),
+        ))
     }
 
     /// A turn to ask; it ends when the returned guard does.
@@ -147,6 +155,14 @@ impl Stored {
             .with_setting("max_result_rows", "0")
             .with_setting("max_execution_time", "60")
     }
+}
+
+/// The first version that makes strings of arrays, as [`crate::columns::as_strings`] does.
+const OLDEST: (u32, u32) = (26, 7);
+
+fn is_new_enough(version: &str) -> bool {
+    let mut parts = version.split('.').map(|part| part.parse().unwrap_or_default());
+    (parts.next().unwrap_or_default(), parts.next().unwrap_or_default()) >= OLDEST
 }
 
 fn bind(query: Query, segment: Segment, filter: &Filter) -> Query {
@@ -485,6 +501,20 @@ fn alias(column: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn versions_are_compared_by_year_and_month() {
+        for (version, enough) in [
+            ("26.7.3.1", true),
+            ("26.10.1.2", true),
+            ("27.1", true),
+            ("26.6.9.1", false),
+            ("25.12", false),
+            ("", false),
+        ] {
+            assert_eq!(is_new_enough(version), enough, "{version}");
+        }
+    }
 
     #[test]
     fn a_range_is_covered_once_by_the_coarsest_windows() {

@@ -107,6 +107,82 @@ async fn older_ranges_come_from_the_store_and_join_the_live_ones() {
     bench.drop().await;
 }
 
+/// Nodes and edges without what depends on the range's length.
+fn without_rates(mut graph: Value) -> (Value, Value) {
+    for each in graph["nodes"].as_array_mut().unwrap() {
+        each["metrics"].as_object_mut().unwrap().remove("rate");
+    }
+    for each in graph["edges"].as_array_mut().unwrap() {
+        each.as_object_mut().unwrap().remove("rate");
+    }
+    (graph["nodes"].take(), graph["edges"].take())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_are_added_up_here_as_in_clickhouse() {
+    let Some(bench) = Bench::new("added_up").await else { return };
+    let day_s = now_s() / 86_400 * 86_400 - 2 * 86_400;
+    // Three hours of two environments, operations and versions; every fifth row takes back some of the one before it.
+    let rows = format!(
+        "{day_s} + 60 + number % 10000 AS window, if(number % 7 = 0, 'staging', 'production') AS environment, \
+         concat('operation-', toString(number % 3)) AS operation, concat('v', toString(number % 2)) AS version, \
+         if(number % 5 = 4, -1, toInt64(1 + number % 4)) AS n, \
+         (arrayMap(i -> toUInt16((number * 37 + i * 11) % 900), range(toUInt64(abs(n)))), \
+          arrayMap(i -> toInt64(if(n < 0, -1000, 1000)), range(toUInt64(abs(n))))) AS latency, 250.125 * n AS sum \
+         FROM numbers(4000)"
+    );
+    bench
+        .execute(&format!(
+            "INSERT INTO edges_1s (window, environment, operation, version, client, client_kind, server, server_namespace, \
+             server_kind, calls, errors, retries, messages, paired, raw_calls, callee_latency, callee_sum_us, \
+             caller_latency, caller_sum_us, wait, wait_sum_us) \
+             SELECT window, environment, operation, version, concat('caller-', toString(number % 5)), 'service', \
+             concat('callee-', toString(number % 11)), if(number % 2 = 0, 'shop', ''), 'service', n, n / 2, 0.125, n, n, n, \
+             latency, sum, latency, 2 * sum, latency, sum / 2 FROM (SELECT number, {rows})"
+        ))
+        .await;
+    bench
+        .execute(&format!(
+            "INSERT INTO services_1s (window, environment, operation, version, service, namespace, kind, requests, errors, \
+             raw_requests, latency, latency_sum_us, self_time, self_sum_us, critical_path, critical_sum_us) \
+             SELECT window, environment, operation, version, concat('callee-', toString(number % 11)), \
+             if(number % 2 = 0, 'shop', ''), 'service', n, n / 4, n, latency, sum, latency, sum / 3, latency, sum / 5 \
+             FROM (SELECT number, {rows})"
+        ))
+        .await;
+    let api = bench.start().await;
+    for more in ["", "&environment=staging", "&operation=operation-1", "&group=version", "&service=callee-3"]
+    {
+        let ask = async |from_s: u32, to_s: u32| {
+            let path = format!("/api/v1/dependencies?startTime={from_s}&endTime={to_s}{more}");
+            let (status, graph) = api.get(&path).await;
+            assert_eq!(status, 200, "{path}: {graph:#}");
+            without_rates(graph)
+        };
+        // 3 windows of an hour, 29 of several lengths, and 99 of an hour, which ClickHouse adds up.
+        let few = ask(day_s, day_s + 3 * 3_600).await;
+        assert!(few.1.as_array().unwrap().len() > 4, "{few:?}");
+        assert_eq!(few, ask(day_s + 60, day_s + 10_140).await, "{more}");
+        assert_eq!(few, ask(day_s - 96 * 3_600, day_s + 3 * 3_600).await, "{more}");
+    }
+    // 50,001 edges are more than an answer may have.
+    bench
+        .execute(&format!(
+            "INSERT INTO edges_1h (window, client, server, calls, raw_calls) \
+             SELECT {day_s} - 86400, 'web', toString(number), 1, 1 FROM numbers(50001)"
+        ))
+        .await;
+    for hours in [1, 70] {
+        let from_s = day_s - 86_400;
+        let path = format!("/api/v1/graph?startTime={from_s}&endTime={}", from_s + hours * 3_600);
+        let (status, problem) = api.get(&path).await;
+        assert_eq!(status, 400, "{problem:#}");
+        assert!(problem["detail"].as_str().unwrap().contains("more than 50000"), "{problem:#}");
+    }
+    api.stop().await;
+    bench.drop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shard_that_is_dead_when_the_reader_starts_is_told() {
     let Some(bench) = Bench::new("dead").await else { return };
