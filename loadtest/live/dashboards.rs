@@ -43,6 +43,8 @@ pub struct Seen {
     pub changes: u64,
     /// Filters that were changed again before the first frame came.
     pub unanswered: u64,
+    /// Filters that the server took no more of.
+    pub refused: u64,
     pub frames: u64,
     pub bytes: u64,
     /// From a filter's change until the whole graph was there …
@@ -141,6 +143,7 @@ struct Tally {
     counts: Cell<bool>,
     changes: Cell<u64>,
     unanswered: Cell<u64>,
+    refused: Cell<u64>,
     closed: Cell<u64>,
     bytes: Cell<u64>,
     answers_us: RefCell<Vec<i64>>,
@@ -157,6 +160,7 @@ impl Tally {
         Seen {
             changes: self.changes.get(),
             unanswered: self.unanswered.get(),
+            refused: self.refused.get(),
             frames: deliveries_us.len() as u64,
             bytes: self.bytes.get(),
             answer_ms: Quantiles::of(self.answers_us.take()),
@@ -181,8 +185,9 @@ async fn watch_as(server: SocketAddr, person: u64, tally: &Tally) -> anyhow::Res
             if let Some(as_of_us) = number(head, "\"asOf\":").filter(|_| tally.counts.get()) {
                 tally.deliveries_us.borrow_mut().push(heard_us - as_of_us);
             }
-        } else {
-            ensure!(!head.starts_with(b"{\"type\":\"error\""), "{}", String::from_utf8_lossy(head));
+        } else if head.starts_with(b"{\"type\":\"error\"") {
+            asked_us.take();
+            tally.add(&tally.refused, 1);
         }
         Ok(())
     });
