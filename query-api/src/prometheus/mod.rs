@@ -9,6 +9,7 @@ mod page;
 mod sums;
 mod table;
 mod text;
+mod topics;
 
 use crate::App;
 use crate::access::Access;
