@@ -40,7 +40,7 @@ async fn graph(
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let (format, allowed, now_us) = (Format::accepted(accept), access.allowed, now_us());
     let exemplars = match format {
-        Format::OpenMetrics => app.exemplars.shown(&app.stored, &allowed, now_us).await,
+        Format::OpenMetrics => app.exemplars.shown(&app.stored, &app.limits, &allowed, now_us).await,
         Format::Prometheus => Shown::none(),
     };
     // Who waits too long hears so from the gate.
