@@ -73,7 +73,7 @@ impl Histogram {
             let millionths = i128::from((q.clamp(0.0, 1.0) * 1e6).round() as i64);
             let rank = ((count * millionths + 999_999) / 1_000_000).max(1);
             while below < rank {
-                let Some(&(bucket, count)) = buckets.next() else { return None };
+                let &(bucket, count) = buckets.next()?;
                 (below, last) = (below + i128::from(count), bucket);
             }
             Some(middle_of(last))

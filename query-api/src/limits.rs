@@ -64,6 +64,8 @@ pub struct Limits {
     pub uri_bytes: usize,
     /// Queries to ClickHouse at the same time; others wait for their turn.
     pub queries: usize,
+    /// Pages of `/metrics/graph` in the making at the same time, up to 70 MB each; others wait for their turn.
+    pub graph_pages: usize,
 }
 
 impl Default for Limits {
@@ -98,6 +100,7 @@ impl Default for Limits {
             body_bytes: 1 << 20,
             uri_bytes: 8 << 10,
             queries: 16,
+            graph_pages: 2,
         }
     }
 }

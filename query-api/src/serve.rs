@@ -48,6 +48,8 @@ pub struct App {
     pub(crate) live: SharedLive,
     pub(crate) counters: SharedCounters,
     pub(crate) exemplars: Arc<Exemplars>,
+    /// Turns to write a page of `/metrics/graph`.
+    pub(crate) graph_pages: Arc<Semaphore>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) ends: Ends,
     /// Of `flow_traces`.
@@ -174,6 +176,7 @@ pub(crate) fn app(
         semconv: Arc::new(Semconv::embedded()),
         origins: Arc::new(Origins::new(&origins, loopback)),
         sockets: Arc::new(Semaphore::new(limits.sockets)),
+        graph_pages: Arc::new(Semaphore::new(limits.graph_pages)),
         roles: Roles::new(&options.roles)?,
         schema: graphql::schema(!options.no_introspection)?,
         limits,

@@ -16,6 +16,7 @@ use support::{Api, Bench, now_s};
 /// A quote, a backslash and a line break: texts of spans go into labels.
 const ODD: &str = "GET /\"a\\b\"\n";
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const PROBE_TRACE: &str = "1bf7651916cd43dd8448eb211c80319c";
 
 const WEB: &str = "service/shop/web";
 const AUTH: &str = "service/shop/auth";
@@ -38,17 +39,29 @@ const ENTRIES: [Entry; 4] = [
 
 /// A flow of which one call from `web` to `auth` took 3 ms.
 async fn flow_with_graph(bench: &Bench) {
+    revision(bench, TRACE, 1, "login", 60).await;
+}
+
+/// A newer one; a late span told later that it began earlier, and as a probe.
+async fn flow_that_was_a_probe(bench: &Bench) {
+    revision(bench, PROBE_TRACE, 1, "login", 10).await;
+    revision(bench, PROBE_TRACE, 2, "__probe__", 40).await;
+}
+
+/// A revision of a flow that began so many seconds ago, with its graph.
+async fn revision(bench: &Bench, trace: &str, revision: u32, operation: &str, ago_s: u32) {
+    let start = format!("now64(6) - INTERVAL {ago_s} SECOND");
     bench
         .execute(&format!(
-            "INSERT INTO flow_graphs (trace_id, revision, environment, operation, start, nodes, edges) VALUES ('{TRACE}', \
-             1, 'production', 'login', now64(6) - INTERVAL 1 MINUTE, [('', 'shop', 'web', 'service', '', 1, 0, 1, 1, 1), \
+            "INSERT INTO flow_graphs (trace_id, revision, environment, operation, start, nodes, edges) VALUES ('{trace}', \
+             {revision}, 'production', '{operation}', {start}, [('', 'shop', 'web', 'service', '', 1, 0, 1, 1, 1), \
              ('', 'shop', 'auth', 'service', '', 1, 0, 1, 1, 1)], [(1, 2, 1, 0, 0, 0, 0, 0, 3000)])"
         ))
         .await;
     bench
         .execute(&format!(
             "INSERT INTO traces (trace_id, revision, environment, operation, status, start, root_namespace) VALUES \
-             ('{TRACE}', 1, 'production', 'login', 'success', now64(6) - INTERVAL 1 MINUTE, 'shop')"
+             ('{trace}', {revision}, 'production', '{operation}', 'success', {start}, 'shop')"
         ))
         .await;
 }
@@ -83,6 +96,7 @@ fn near(what: &str, found: &[(Vec<String>, f64)], expected: &[(&[&str], f64)]) {
 async fn begun(name: &str) -> Option<(Bench, Api, Prometheus)> {
     let bench = Bench::new(name).await?;
     flow_with_graph(&bench).await;
+    flow_that_was_a_probe(&bench).await;
     bench.send("flow_deltas", &Deltas::commit(1, &EDGES, &ENTRIES)).await;
     let api = bench.start().await;
     let prometheus = Prometheus::scraping(&api.url).await?;
@@ -123,6 +137,8 @@ async fn grafanas_questions_are_answered_with_the_truth() {
     let zeros = prometheus.until("traces_service_graph_request_total", |samples| samples.len() == 6).await;
     assert!(zeros.iter().all(|(_, value)| *value == 0.0), "{zeros:?}");
     prometheus.until("traces_service_graph_request_total > 0", |samples| samples.len() == 6).await;
+    bench.send("flow_deltas", &Deltas::commit(3, &EDGES, &ENTRIES)).await;
+    // The same commit once more, elsewhere in the log.
     bench.send("flow_deltas", &Deltas::commit(3, &EDGES, &ENTRIES)).await;
     // A late span: five of the calls to the outside went to auth.
     let corrected = [

@@ -232,8 +232,12 @@ impl Feed {
             }
         };
         let (shard, seq) = (commit.shard, commit.seq);
-        counters::locked(&self.counters).take(&commit, message.partition(), message.offset(), now_s());
-        if locked(&self.live).commit(commit, now_us()) == Verdict::Repeated {
+        // Nobody else adds to live state, so this is what it will say itself.
+        let verdict = locked(&self.live).shards().judge(&commit);
+        let place = (message.partition(), message.offset());
+        counters::locked(&self.counters).take(&commit, verdict, place, now_s());
+        locked(&self.live).commit(commit, now_us());
+        if verdict == Verdict::Repeated {
             tracing::error!(shard, seq, "a commit came twice and was not added again");
         }
     }

@@ -170,18 +170,23 @@ impl Shards {
         self.by_number.values().any(|shard| shard.torn)
     }
 
-    /// Judges a record by its place in the shard's sequence. A hole is an alarm that stays until everything it
-    /// could have changed is older than the live state (`forget_trouble_before`).
-    pub fn accept(&mut self, commit: &Commit, now_us: i64) -> Verdict {
-        let shard = self.by_number.entry(commit.shard).or_default();
+    /// Judges a record by its place in the shard's sequence.
+    pub fn judge(&self, commit: &Commit) -> Verdict {
         let place = (commit.seq, commit.part);
-        let verdict = match shard.expected {
+        match self.by_number.get(&commit.shard).and_then(|shard| shard.expected) {
             None => Verdict::Next,
             Some(expected) if place == expected => Verdict::Next,
             // A shard that begins again at 1 has lost its journal: what it says is news, but not the whole story.
             Some(expected) if place > expected || place == (1, 0) => Verdict::AfterHole,
             Some(_) => Verdict::Repeated,
-        };
+        }
+    }
+
+    /// Takes a record, and judges it. A hole is an alarm that stays until everything it could have changed is older than
+    /// the live state (`forget_trouble_before`).
+    pub fn accept(&mut self, commit: &Commit, now_us: i64) -> Verdict {
+        let verdict = self.judge(commit);
+        let shard = self.by_number.entry(commit.shard).or_default();
         if verdict != Verdict::Next {
             shard.raise(commit, verdict, now_us);
         }

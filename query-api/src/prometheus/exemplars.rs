@@ -3,11 +3,11 @@
 use super::labels::{EdgeLabels, Labels};
 use super::sums::{BUCKETS, place_of};
 use crate::access::Allowed;
-use crate::filter::PROBE;
+use crate::flows::WhichWords;
+use crate::limits::Limits;
 use crate::node::{Kind, Node};
 use crate::stored::Stored;
 use clickhouse::Row;
-use clickhouse::error::Error;
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,10 +18,8 @@ use tokio::sync::Mutex;
 const ASK_EVERY: Duration = Duration::from_secs(30);
 /// A scrape doesn't wait longer than this; it has ten seconds by default.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Flows that are looked at: by id, each costs a granule.
+/// Newest flows that are looked at: by id, each costs a granule.
 const FLOWS: u32 = 500;
-/// How far back flows are looked for, and how long an exemplar is shown.
-const AGE_S: i64 = 15 * 60;
 /// Edges with exemplars.
 const MOST_EDGES: usize = 5_000;
 
@@ -70,16 +68,23 @@ struct FoundRow {
 }
 
 impl Exemplars {
-    /// What somebody may see. Without ClickHouse these are the exemplars of before.
-    pub async fn shown(&self, stored: &Stored, allowed: &Allowed, now_us: i64) -> Shown {
+    /// What somebody may see. Without ClickHouse that is nothing: what was found before may have been corrected.
+    pub async fn shown(&self, stored: &Stored, limits: &Limits, allowed: &Allowed, now_us: i64) -> Shown {
         let mut found = self.0.lock().await;
         if found.asked.is_none_or(|asked| asked.elapsed() >= ASK_EVERY) {
             found.asked = Some(Instant::now());
-            match tokio::time::timeout(PATIENCE, ask(stored, now_us)).await {
-                Ok(Ok(rows)) => found.known = Arc::new(merged(&found.known, rows, now_us)),
-                Ok(Err(error)) => tracing::debug!(%error, "no exemplars from ClickHouse"),
-                Err(_) => tracing::debug!("ClickHouse takes too long for exemplars"),
-            }
+            let rows = match tokio::time::timeout(PATIENCE, ask(stored, limits, now_us)).await {
+                Ok(Ok(rows)) => rows,
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "no exemplars from ClickHouse");
+                    Vec::new()
+                }
+                Err(_) => {
+                    tracing::debug!("ClickHouse takes too long for exemplars");
+                    Vec::new()
+                }
+            };
+            found.known = Arc::new(newest(rows));
         }
         Shown { known: found.known.clone(), allowed: allowed.clone() }
     }
@@ -99,26 +104,21 @@ impl Shown {
     }
 }
 
-/// Prometheus refuses an exemplar that is older than the one before it, so what is newest stays.
-fn merged(known: &Known, rows: Vec<FoundRow>, now_us: i64) -> Known {
-    let mut merged = known.clone();
+/// Prometheus refuses an exemplar that is older than the one before it.
+fn newest(rows: Vec<FoundRow>) -> Known {
+    let mut known = Known::new();
     for row in rows {
         let (labels, exemplar) = row.read();
-        if merged.len() >= MOST_EDGES && !merged.contains_key(&labels) {
+        if known.len() >= MOST_EDGES && !known.contains_key(&labels) {
             continue;
         }
         let place = place_of(u64::try_from(exemplar.duration_us).unwrap_or_default());
-        let newest = &mut merged.entry(labels).or_default()[place];
+        let newest = &mut known.entry(labels).or_default()[place];
         if newest.as_ref().is_none_or(|newest| newest.at_us < exemplar.at_us) {
             *newest = Some(exemplar);
         }
     }
-    let oldest_us = now_us - AGE_S * 1_000_000;
-    merged.retain(|_, buckets| {
-        buckets.iter_mut().for_each(|bucket| drop(bucket.take_if(|exemplar| exemplar.at_us < oldest_us)));
-        buckets.iter().any(Option::is_some)
-    });
-    merged
+    known
 }
 
 impl FoundRow {
@@ -133,30 +133,27 @@ impl FoundRow {
     }
 }
 
-/// The calls of the newest flows that were the only ones of their edge: how long each took is known.
-async fn ask(stored: &Stored, now_us: i64) -> Result<Vec<FoundRow>, Error> {
-    let (query, _turn) = stored
-        .query(
-            "WITH newest AS (SELECT lower(hex(id)) AS trace_id, root_namespace FROM flows_by_start \
-                 WHERE start >= fromUnixTimestamp64Micro({from:Int64}) AND operation != {probe:String} \
-                 ORDER BY start DESC LIMIT 1 BY id LIMIT {flows:UInt32}), \
-             graphs AS (SELECT * FROM flow_graphs WHERE trace_id IN (SELECT trace_id FROM newest) \
-                 AND start >= fromUnixTimestamp64Micro({from:Int64}) ORDER BY revision DESC LIMIT 1 BY trace_id) \
-             SELECT trace_id, toString(environment) AS environment, toString(root_namespace) AS root_namespace, \
-                 toUnixTimestamp64Micro(start) AS at_us, \
-                 (nodes[edge.1].1, nodes[edge.1].2, nodes[edge.1].3, nodes[edge.1].4) AS client, \
-                 (nodes[edge.2].1, nodes[edge.2].2, nodes[edge.2].3, nodes[edge.2].4) AS server, \
-                 edge.9 AS duration_us \
-             FROM graphs ARRAY JOIN edges AS edge INNER JOIN newest USING trace_id \
-             WHERE edge.3 = 1 LIMIT {rows:UInt32}",
-        )
-        .await;
-    query
-        .param("from", now_us - AGE_S * 1_000_000)
-        .param("probe", PROBE)
-        .param("flows", FLOWS)
-        .fetch_all()
-        .await
+/// The calls of the newest flows that were the only ones of their edge: how long each took is known. Flows of the last 15
+/// minutes without health checks, each by its newest revision: an earlier one may have another root and other edges.
+async fn ask(stored: &Stored, limits: &Limits, now_us: i64) -> anyhow::Result<Vec<FoundRow>> {
+    let which = WhichWords::default().read("", &Allowed::default(), now_us, limits)?;
+    let sql = format!(
+        "WITH newest AS (SELECT lower(hex(id)) AS trace_id, revision, root_namespace FROM flows_by_start WHERE {} \
+             ORDER BY start DESC LIMIT {{flows:UInt32}}), \
+         graphs AS (SELECT * FROM flow_graphs WHERE trace_id IN (SELECT trace_id FROM newest) \
+             AND start >= toDateTime64({}, 6)) \
+         SELECT trace_id, toString(environment) AS environment, toString(root_namespace) AS root_namespace, \
+             toUnixTimestamp64Micro(start) AS at_us, \
+             (nodes[edge.1].1, nodes[edge.1].2, nodes[edge.1].3, nodes[edge.1].4) AS client, \
+             (nodes[edge.2].1, nodes[edge.2].2, nodes[edge.2].3, nodes[edge.2].4) AS server, \
+             edge.9 AS duration_us \
+         FROM graphs ARRAY JOIN edges AS edge INNER JOIN newest USING (trace_id, revision) \
+         WHERE edge.3 = 1 LIMIT {{rows:UInt32}}",
+        which.sql(),
+        which.from_s
+    );
+    let (query, _turn) = stored.query(&sql).await;
+    Ok(which.bind(query).param("flows", FLOWS).fetch_all().await?)
 }
 
 #[cfg(test)]
@@ -184,18 +181,15 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_of_each_bucket_stays_until_it_is_old() {
-        let rows = vec![row("a", NOW_US - 5, 500), row("b", NOW_US - 9, 600), row("c", NOW_US - 9, 3_000)];
-        let first = merged(&Known::new(), rows, NOW_US);
-        assert_eq!(traces(&first), [(0, "a"), (2, "c")]);
-        let second = merged(&first, vec![row("d", NOW_US - 7, 700), row("e", NOW_US, 2_500)], NOW_US);
-        assert_eq!(traces(&second), [(0, "a"), (2, "e")]);
-        assert!(merged(&second, Vec::new(), NOW_US + 901_000_000).is_empty());
+    fn each_bucket_has_its_newest() {
+        let rows = [("a", 5, 500), ("b", 9, 600), ("c", 9, 3_000), ("d", 7, 700), ("e", 0, 2_500)];
+        let rows = rows.map(|(trace, ago_us, us)| row(trace, NOW_US - ago_us, us));
+        assert_eq!(traces(&newest(rows.into())), [(0, "a"), (2, "e")]);
     }
 
     #[test]
     fn a_flow_is_shown_to_those_who_may_see_it() {
-        let known = Arc::new(merged(&Known::new(), vec![row("a", NOW_US, 500)], NOW_US));
+        let known = Arc::new(newest(vec![row("a", NOW_US, 500)]));
         let labels = known.keys().next().unwrap().clone();
         let shown = |namespaces: &[&str]| {
             let names = namespaces.iter().map(|name| (*name).to_owned()).collect();

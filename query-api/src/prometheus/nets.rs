@@ -8,20 +8,20 @@ use crate::filter::PROBE;
 use crate::histogram::Histogram;
 use crate::node::{Kind, Node};
 use crate::series::Additive;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 /// What a commit changes, series by series: corrections within one series are nothing then.
 #[derive(Debug, Default)]
 pub struct Nets {
     /// Of calls between nodes.
     pub edges: BTreeMap<EdgeLabels, Net>,
-    /// Of requests of entry points.
+    /// Of requests of entry points. Their kind is empty: a later part of the commit may tell that one is a topic.
     pub endpoints: BTreeMap<EndpointLabels, Net>,
 }
 
 impl Nets {
-    /// Adds one record of a commit. Entry points that are known as topics take messages.
-    pub fn add(&mut self, commit: &Commit, topics: &HashSet<Box<str>>) {
+    /// Adds one record of a commit. Probes are no calls; entry points don't tell them apart.
+    pub fn add(&mut self, commit: &Commit) {
         for change in commit.changes.iter().filter(|change| &*change.operation != PROBE) {
             if let What::Edge { client, server, counts, callee, caller, .. } = &change.what {
                 let labels = EdgeLabels::new(&change.environment, client, server);
@@ -30,12 +30,11 @@ impl Nets {
         }
         for endpoint in &commit.endpoints {
             let Endpoint { environment, node, entry, requests, errors, latency } = endpoint;
-            let is_topic = topics.contains(&**entry);
             let labels = EndpointLabels {
                 environment: environment.clone(),
                 service: Peer::from(&**node),
                 entry: entry.clone(),
-                span_kind: if is_topic { "SPAN_KIND_CONSUMER" } else { "SPAN_KIND_SERVER" },
+                span_kind: "",
             };
             let total = requests.saturating_sub(*errors);
             let mut net = Net { total, failed: *errors, ..Net::default() };
