@@ -5,6 +5,7 @@ use crate::conditions::Conditions;
 use crate::error::ApiError;
 use crate::filter::Filter;
 use crate::node::Node;
+use crate::spans::NAMESPACE;
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -49,10 +50,6 @@ pub struct PodRow {
 }
 
 /// As `schemas/semconv.toml` reads a resource.
-const NAMESPACE: &str = "multiIf(\
-    ResourceAttributes['k8s.namespace.name'] != '', ResourceAttributes['k8s.namespace.name'], \
-    ResourceAttributes['k8s.namespace'] != '', ResourceAttributes['k8s.namespace'], \
-    ResourceAttributes['service.namespace'])";
 const POD: &str = "multiIf(\
     ResourceAttributes['k8s.pod.name'] != '', ResourceAttributes['k8s.pod.name'], \
     ResourceAttributes['service.instance.id'] != '', ResourceAttributes['service.instance.id'], \

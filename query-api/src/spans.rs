@@ -1,14 +1,17 @@
 //! The raw spans of one trace, from `otel_traces`.
 
+mod grants;
+
 use crate::App;
-use crate::access::{Access, Allowed};
-use crate::conditions::Conditions;
+use crate::access::Access;
 use crate::error::ApiError;
 use crate::live::ends::SpansStaleness;
 use crate::live::feed::now_us;
 use crate::progress;
 use crate::stored::Stored;
 use clickhouse::Row;
+pub use grants::{NAMESPACE, is_allowed, narrow, retain};
+use grants::{NAMESPACES, first};
 use reader::StoredSpan;
 use schemas::topics::OTLP_SPANS;
 use serde::{Deserialize, Serialize};
@@ -166,36 +169,9 @@ pub async fn allowed(app: &App, access: &Access, id: &str) -> Result<Option<Vec<
     let id = trace_id(id)?;
     let _turn = app.stored.turn().await;
     let rows = of_trace(&app.stored, &id, app.limits.trace_spans).await?;
-    let is_allowed = check(&access.allowed, &rows, &id).is_ok();
-    Ok(Some(rows).filter(|rows| is_allowed && !rows.is_empty()))
-}
-
-/// What namespace a span's service is in, as [`SpanService`] reads it.
-const NAMESPACE: &str = "if(mapContains(ResourceAttributes, 'k8s.namespace.name'), \
-    ResourceAttributes['k8s.namespace.name'], ResourceAttributes['service.namespace'])";
-
-/// Conditions on `otel_traces`: only spans of environments and namespaces that may be known.
-pub fn narrow(conditions: &mut Conditions, allowed: &Allowed) {
-    conditions.among("Environment", &allowed.environments);
-    conditions.among(NAMESPACE, &allowed.namespaces);
-}
-
-/// Fails as if there were no such trace, unless the caller may know of its root's environment and namespace.
-///
-/// # Errors
-/// They may not.
-pub fn check(allowed: &Allowed, rows: &[SpanRow], trace_id: &str) -> Result<(), ApiError> {
-    let Some(root) = rows.iter().find(|row| row.parent_span_id.is_empty()).or(rows.first()) else {
-        return Ok(());
-    };
-    let resource =
-        |name: &str| root.resource.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-    let environment = resource("deployment.environment.name").or_else(|| resource("deployment.environment"));
-    let namespace = SpanService::of(root.service.clone(), &root.resource).namespace;
-    if allowed.environment(environment.unwrap_or_default()) && allowed.namespace(&namespace) {
-        return Ok(());
-    }
-    Err(ApiError::not_found(format!("nothing of trace {trace_id} is stored")))
+    let mut found = HashMap::from([(id, rows)]);
+    retain(&app.stored, &access.allowed, &mut found).await?;
+    Ok(found.into_values().next().filter(|rows| !rows.is_empty()))
 }
 
 /// 1 to 32 hex digits, with the leading zeros that some tracers leave out.
@@ -213,11 +189,10 @@ pub fn trace_id(text: &str) -> Result<String, ApiError> {
 impl SpanService {
     /// What a resource says about itself.
     pub fn of(name: String, resource: &Attributes) -> Self {
-        let value = |name: &str| resource.iter().find(|(key, _)| key == name).map(|(_, value)| value);
-        let first = |names: &[&str]| names.iter().find_map(|name| value(name)).cloned().unwrap_or_default();
+        let first = |names: &[&str]| first(resource, names).to_owned();
         Self {
             name,
-            namespace: first(&["k8s.namespace.name", "service.namespace"]),
+            namespace: first(NAMESPACES),
             pod: first(&["k8s.pod.name", "service.instance.id", "host.name"]),
             version: first(&["service.version"]),
             deployment: first(&["k8s.deployment.name"]),

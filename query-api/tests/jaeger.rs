@@ -97,6 +97,9 @@ async fn grafana_finds_services_operations_traces_and_dependencies() {
         (vec!["1", "2"], &format!("{:0>32}", "ffff").into())
     );
 
+    let again = ask(&api, "/jaeger/api/traces?traceID=2&traceID=02&traceID=1&traceID=2").await;
+    assert_eq!((ids(&again), &again["errors"]), (vec!["2", "1"], &Value::Null));
+
     let now_ms = u64::from(now_s() + 2) * 1_000;
     let edges = ask(&api, &format!("/jaeger/api/dependencies?endTs={now_ms}&lookback=3600000")).await;
     assert_eq!(edges["data"], json!([{"parent": "web", "child": "auth", "callCount": 3}]));

@@ -252,6 +252,51 @@ async fn what_is_too_large_is_cut_and_said_or_refused() {
     bench.drop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_that_is_too_large_hides_no_others() {
+    let Some(bench) = Bench::new("jaeger_hiding").await else { return };
+    let began_s = now_s() - 60;
+    // The youngest and one in the middle don't fit beside the others, or not at all.
+    for (number, spans) in (1..=4).zip([1, 50_000, 10_001, 50_001]) {
+        let id = id(number);
+        let at = format!("toDateTime64({began_s} + {number}, 9)");
+        let stored = if number == 3 { 10_001 } else { 1 };
+        bench
+            .execute(&format!(
+                "INSERT INTO traces (trace_id, revision, environment, operation, status, start, duration_us, spans, \
+                 services, root_service, root_name, weight, complete) SELECT '{id}', 1, 'production', 'login', \
+                 'success', {at}, 5000, {spans}, ['web'], 'web', 'GET /', 1, true"
+            ))
+            .await;
+        bench
+            .execute(&format!(
+                "INSERT INTO otel_traces (Timestamp, TraceId, SpanId, SpanName, SpanKind, ServiceName, Duration) \
+                 SELECT {at}, '{id}', leftPad(lower(hex(number + 1)), 16, '0'), 'GET /', 'Server', 'web', 1000 \
+                 FROM numbers({stored})"
+            ))
+            .await;
+    }
+    let api = bench.start().await;
+    let (_, found) = api.get("/jaeger/api/traces?service=web").await;
+    assert_eq!(texts(&found["data"], "traceID"), BTreeSet::from([id(1), id(3)]));
+    let message = "2 more traces match, but are too large for one answer";
+    assert_eq!(found["errors"], json!([{"code": 206, "msg": message}]));
+    // Fewer don't help: that is not promised.
+    for depth in ["", "&query.searchDepth=1"] {
+        let (status, refused) = api.get(&format!("/jaeger/api/v3/traces?query.serviceName=web{depth}")).await;
+        let message = refused["error"]["message"].as_str().unwrap();
+        assert!(status == 400 && message.contains("unless the youngest alone has more"), "{message}");
+    }
+    // A search of v3 answers with traces that it refuses by their ids.
+    assert_eq!(api.get(&format!("/jaeger/api/v3/traces/{}", id(3))).await.0, 400);
+    let until = format!("query.startTimeMax={}&query.searchDepth=1", began_s + 4);
+    let (status, whole) = api.get(&format!("/jaeger/api/v3/traces?query.serviceName=web&{until}")).await;
+    let spans = whole["result"]["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().unwrap();
+    assert_eq!((status, spans.len(), &spans[0]["traceId"]), (200, 10_001, &id(3).into()));
+    api.stop().await;
+    bench.drop().await;
+}
+
 /// Questions that are answered, and what makes each of them one that can't be.
 const BROKEN: &[(&str, &[&str])] = &[
     ("/jaeger/api/services?", &["other=1"]),

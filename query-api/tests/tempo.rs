@@ -315,6 +315,16 @@ async fn editors_are_offered_names_and_values() {
         let answer = ask(&api, &values(tag, query)).await;
         assert_eq!(typed(&answer), expected, "{tag} {query}");
     }
+    // The longest value has 512 characters, however many bytes those take.
+    bench
+        .execute(
+            "INSERT INTO otel_traces (Timestamp, TraceId, SpanId, SpanName, SpanKind, ServiceName, SpanAttributes) \
+             SELECT now() - 10, 'ff', toString(number), 'long', 'Server', 'web', \
+             map('long', repeat('é', 512 + number)) FROM numbers(2)",
+        )
+        .await;
+    let long = ask(&api, &values("span.long", "{}")).await;
+    assert_eq!(typed(&long), [("string", "é".repeat(512).as_str())]);
     let kinds = ask(&api, &values("kind", "{}")).await;
     assert!(typed(&kinds).contains(&("keyword", "server")), "{kinds}");
     assert_eq!(
@@ -344,6 +354,8 @@ async fn what_is_not_answered_is_refused_in_words() {
         ("{ .a =~ \"(\" }", "\"(\" is no regular expression"),
         ("{ .a !~ \"a)(b\" }", "\"a)(b\" is no regular expression"),
         ("{ .a =~ `a\\` }", "is no regular expression"),
+        // What is put around it would be part of it.
+        (r#"{ .a =~ "\\Qa" }"#, "is no regular expression"),
         ("{ .a =~ \"(?=a)\" }", "is no regular expression"),
         ("{ .a =~ \"(a{1000}){1000}\" }", "is no regular expression"),
         ("{ rootName=\"a\" || name=\"b\" }", "parse error at col 3: rootName is the whole trace's"),

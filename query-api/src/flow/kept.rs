@@ -114,15 +114,9 @@ impl Kept {
         &self.flow.environment
     }
 
-    /// Fails as if there were no such flow, unless the caller may know of it.
-    ///
-    /// # Errors
-    /// They may not.
-    pub fn check(&self, allowed: &Allowed, flow_id: &str) -> Result<(), ApiError> {
-        if allowed.environment(&self.flow.environment) && allowed.namespace(&self.flow.root_namespace) {
-            return Ok(());
-        }
-        Err(ApiError::not_found(format!("nothing of flow {flow_id} is stored")))
+    /// Whether the caller may know of it.
+    pub fn is_allowed(&self, allowed: &Allowed) -> bool {
+        allowed.environment(&self.flow.environment) && allowed.namespace(&self.flow.root_namespace)
     }
 
     /// Spans it had.

@@ -104,10 +104,12 @@ pub async fn find(app: &App, access: &Access, id: &str) -> Result<OfSpans<FlowAn
     let staleness = spans::staleness(app, &flow_id).await?;
     let kept = kept::read(&app.stored, &flow_id).await?;
     let rows = spans::of_trace(&app.stored, &flow_id, app.limits.trace_spans).await?;
-    match &kept {
-        // What it closed under is known best by its summary.
-        Some(kept) => kept.check(&access.allowed, &flow_id)?,
-        None => spans::check(&access.allowed, &rows, &flow_id)?,
+    // What it closed under is known best by its summary.
+    let is_allowed = kept
+        .as_ref()
+        .map_or_else(|| spans::is_allowed(&access.allowed, &rows), |kept| kept.is_allowed(&access.allowed));
+    if !is_allowed {
+        return Err(unknown(&flow_id));
     }
     let found = Found { rows, limit: app.limits.trace_spans as usize, kept };
     let (semconv, rules) = (app.semconv.clone(), rules(&app.rules));
@@ -145,11 +147,16 @@ fn answer(
     }
     let environment = kept.as_ref().map_or("", Kept::environment);
     let Some((mut summary, graph)) = computed::flow(semconv, &rows, environment, rules) else {
-        return Err(ApiError::not_found(format!("nothing of flow {flow_id} is stored")));
+        return Err(unknown(&flow_id));
     };
     summary.truncated |= lacks_spans;
     let sequence = sequence::calls(semconv, &rows, &graph);
     Ok(FlowAnswer::new(flow_id, summary, Some(graph), Some(sequence)))
+}
+
+/// The same for what isn't stored and for what the caller may not know of.
+fn unknown(flow_id: &str) -> ApiError {
+    ApiError::not_found(format!("nothing of flow {flow_id} is stored"))
 }
 
 /// One flow is judged by the few requests it has.

@@ -15,7 +15,7 @@ use crate::spans::{self, SpanRow};
 use crate::words::Words;
 use clickhouse::Row;
 use serde::Deserialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// How far back services and names of spans are looked for: Jaeger's questions about them name no time.
 const KNOWN_FOR: &str = "24h";
@@ -27,7 +27,7 @@ const TRACES: i64 = 100;
 /// Most traces of a search: as on a page of flows.
 const MOST_TRACES: i64 = 500;
 /// Spans of all traces of one answer: some 50 MB of JSON.
-const SPANS: u32 = 50_000;
+pub const SPANS: u32 = 50_000;
 /// Tags of one search.
 const MOST_TAGS: usize = 10;
 /// The time of a search that names none: Jaeger's own number.
@@ -112,14 +112,15 @@ pub async fn names(
     Ok(names)
 }
 
-/// Traces by their ids, in that order; unknown ones are left out.
+/// Traces by their ids, each once and in that order; unknown ones are left out.
 pub async fn traces<'a>(
     app: &App,
     access: &Access,
     ids: impl Iterator<Item = &'a str>,
 ) -> Result<Found, ApiError> {
     let ids: Result<Vec<String>, ApiError> = ids.map(spans::trace_id).collect();
-    let ids = ids?;
+    let mut seen = HashSet::new();
+    let ids: Vec<String> = ids?.into_iter().filter(|id| seen.insert(id.clone())).collect();
     if ids.len() > MOST_TRACES as usize {
         return Err(ApiError::bad_request(format!("at most {MOST_TRACES} traces can be asked for at once")));
     }
@@ -129,10 +130,12 @@ pub async fn traces<'a>(
 /// Traces of which one span is all that is asked for.
 pub async fn find(app: &App, access: &Access, question: Question) -> Result<Found, ApiError> {
     let flows = matching(app, access, question).await?;
-    let mut room = i64::from(SPANS);
-    let fitting = flows.iter().take_while(|(_, spans)| {
-        room -= i64::from(*spans);
-        room >= 0
+    let mut room = SPANS;
+    // One that is too large must not hide those behind it.
+    let fitting = flows.iter().filter(|(_, spans)| {
+        let left = room.checked_sub(*spans);
+        room = left.unwrap_or(room);
+        left.is_some()
     });
     let ids: Vec<String> = fitting.map(|(id, _)| id.clone()).collect();
     let found = of_ids(app, access, &ids).await?;
@@ -171,9 +174,10 @@ async fn of_ids(app: &App, access: &Access, ids: &[String]) -> Result<Found, Api
     }
     let _turn = app.stored.turn().await;
     let mut rows = spans::of_traces(&app.stored, ids, SPANS).await?;
+    spans::retain(&app.stored, &access.allowed, &mut rows).await?;
     let mut found = Found::default();
     for id in ids {
-        match rows.remove(id).filter(|rows| spans::check(&access.allowed, rows, id).is_ok()) {
+        match rows.remove(id) {
             Some(rows) => found.traces.push(rows),
             None => found.gone.push(id.clone()),
         }

@@ -84,7 +84,11 @@ async fn trace(
 async fn traces(State(app): State<App>, access: Access, sent: Sent) -> Answer {
     let answer = search::find(&app, &access, question(sent)?).await?;
     if answer.too_many > 0 {
-        let message = "these traces are too large for one answer: ask for fewer, query.num_traces";
+        let message = format!(
+            "these traces have more than {} spans; fewer of them (query.num_traces) fit unless the youngest alone has \
+             more, and /jaeger/api/traces answers with those that fit",
+            search::SPANS
+        );
         return Err(ApiError::bad_request(message).into());
     }
     found(answer.traces.into_iter().flatten().collect())

@@ -25,19 +25,23 @@ pub async fn check(app: &App, filter: &Filter) -> Result<(), ApiError> {
             return Err(ApiError::bad_request(format!("names and texts have {longest} characters at most")));
         }
         if operator.is_pattern() {
-            check_pattern(app, text).await?;
+            check_pattern(app, text, &bound(text, *operator)).await?;
         }
     }
     Ok(())
 }
 
-/// Asks ClickHouse itself. What is put around the pattern later must not make a whole of what is none, such as `a)(b`, so
-/// here it is one of two alternatives; alone, ClickHouse 26.7 takes that for a plain text and never shows it to RE2.
-async fn check_pattern(app: &App, pattern: &str) -> Result<(), ApiError> {
+/// Asks ClickHouse itself, about the form in which the pattern is used, where one such as `\Qa` takes in what is put around
+/// it. That must not make a whole of what is none either, such as `a)(b`, so the pattern is also one of two alternatives;
+/// alone, ClickHouse 26.7 takes that for a plain text and never shows it to RE2.
+async fn check_pattern(app: &App, pattern: &str, bound: &str) -> Result<(), ApiError> {
     let _turn = app.stored.turn().await;
-    let read =
-        app.stored.ask("SELECT match('', {pattern:String})").param("pattern", format!("[a]|{pattern}"));
-    match read.fetch_one::<u8>().await {
+    let read = app
+        .stored
+        .ask("SELECT match('', {pattern:String}) + match('', {bound:String})")
+        .param("pattern", format!("[a]|{pattern}"))
+        .param("bound", bound);
+    match read.fetch_one::<u16>().await {
         Ok(_) => Ok(()),
         Err(error) if error.to_string().contains("CANNOT_COMPILE_REGEXP") => {
             Err(ApiError::bad_request(format!("{pattern:?} is no regular expression (RE2)")))

@@ -24,7 +24,7 @@ use std::collections::BTreeSet;
 
 /// Most names of a scope and most values of a name; nobody reads more.
 const MOST: i64 = 5_000;
-/// Longest value that is listed: nobody picks a longer one, and a search takes none.
+/// Characters of the longest value that is listed: nobody picks a longer one, and a search takes none.
 const LONGEST: usize = 512;
 
 /// `tag` is what Grafana's plugin asks itself and passes on.
@@ -220,7 +220,7 @@ impl Asked {
     fn distinct(&self, value: &str, table: &str, conditions: &str) -> String {
         format!(
             "SELECT DISTINCT toString({value}) AS text FROM {table} \
-             WHERE {conditions} AND text != '' AND length(text) <= {LONGEST} LIMIT {}",
+             WHERE {conditions} AND text != '' AND lengthUTF8(text) <= {LONGEST} LIMIT {}",
             self.limit
         )
     }
