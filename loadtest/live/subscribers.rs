@@ -288,7 +288,10 @@ pub async fn say(socket: &TcpStream, bytes: &[u8]) -> anyhow::Result<()> {
     loop {
         socket.writable().await?;
         match socket.try_write(bytes) {
-            Ok(written) => return Ok(ensure!(written == bytes.len(), "the server reads nothing")),
+            Ok(written) => {
+                ensure!(written == bytes.len(), "the server reads nothing");
+                return Ok(());
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error.into()),
         }
