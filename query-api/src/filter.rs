@@ -5,6 +5,7 @@ use crate::error::ApiError;
 use crate::limits::Limits;
 use crate::node::Node;
 use crate::totals::Totals;
+use std::borrow::Cow;
 
 /// Operation of health checks and the like: hidden unless asked for.
 pub const PROBE: &str = "__probe__";
@@ -67,14 +68,40 @@ impl Filter {
     /// Leaves of a graph what touches the services that are asked for and may be known.
     pub fn narrow(&self, totals: &mut Totals) {
         if self.service.is_some() || self.namespace.is_some() {
-            let wanted = |want: &Option<String>, is: &str| want.as_deref().is_none_or(|want| want == is);
-            totals.around(|node: &Node| {
-                wanted(&self.service, &node.name) && wanted(&self.namespace, &node.namespace)
-            });
+            totals.around(|node: &Node| self.asks_for(node));
         }
         if self.allowed.namespaces.is_some() {
             totals.around(|node| self.allowed.namespace(&node.namespace));
         }
+    }
+
+    /// The same as [`Filter::narrow`] of a copy, of which only what stays is made.
+    pub fn part<'a>(&self, totals: &'a Totals) -> Cow<'a, Totals> {
+        let namespaces = self.allowed.namespaces.is_some();
+        if self.service.is_none() && self.namespace.is_none() && !namespaces {
+            return Cow::Borrowed(totals);
+        }
+        let mut part = if self.service.is_some() || self.namespace.is_some() {
+            totals.part_around(|node| self.asks_for(node))
+        } else {
+            totals.part_around(|node| self.allowed.namespace(&node.namespace))
+        };
+        if namespaces {
+            part.around(|node| self.allowed.namespace(&node.namespace));
+        }
+        Cow::Owned(part)
+    }
+
+    /// The same flows with nothing left out of their graph.
+    #[must_use]
+    pub fn whole(&self) -> Self {
+        let allowed = Allowed { namespaces: None, ..self.allowed.clone() };
+        Self { service: None, namespace: None, allowed, ..self.clone() }
+    }
+
+    fn asks_for(&self, node: &Node) -> bool {
+        let wanted = |want: &Option<String>, is: &str| want.as_deref().is_none_or(|want| want == is);
+        wanted(&self.service, &node.name) && wanted(&self.namespace, &node.namespace)
     }
 
     /// Whether flows of this operation in this environment count.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub type EdgeId = (Arc<Node>, Arc<Node>);
 
 /// All edges and services of a range.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Totals {
     /// Calls, by who makes them and who gets them.
     pub edges: BTreeMap<EdgeId, EdgeTotals>,
@@ -90,13 +90,23 @@ impl Totals {
     /// Keeps only the edges that begin or end at a matching service, and the nodes of those edges. Who asks for a
     /// name that joined a service gets that service.
     pub fn around(&mut self, asked: impl Fn(&Node) -> bool) {
-        let matches = |node: &Arc<Node>| {
-            asked(node) || self.joined.get(node).is_some_and(|names| names.iter().any(|name| asked(name)))
-        };
+        let matches = |node: &Arc<Node>| matches(&self.joined, node, &asked);
         self.edges.retain(|(client, server), _| matches(client) || matches(server));
         let touched: BTreeSet<Arc<Node>> =
             self.edges.keys().flat_map(|(client, server)| [client.clone(), server.clone()]).collect();
         self.services.retain(|node, _| touched.contains(node) || matches(node));
+    }
+
+    /// A copy of what [`Totals::around`] would keep.
+    pub fn part_around(&self, asked: impl Fn(&Node) -> bool) -> Self {
+        let matches = |node: &Arc<Node>| matches(&self.joined, node, &asked);
+        let edges = self.edges.iter().filter(|((client, server), _)| matches(client) || matches(server));
+        let edges: BTreeMap<EdgeId, EdgeTotals> =
+            edges.map(|(id, totals)| (id.clone(), totals.clone())).collect();
+        let touched: BTreeSet<&Arc<Node>> = edges.keys().flat_map(both).collect();
+        let services = self.services.iter().filter(|(node, _)| touched.contains(node) || matches(node));
+        let services = services.map(|(node, totals)| (node.clone(), totals.clone())).collect();
+        Self { services, joined: self.joined.clone(), edges }
     }
 
     /// Every node of the graph with its requests. What a service counted itself is all of it: calls whose server span
@@ -118,6 +128,15 @@ impl Totals {
         }
         nodes
     }
+}
+
+/// Whether a node is asked for, by its own name or by one that joined it.
+fn matches(
+    joined: &BTreeMap<Arc<Node>, BTreeSet<Arc<Node>>>,
+    node: &Arc<Node>,
+    asked: &impl Fn(&Node) -> bool,
+) -> bool {
+    asked(node) || joined.get(node).is_some_and(|names| names.iter().any(|name| asked(name)))
 }
 
 /// The two ends of an edge.

@@ -1,5 +1,6 @@
 //! Who watches what: subscribers with equal filters share one view, and those with equal ids one serialised frame.
 
+mod base;
 mod diff;
 mod events;
 pub mod frame;
@@ -15,9 +16,9 @@ use crate::error::ApiError;
 use crate::graph::StatusRules;
 use crate::limits::Limits;
 use crate::live::Live;
-use crate::live::feed::locked;
 use crate::live::shards::Sequences;
 use crate::metrics::ApiMetrics;
+use base::Bases;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -38,6 +39,22 @@ pub struct Hub {
 struct Inner {
     views: HashMap<ViewKey, View>,
     events: VecDeque<Event>,
+}
+
+impl Inner {
+    /// Room for one more view: that of whoever has been gone for longest makes it, and can then not be resumed.
+    fn make_room(&mut self, most: usize) -> Result<(), ApiError> {
+        if self.views.len() < most {
+            return Ok(());
+        }
+        let idle = self.views.iter().filter_map(|(key, view)| Some((view.idle_since()?, key)));
+        let Some((_, key)) = idle.min_by_key(|(since, _)| *since) else {
+            return Err(ApiError::too_many("too many different filters are being watched"));
+        };
+        let key = key.clone();
+        self.views.remove(&key);
+        Ok(())
+    }
 }
 
 /// A place in a view's stream of frames.
@@ -69,10 +86,8 @@ impl Hub {
     ) -> Result<Subscription, ApiError> {
         let mut inner = self.inner();
         if !inner.views.contains_key(key) {
-            if inner.views.len() >= self.limits.views {
-                return Err(ApiError::too_many("too many different filters are being watched"));
-            }
-            let view = View::new(key.clone(), &locked(live), &self.rules, now);
+            inner.make_room(self.limits.views)?;
+            let view = View::new(key.clone(), Bases::new(live, now.0).of(key), &self.rules, now.1);
             inner.views.insert(key.clone(), view);
             self.count(&inner);
         }
@@ -103,9 +118,10 @@ impl Hub {
         let events = std::mem::take(&mut inner.events);
         let before = inner.views.len();
         inner.views.retain(|_, view| !view.is_abandoned(now.1, &self.limits));
+        // The lock on live state is taken for each base anew, so that the reader of Kafka gets its turns.
+        let mut bases = Bases::new(live, now.0);
         for view in inner.views.values_mut() {
-            // The lock on live state is taken for each view anew, so that the reader of Kafka gets its turns.
-            view.update(&locked(live), &self.rules, now, &self.limits);
+            view.update(bases.of(&view.key().clone()), &self.rules, now.1, &self.limits);
             view.publish(&events, now.1, &self.limits);
         }
         if before != inner.views.len() {

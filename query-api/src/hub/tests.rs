@@ -5,6 +5,7 @@ use crate::change::{Change, Commit, What};
 use crate::counts::EdgeCounts;
 use crate::filter::Filter;
 use crate::histogram::Histogram;
+use crate::live::feed::locked;
 use crate::node::{Kind, Node};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -292,7 +293,47 @@ fn views_and_ids_are_bounded_and_abandoned_views_go() {
     assert!(bench.subscribe("login", "b", None).is_err());
     drop(subscription);
     assert!(bench.subscribe("login", "b", None).is_ok(), "the place of an id is free once nobody listens");
+    let subscription = bench.subscribe("create_vm", "a", None);
+    assert!(subscription.is_ok(), "a view to which nobody listens makes room");
+    assert!(bench.subscribe("login", "a", None).is_err());
+    drop(subscription);
+    bench.tick();
+    assert_eq!(bench.hub.inner().views.len(), 1, "whoever comes back finds it");
     bench.past += limits.view_linger + Duration::from_secs(1);
     bench.tick();
-    assert!(bench.subscribe("create_vm", "a", None).is_ok());
+    assert_eq!(bench.hub.inner().views.len(), 0);
+}
+
+#[test]
+fn a_view_around_a_service_is_a_part_of_the_whole() {
+    let mut bench = Bench::new(Limits::default());
+    let around = |service: &str, namespaces: Option<&str>| {
+        let mut key = key("login");
+        key.filter.service = (!service.is_empty()).then(|| service.to_owned());
+        let names = namespaces.map(|name| Arc::new(BTreeSet::from([name.to_owned()])));
+        key.filter.allowed.namespaces = names;
+        key
+    };
+    bench.calls_to("login", &node("shop", "auth", Kind::Service), 2);
+    bench.calls_to("login", &node("bank", "user", Kind::Service), 5);
+    let keys =
+        [around("", None), around("auth", None), around("", Some("bank")), around("web", Some("shop"))];
+    let mut subscriptions: Vec<_> = keys
+        .iter()
+        .map(|key| bench.hub.subscribe(&bench.live, key, "live", None, bench.now()).unwrap())
+        .collect();
+    bench.calls_to("login", &node("shop", "auth", Kind::Service), 1);
+    bench.calls_to("login", &node("bank", "user", Kind::Service), 1);
+    bench.tick();
+    let calls = |batch: &Batch| edges(&read(batch)[0]).1;
+    let all = |auth, user| vec![("bank/user".to_owned(), user), ("shop/auth".to_owned(), auth)];
+    for (subscription, (before, after)) in subscriptions.iter_mut().zip([
+        (all(2, 5), all(3, 6)),
+        (all(2, 5)[1..].to_vec(), all(3, 6)[1..].to_vec()),
+        (all(2, 5)[..1].to_vec(), all(3, 6)[..1].to_vec()),
+        (all(2, 5)[1..].to_vec(), all(3, 6)[1..].to_vec()),
+    ]) {
+        assert_eq!(calls(&subscription.first), before);
+        assert_eq!(calls(&subscription.frames.try_recv().unwrap()), after);
+    }
 }

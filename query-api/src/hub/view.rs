@@ -1,14 +1,13 @@
 //! One filter being watched: the graph as it was last sent, the deltas that led there, and who listens.
 
+use super::base::Base;
 use super::diff::Changes;
 use super::events::Event;
-use super::frame::{self, Batch, Headline, WindowAnswer};
-use crate::builder::GraphBuilder;
+use super::frame::{self, Batch, Headline};
 use crate::error::ApiError;
 use crate::filter::Filter;
 use crate::graph::{Graph, StatusRules};
 use crate::limits::Limits;
-use crate::live::Live;
 use crate::live::shards::Sequences;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -43,6 +42,10 @@ pub enum FlowOutcome {
 }
 
 impl ViewKey {
+    fn graph(&self, base: &Base, rules: &StatusRules) -> Graph {
+        Graph::of(&self.filter.part(&base.totals), base.seconds, rules)
+    }
+
     fn wants(&self, event: &Event) -> bool {
         let is_status =
             |status: FlowOutcome| event.outcome.as_ref().is_some_and(|outcome| outcome.status == status);
@@ -82,8 +85,8 @@ struct Greeting {
 }
 
 impl View {
-    pub fn new(key: ViewKey, live: &Live, rules: &StatusRules, (now_us, now): (i64, Instant)) -> Self {
-        let (graph, headline) = compute(&key, live, rules, now_us);
+    pub fn new(key: ViewKey, base: &Base, rules: &StatusRules, now: Instant) -> Self {
+        let (graph, headline) = (key.graph(base, rules), base.headline.clone());
         Self {
             past: Past::starting_at(headline.sequences.clone()),
             key,
@@ -136,14 +139,8 @@ impl View {
     }
 
     /// Computes the graph anew; what changed waits for `publish`.
-    pub fn update(
-        &mut self,
-        live: &Live,
-        rules: &StatusRules,
-        (now_us, now): (i64, Instant),
-        limits: &Limits,
-    ) {
-        let (graph, headline) = compute(&self.key, live, rules, now_us);
+    pub fn update(&mut self, base: &Base, rules: &StatusRules, now: Instant, limits: &Limits) {
+        let (graph, headline) = (self.key.graph(base, rules), base.headline.clone());
         let changes = Changes::between(&self.graph, &graph);
         let news = !changes.is_empty()
             || headline.sequences != self.headline.sequences
@@ -181,10 +178,20 @@ impl View {
         }
     }
 
+    /// Which flows, and of which time.
+    pub fn key(&self) -> &ViewKey {
+        &self.key
+    }
+
+    /// Since when nobody listens; none while somebody does.
+    pub fn idle_since(&self) -> Option<Instant> {
+        let idle = self.channels.values().all(|channel| channel.receiver_count() == 0);
+        idle.then_some(self.last_listener_at)
+    }
+
     /// Whether nobody has listened for so long that resuming is no use any more.
     pub fn is_abandoned(&self, now: Instant, limits: &Limits) -> bool {
-        self.channels.values().all(|channel| channel.receiver_count() == 0)
-            && now.duration_since(self.last_listener_at) > limits.view_linger
+        self.idle_since().is_some_and(|since| now.duration_since(since) > limits.view_linger)
     }
 
     /// The newest events that match, and how many more there were.
@@ -196,23 +203,6 @@ impl View {
         let omitted = matching.len().saturating_sub(limits.events_per_tick);
         (matching[omitted..].iter().map(|event| (event.kind, frame::json(event))).collect(), omitted)
     }
-}
-
-fn compute(key: &ViewKey, live: &Live, rules: &StatusRules, now_us: i64) -> (Graph, Headline) {
-    let range = live.latest(&key.filter, key.window_s, now_us);
-    let mut builder = GraphBuilder::default();
-    live.add_to(&mut builder, &key.filter, range.from_s, range.to_s);
-    let headline = Headline {
-        as_of: now_us,
-        window: WindowAnswer::from(range),
-        sequences: live.sequences(),
-        staleness: live.staleness(now_us),
-        totals: live.totals(&key.filter, range),
-        being_named: live.being_named(&key.filter, now_us),
-    };
-    let mut totals = builder.join();
-    key.filter.narrow(&mut totals);
-    (Graph::of(&totals, range.seconds, rules), headline)
 }
 
 /// The deltas of the last while, each with the sequences it led to, bounded in bytes.

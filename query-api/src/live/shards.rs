@@ -276,7 +276,9 @@ impl Shard {
     }
 
     fn staleness(&self, now_us: i64) -> ShardStaleness {
-        let behind_us = self.expected.map(|_| (now_us - self.clock_us).max(0));
+        // Before its first span a shard commits without a time.
+        let has_time = self.expected.is_some() && self.clock_us > 0;
+        let behind_us = has_time.then(|| (now_us - self.clock_us).max(0));
         let (state, message) = self.state(behind_us);
         let behind_seconds = behind_us.map(tenths);
         ShardStaleness { seq: self.seq, clock: self.clock_us, behind_seconds, state, message }
@@ -297,6 +299,7 @@ impl Shard {
             None if self.at_end && self.silent => {
                 (ShardState::Late, "no commit for longer than live state goes back".to_owned())
             }
+            None if self.at_end && self.expected.is_some() => (ShardState::Waiting, "no span yet".to_owned()),
             None if self.at_end => (ShardState::Waiting, "no commit yet".to_owned()),
             None => (ShardState::CatchingUp, "not read yet".to_owned()),
         }
@@ -436,6 +439,15 @@ mod tests {
         let (mut shards, _) = after(&[(7, 0, 1)]);
         shards.accept(&record(8, 0, 1), NOW_US);
         assert!(shards.all_read());
+    }
+
+    #[test]
+    fn a_shard_that_has_had_no_span_yet_is_not_late() {
+        let mut shards = Shards::default();
+        shards.accept(&Commit { clock_us: 0, ..record(1, 0, 1) }, NOW_US);
+        shards.at_end(0);
+        let staleness = shards.staleness(NOW_US, 0, "kafka");
+        assert_eq!((staleness.shards[&0].message.as_str(), staleness.behind_seconds), ("no span yet", None));
     }
 
     #[test]
