@@ -34,8 +34,8 @@ impl<'a> Decode<'a> for Bytes<'a> {
     }
 }
 
-/// The values of both lists of a histogram as a string each: elements of arrays are decoded one by one, which takes ten
-/// times as long. `lists` is an expression.
+/// The values of both lists of a histogram as a string each: elements of arrays are decoded one by one, which was a
+/// quarter of the time that a large graph took here. `lists` is an expression.
 pub fn as_strings(lists: &str) -> String {
     let string = |list| format!("reinterpretAsString(tupleElement({lists}, {list}))");
     format!("{}, {}", string(1), string(2))

@@ -65,31 +65,25 @@ impl Filter {
         Self { allowed: allowed.clone(), ..self }
     }
 
-    /// Leaves of a graph what touches the services that are asked for and may be known.
+    /// Leaves of a graph what [`Filter::part`] shows of it.
     pub fn narrow(&self, totals: &mut Totals) {
-        if self.service.is_some() || self.namespace.is_some() {
-            totals.around(|node: &Node| self.asks_for(node));
-        }
-        if self.allowed.namespaces.is_some() {
-            totals.around(|node| self.allowed.namespace(&node.namespace));
-        }
+        let part = match self.part(totals) {
+            Cow::Owned(part) => part,
+            Cow::Borrowed(_) => return,
+        };
+        *totals = part;
     }
 
-    /// The same as [`Filter::narrow`] of a copy, of which only what stays is made.
+    /// Of a graph what touches the services that are asked for and may be known.
     pub fn part<'a>(&self, totals: &'a Totals) -> Cow<'a, Totals> {
-        let namespaces = self.allowed.namespaces.is_some();
-        if self.service.is_none() && self.namespace.is_none() && !namespaces {
-            return Cow::Borrowed(totals);
+        let mut part = Cow::Borrowed(totals);
+        if self.service.is_some() || self.namespace.is_some() {
+            part = Cow::Owned(part.around(|node| self.asks_for(node)));
         }
-        let mut part = if self.service.is_some() || self.namespace.is_some() {
-            totals.part_around(|node| self.asks_for(node))
-        } else {
-            totals.part_around(|node| self.allowed.namespace(&node.namespace))
-        };
-        if namespaces {
-            part.around(|node| self.allowed.namespace(&node.namespace));
+        if self.allowed.namespaces.is_some() {
+            part = Cow::Owned(part.around(|node| self.allowed.namespace(&node.namespace)));
         }
-        Cow::Owned(part)
+        part
     }
 
     /// The same flows with nothing left out of their graph.

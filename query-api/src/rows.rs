@@ -1,8 +1,7 @@
 //! Sums of a graph from the tables of rollups: one for each edge and each service in each environment, by version
 //! where versions are asked for.
 //!
-//! Few rows are added up here: that takes a quarter of the time that ClickHouse takes for the same histograms. Many
-//! rows are added up there.
+//! Few rows are added up here, because `sumMap` is slow with many buckets (docs/adr/0022). Many rows are added up there.
 
 use crate::App;
 use crate::builder::GraphBuilder;

@@ -87,19 +87,13 @@ impl Totals {
         service.clone()
     }
 
-    /// Keeps only the edges that begin or end at a matching service, and the nodes of those edges. Who asks for a
-    /// name that joined a service gets that service.
-    pub fn around(&mut self, asked: impl Fn(&Node) -> bool) {
-        let matches = |node: &Arc<Node>| matches(&self.joined, node, &asked);
-        self.edges.retain(|(client, server), _| matches(client) || matches(server));
-        let touched: BTreeSet<Arc<Node>> =
-            self.edges.keys().flat_map(|(client, server)| [client.clone(), server.clone()]).collect();
-        self.services.retain(|node, _| touched.contains(node) || matches(node));
-    }
-
-    /// A copy of what [`Totals::around`] would keep.
-    pub fn part_around(&self, asked: impl Fn(&Node) -> bool) -> Self {
-        let matches = |node: &Arc<Node>| matches(&self.joined, node, &asked);
+    /// A copy of the edges that begin or end at a matching service, and of the nodes of those edges. Who asks for a name
+    /// that joined a service gets that service.
+    #[must_use]
+    pub fn around(&self, asked: impl Fn(&Node) -> bool) -> Self {
+        let matches = |node: &Arc<Node>| {
+            asked(node) || self.joined.get(node).is_some_and(|names| names.iter().any(|name| asked(name)))
+        };
         let edges = self.edges.iter().filter(|((client, server), _)| matches(client) || matches(server));
         let edges: BTreeMap<EdgeId, EdgeTotals> =
             edges.map(|(id, totals)| (id.clone(), totals.clone())).collect();
@@ -128,15 +122,6 @@ impl Totals {
         }
         nodes
     }
-}
-
-/// Whether a node is asked for, by its own name or by one that joined it.
-fn matches(
-    joined: &BTreeMap<Arc<Node>, BTreeSet<Arc<Node>>>,
-    node: &Arc<Node>,
-    asked: &impl Fn(&Node) -> bool,
-) -> bool {
-    asked(node) || joined.get(node).is_some_and(|names| names.iter().any(|name| asked(name)))
 }
 
 /// The two ends of an edge.

@@ -120,8 +120,8 @@ impl Hub {
         inner.views.retain(|_, view| !view.is_abandoned(now.1, &self.limits));
         // The lock on live state is taken for each base anew, so that the reader of Kafka gets its turns.
         let mut bases = Bases::new(live, now.0);
-        for view in inner.views.values_mut() {
-            view.update(bases.of(&view.key().clone()), &self.rules, now.1, &self.limits);
+        for (key, view) in &mut inner.views {
+            view.update(bases.of(key), &self.rules, now.1, &self.limits);
             view.publish(&events, now.1, &self.limits);
         }
         if before != inner.views.len() {

@@ -178,11 +178,6 @@ impl View {
         }
     }
 
-    /// Which flows, and of which time.
-    pub fn key(&self) -> &ViewKey {
-        &self.key
-    }
-
     /// Since when nobody listens; none while somebody does.
     pub fn idle_since(&self) -> Option<Instant> {
         let idle = self.channels.values().all(|channel| channel.receiver_count() == 0);
