@@ -404,7 +404,8 @@ mod tests {
         let oldest_s = NOW_S - Limits::default().live_s;
         live.begin("kafka", oldest_s, 1);
         let counts = OperationCounts { flows: 1_000, raw_flows: 1, ..OperationCounts::default() };
-        let what = What::Operation { counts, duration: Histogram::default() };
+        use crate::totals::FlowTotals;
+        let what = What::Operation { flows: FlowTotals { counts, ..FlowTotals::default() } };
         live.add(
             Change { environment: "prod".into(), operation: "login".into(), window_s: oldest_s, what },
             NOW_US,

@@ -40,17 +40,22 @@ impl GraphBuilder {
 impl Environment {
     /// The totals of an edge, to add to.
     pub fn edge(&mut self, client: &Arc<Node>, server: &Arc<Node>) -> &mut EdgeTotals {
-        self.totals.edges.entry((client.clone(), server.clone())).or_default()
+        Arc::make_mut(self.totals.edges.entry((client.clone(), server.clone())).or_default())
     }
 
     /// Adds to the totals of an edge.
-    pub fn add_edge(&mut self, id: EdgeId, totals: EdgeTotals) {
+    pub fn add_edge(&mut self, id: EdgeId, totals: Arc<EdgeTotals>) {
         self.totals.add_edge(id, totals);
+    }
+
+    /// Adds to the totals of a service.
+    pub fn add_service(&mut self, node: Arc<Node>, totals: Arc<ServiceTotals>) {
+        self.totals.add_service(node, totals);
     }
 
     /// The totals of a service, to add to.
     pub fn service(&mut self, node: &Arc<Node>) -> &mut ServiceTotals {
-        self.totals.services.entry(node.clone()).or_default()
+        Arc::make_mut(self.totals.services.entry(node.clone()).or_default())
     }
 
     /// A service that names can mean even if it takes no part in the graph.
@@ -119,7 +124,7 @@ mod tests {
 
     /// Callee, calls and calls seen from both sides of every edge.
     fn edges(totals: &Totals) -> Vec<(String, i64, i64)> {
-        let shown = |((_, server), edge): (&EdgeId, &EdgeTotals)| {
+        let shown = |((_, server), edge): (&EdgeId, &Arc<EdgeTotals>)| {
             (server.to_string(), edge.counts.raw_calls, edge.counts.paired / 1_000)
         };
         totals.edges.iter().map(shown).collect()

@@ -9,7 +9,7 @@ use crate::error::ApiError;
 use crate::graph::Graph;
 use crate::node::{Kind, Node};
 use crate::rows::{self, Adder};
-use crate::totals::{EdgeId, EdgeTotals, Totals};
+use crate::totals::{EdgeId, Totals};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -61,7 +61,7 @@ pub async fn of(
 fn apart(by_version: BTreeMap<String, Totals>, keep: impl FnOnce(&mut Totals)) -> Versions {
     let mut outline = Totals::default();
     for totals in by_version.values() {
-        let edges = totals.edges.keys().map(|id| (id.clone(), EdgeTotals::default()));
+        let edges = totals.edges.keys().map(|id| (id.clone(), Arc::default()));
         outline.edges.extend(edges);
         outline.services.extend(totals.services.keys().map(|node| (node.clone(), Default::default())));
         for (node, names) in &totals.joined {
@@ -76,12 +76,12 @@ fn apart(by_version: BTreeMap<String, Totals>, keep: impl FnOnce(&mut Totals)) -
         for ((client, server), edge) in totals.edges.into_iter().filter(|(id, _)| kept(id)) {
             let client_version = only.get(&client).and_then(Option::as_deref).unwrap_or_default();
             let id = (found.node(&client, client_version), found.node(&server, &version));
-            found.totals.edges.entry(id).or_default().add(&edge);
+            found.totals.add_edge(id, edge);
         }
         for (node, service) in totals.services {
             if outline.services.contains_key(&node) {
                 let node = found.node(&node, &version);
-                found.totals.services.entry(node).or_default().add(&service);
+                found.totals.add_service(node, service);
             }
         }
     }
@@ -131,6 +131,7 @@ impl Versions {
 mod tests {
     use super::*;
     use crate::counts::EdgeCounts;
+    use crate::totals::EdgeTotals;
 
     fn node(name: &str) -> Arc<Node> {
         let (cluster, namespace) = (String::new(), String::new());
@@ -140,7 +141,7 @@ mod tests {
     fn totals(edges: &[(&str, &str, i64)]) -> Totals {
         let edge = |(client, server, calls): &(&str, &str, i64)| {
             let counts = EdgeCounts { calls: *calls, ..EdgeCounts::default() };
-            ((node(client), node(server)), EdgeTotals { counts, ..EdgeTotals::default() })
+            ((node(client), node(server)), EdgeTotals { counts, ..EdgeTotals::default() }.into())
         };
         Totals { edges: edges.iter().map(edge).collect(), ..Totals::default() }
     }

@@ -4,6 +4,7 @@ use crate::counts::{EdgeCounts, OperationCounts, ServiceCounts};
 use crate::histogram::Histogram;
 use crate::live::shards::Place;
 use crate::node::{Kind, Node};
+use crate::totals::{EdgeTotals, FlowTotals, ServiceTotals};
 use prost::Message;
 use schemas::v1;
 use std::sync::Arc;
@@ -54,25 +55,11 @@ pub struct Change {
 #[allow(missing_docs, reason = "the fields are those of the messages in schemas/proto, documented there")]
 pub enum What {
     /// Calls between two nodes.
-    Edge {
-        client: Arc<Node>,
-        server: Arc<Node>,
-        counts: EdgeCounts,
-        callee: Histogram,
-        caller: Histogram,
-        wait: Histogram,
-    },
-    /// Requests a service answered.
-    Service {
-        node: Arc<Node>,
-        version: Arc<str>,
-        counts: ServiceCounts,
-        latency: Histogram,
-        self_time: Histogram,
-        critical_path: Histogram,
-    },
+    Edge { client: Arc<Node>, server: Arc<Node>, calls: EdgeTotals },
+    /// Requests a service answered, with the version that did.
+    Service { node: Arc<Node>, requests: ServiceTotals },
     /// Flows that ended.
-    Operation { counts: OperationCounts, duration: Histogram },
+    Operation { flows: FlowTotals },
 }
 
 /// A signed change of the requests of one entry point of a service.
@@ -134,6 +121,7 @@ impl Names {
 
     fn edge(&mut self, edge: &v1::EdgeDelta) -> Option<Change> {
         let weight = i64::from(edge.weight_milli);
+        let (client, server) = (self.node(edge.client)?, self.node(edge.server)?);
         let counts = EdgeCounts {
             calls: edge.calls.saturating_mul(weight),
             errors: edge.errors.saturating_mul(weight),
@@ -145,33 +133,32 @@ impl Names {
             paired: edge.paired.saturating_mul(weight),
             raw_calls: edge.calls,
         };
-        let what = What::Edge {
-            client: self.node(edge.client)?,
-            server: self.node(edge.server)?,
+        let calls = EdgeTotals {
             counts,
             callee: self.histogram(edge.callee_latency.as_ref(), weight),
             caller: self.histogram(edge.caller_latency.as_ref(), weight),
             wait: self.histogram(edge.wait.as_ref(), weight),
         };
-        self.change(edge.environment, edge.operation, edge.window_s, what)
+        self.change(edge.environment, edge.operation, edge.window_s, What::Edge { client, server, calls })
     }
 
     fn service(&mut self, service: &v1::ServiceDelta) -> Option<Change> {
         let weight = i64::from(service.weight_milli);
+        let (node, version) = (self.node(service.node)?, self.text(service.version)?);
         let counts = ServiceCounts {
             requests: service.requests.saturating_mul(weight),
             errors: service.errors.saturating_mul(weight),
             client_errors: service.client_errors.saturating_mul(weight),
             raw_requests: service.requests,
         };
-        let what = What::Service {
-            node: self.node(service.node)?,
-            version: self.text(service.version)?,
+        let requests = ServiceTotals {
             counts,
             latency: self.histogram(service.latency.as_ref(), weight),
             self_time: self.histogram(service.self_time.as_ref(), weight),
             critical_path: self.histogram(service.critical_path.as_ref(), weight),
+            versions: [version].into(),
         };
+        let what = What::Service { node, requests };
         self.change(service.environment, service.operation, service.window_s, what)
     }
 
@@ -183,7 +170,8 @@ impl Names {
             timeouts: operation.timeouts.saturating_mul(weight),
             raw_flows: operation.flows,
         };
-        let what = What::Operation { counts, duration: self.histogram(operation.duration.as_ref(), weight) };
+        let durations = self.histogram(operation.duration.as_ref(), weight);
+        let what = What::Operation { flows: FlowTotals { counts, durations } };
         self.change(operation.environment, operation.operation, operation.window_s, what)
     }
 
@@ -263,10 +251,11 @@ mod tests {
             (&*change.environment, &*change.operation, change.window_s),
             ("prod", "login", 1_700_000_000)
         );
-        let What::Edge { client, server, counts, callee, .. } = &change.what else { panic!("{change:?}") };
+        let What::Edge { client, server, calls } = &change.what else { panic!("{change:?}") };
         assert_eq!((client.to_string(), server.to_string()), ("shop/web".into(), "shop/auth".into()));
+        let counts = calls.counts;
         assert_eq!((counts.calls, counts.raw_calls, counts.errors), (5_000, 2, 2_500));
-        assert_eq!(callee.count(), 5_000);
+        assert_eq!(calls.callee.count(), 5_000);
     }
 
     #[test]

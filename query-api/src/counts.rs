@@ -13,8 +13,13 @@ macro_rules! additive_counts {
 
         impl Additive for $name {
             fn add(&mut self, other: &Self) {
-                // Saturating: absurd numbers in a message may be wrong, but must not stop the reader.
-                $(self.$field = self.$field.saturating_add(other.$field);)+
+                // Wrapping: absurd numbers in a message may be wrong, but must not stop the reader, and what is taken
+                // away again must leave nothing behind.
+                $(self.$field = self.$field.wrapping_add(other.$field);)+
+            }
+
+            fn take(&mut self, other: &Self) {
+                $(self.$field = self.$field.wrapping_sub(other.$field);)+
             }
 
             fn is_zero(&self) -> bool {

@@ -209,7 +209,7 @@ impl StatusRules {
 /// A node as answers show it.
 pub fn node_answer(node: &Node, totals: &ServiceTotals, seconds: f64, rules: &StatusRules) -> NodeAnswer {
     let versions: Vec<String> =
-        totals.versions.iter().filter(|version| !version.is_empty()).cloned().collect();
+        totals.versions.iter().filter(|version| !version.is_empty()).map(ToString::to_string).collect();
     NodeAnswer {
         id: node.to_string(),
         kind: node.kind,

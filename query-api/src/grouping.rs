@@ -1,7 +1,7 @@
 //! A graph with several nodes in one. Sums and histograms are merged, so a group's numbers are exact.
 
 use crate::node::{Kind, Node};
-use crate::totals::{EdgeTotals, Totals};
+use crate::totals::Totals;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,12 +30,12 @@ pub fn grouped(totals: &Totals, group: Group) -> Totals {
     for (node, requests) in totals.nodes() {
         let of = group_of(node, group);
         // By node: what counted nothing itself is known by calls, and may stand beside what counted its own requests.
-        sum.services.entry(of.clone()).or_default().add(&requests);
+        sum.add_service(of.clone(), requests);
         groups.insert(node, of);
     }
     for ((client, server), calls) in &totals.edges {
         let of = |node: &Arc<Node>| groups.get(node).unwrap_or(node).clone();
-        sum.edges.entry((of(client), of(server))).or_insert_with(EdgeTotals::default).add(calls);
+        sum.add_edge((of(client), of(server)), calls.clone());
     }
     sum
 }
@@ -59,18 +59,18 @@ mod tests {
     use super::*;
     use crate::counts::{EdgeCounts, ServiceCounts};
     use crate::histogram::Histogram;
-    use crate::totals::ServiceTotals;
+    use crate::totals::{EdgeTotals, ServiceTotals};
 
     fn node(kind: Kind, namespace: &str, name: &str) -> Arc<Node> {
         let cluster = if namespace.is_empty() { String::new() } else { "eu".to_owned() };
         Arc::new(Node { cluster, namespace: namespace.to_owned(), name: name.to_owned(), kind })
     }
 
-    fn calls(calls: i64, us: i64) -> EdgeTotals {
+    fn calls(calls: i64, us: i64) -> Arc<EdgeTotals> {
         let bucket = u32::from(stitcher::histogram::bucket_of(us as u64));
         let callee = Histogram::from_buckets([(bucket, calls)], us * calls).0;
         let counts = EdgeCounts { calls, raw_calls: calls, ..EdgeCounts::default() };
-        EdgeTotals { counts, callee, ..EdgeTotals::default() }
+        EdgeTotals { counts, callee, ..EdgeTotals::default() }.into()
     }
 
     fn shop() -> Totals {
@@ -87,7 +87,7 @@ mod tests {
         totals.edges.insert((pay, database), calls(2_000, 50));
         // The cart counted itself, the others are known by calls.
         let counts = ServiceCounts { requests: 7_000, ..ServiceCounts::default() };
-        totals.services.insert(cart, ServiceTotals { counts, ..ServiceTotals::default() });
+        totals.services.insert(cart, ServiceTotals { counts, ..ServiceTotals::default() }.into());
         totals
     }
 

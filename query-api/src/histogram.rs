@@ -88,9 +88,43 @@ impl Histogram {
             _ => return self.buckets.push((bucket, count)),
         }
         match self.buckets.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
-            Ok(at) => self.buckets[at].1 = self.buckets[at].1.saturating_add(count),
+            Ok(at) => self.buckets[at].1 = self.buckets[at].1.wrapping_add(count),
             Err(at) => self.buckets.insert(at, (bucket, count)),
         }
+    }
+
+    /// Changes the counts by those of other buckets, which are in ascending order too. Wrapping, as counts are.
+    fn merge(&mut self, others: &[(u16, i64)], change: fn(i64, i64) -> i64) {
+        let mut ours = self.buckets.len();
+        self.buckets.resize(ours + self.missing(others), (0, 0));
+        // From the end, so that nothing is overwritten before it has moved.
+        let mut place = self.buckets.len();
+        let mut others = others.iter().rev().copied().peekable();
+        while let Some(&(bucket, count)) = others.peek() {
+            place -= 1;
+            let our = ours.checked_sub(1).map(|last| self.buckets[last]);
+            self.buckets[place] = match our {
+                Some((our, our_count)) if our >= bucket => {
+                    ours -= 1;
+                    let same = others.next_if(|_| our == bucket);
+                    (our, same.map_or(our_count, |(_, count)| change(our_count, count)))
+                }
+                _ => {
+                    others.next();
+                    (bucket, change(0, count))
+                }
+            };
+        }
+    }
+
+    /// How many of these buckets are not here.
+    fn missing(&self, others: &[(u16, i64)]) -> usize {
+        let mut ours = self.buckets.iter().map(|(bucket, _)| *bucket).peekable();
+        let is_missing = |(bucket, _): &&(u16, i64)| {
+            while ours.next_if(|our| our < bucket).is_some() {}
+            ours.peek() != Some(bucket)
+        };
+        others.iter().filter(is_missing).count()
     }
 }
 
@@ -112,15 +146,14 @@ pub fn add_up(buckets: &mut Vec<(u16, i64)>) {
 
 impl Additive for Histogram {
     fn add(&mut self, other: &Self) {
-        if self.buckets.is_empty() {
-            self.buckets.clone_from(&other.buckets);
-            self.sum_milli_us = self.sum_milli_us.saturating_add(other.sum_milli_us);
-            return;
-        }
-        for &(bucket, count) in &other.buckets {
-            self.add_bucket(bucket, count);
-        }
-        self.sum_milli_us = self.sum_milli_us.saturating_add(other.sum_milli_us);
+        self.merge(&other.buckets, i64::wrapping_add);
+        self.sum_milli_us = self.sum_milli_us.wrapping_add(other.sum_milli_us);
+    }
+
+    fn take(&mut self, other: &Self) {
+        self.merge(&other.buckets, i64::wrapping_sub);
+        self.buckets.retain(|(_, count)| *count != 0);
+        self.sum_milli_us = self.sum_milli_us.wrapping_sub(other.sum_milli_us);
     }
 
     fn is_zero(&self) -> bool {

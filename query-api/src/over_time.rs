@@ -6,13 +6,14 @@ use crate::conditions::Conditions;
 use crate::error::ApiError;
 use crate::filter::Filter;
 use crate::live::Live;
+use crate::live::OverTime;
 use crate::live::feed::{locked, now_us};
 use crate::range::Asked;
 use crate::series::Additive;
 use crate::shown::Meant;
 use crate::steps::Step;
-use crate::sums::{FlowTotals, Rollup, Sums, of_filter};
-use crate::totals::{EdgeTotals, ServiceTotals};
+use crate::sums::{Rollup, Sums, of_filter};
+use crate::totals::{EdgeTotals, FlowTotals, ServiceTotals};
 
 /// Which flows, when, and how finely.
 #[derive(Debug, Clone)]
@@ -34,8 +35,9 @@ pub struct Question<'a> {
 pub async fn flows(app: &App, question: &Question<'_>) -> Result<Sums<FlowTotals>, ApiError> {
     let sums = begin(app, question, |live, sums: &mut Sums<FlowTotals>| {
         for group in live.operations(&question.filter) {
+            let flows = group.flows();
             sums.add_live(group.newest_s(), |totals, from_s, to_s| {
-                group.add_flows_to((&mut totals.counts, &mut totals.durations), from_s, to_s);
+                flows.add_seconds_to(totals, from_s, to_s)
             });
         }
     })?;
@@ -54,7 +56,9 @@ pub async fn requests(
     let sums = begin(app, question, |live, sums: &mut Sums<ServiceTotals>| {
         let parts = live.services(&question.filter);
         for (_, _, service) in parts.filter(|(environment, node, _)| services.contains(environment, node)) {
-            sums.add_live(service.newest_s(), |totals, from_s, to_s| service.add_to(totals, from_s, to_s));
+            sums.add_live(service.newest_s(), |totals, from_s, to_s| {
+                service.add_seconds_to(totals, from_s, to_s)
+            });
         }
     })?;
     let mut conditions = of_filter(&question.filter);
@@ -83,7 +87,9 @@ pub async fn calls(
             let is =
                 |meant: Option<&Meant>, node| meant.is_none_or(|meant| meant.contains(environment, node));
             if is(clients, client) && is(servers, server) {
-                sums.add_live(edge.newest_s(), |totals, from_s, to_s| edge.add_to(totals, from_s, to_s));
+                sums.add_live(edge.newest_s(), |totals, from_s, to_s| {
+                    edge.add_seconds_to(totals, from_s, to_s)
+                });
             }
         }
     })?;

@@ -345,15 +345,15 @@ impl Adder {
     /// Adds an edge.
     pub fn edge(&mut self, builder: &mut GraphBuilder, row: EdgeSums) {
         let (client, server) = (self.node(row.client), self.node(row.server));
-        builder.within(&*row.environment).add_edge((client, server), row.totals);
+        builder.within(&*row.environment).add_edge((client, server), row.totals.into());
     }
 
     /// Adds a service.
     pub fn service(&mut self, builder: &mut GraphBuilder, row: ServiceSums) {
         let node = self.node(row.service);
-        let totals = builder.within(&*row.environment).service(&node);
-        totals.add(&row.totals);
-        totals.versions.insert(row.version);
+        let versions = [row.version.into()].into();
+        let totals = ServiceTotals { versions, ..row.totals };
+        builder.within(&*row.environment).add_service(node, totals.into());
     }
 
     /// A service that names can mean.

@@ -1,11 +1,14 @@
 //! Numbers over time: additive values kept by window, oldest first.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 /// What can be summed up. Values may be negative: a correction is an addition too.
 pub trait Additive: Clone + Default {
     /// Adds `other` to this.
     fn add(&mut self, other: &Self);
+    /// Takes away what was added before, so that nothing of it is left.
+    fn take(&mut self, other: &Self);
     /// Whether nothing is left.
     fn is_zero(&self) -> bool;
     /// Memory behind pointers.
@@ -45,18 +48,20 @@ impl<T: Additive> Series<T> {
         sum.heap_bytes().saturating_sub(before)
     }
 
-    /// Adds everything in the windows that start in `[from_s, to_s)` to `sum`.
-    pub fn sum_into(&self, sum: &mut T, from_s: u32, to_s: u32) {
-        let first = self.windows.partition_point(|(start_s, _)| *start_s < from_s);
-        for (_, value) in self.windows.range(first..).take_while(|(start_s, _)| *start_s < to_s) {
-            sum.add(value);
-        }
+    /// Adds everything in the windows that start in `starts` to `sum`.
+    pub fn add_to(&self, sum: &mut T, starts: &Range<u32>) {
+        self.values(starts).for_each(|value| sum.add(value));
+    }
+
+    /// Takes it away again.
+    pub fn take_from(&self, sum: &mut T, starts: &Range<u32>) {
+        self.values(starts).for_each(|value| sum.take(value));
     }
 
     /// The sum of the windows that start in `[from_s, to_s)`.
     pub fn sum(&self, from_s: u32, to_s: u32) -> T {
         let mut sum = T::default();
-        self.sum_into(&mut sum, from_s, to_s);
+        self.add_to(&mut sum, &(from_s..to_s));
         sum
     }
 
@@ -81,6 +86,17 @@ impl<T: Additive> Series<T> {
         self.windows.is_empty()
     }
 
+    fn values(&self, starts: &Range<u32>) -> impl Iterator<Item = &T> {
+        // What has just come is asked for most often, and mostly there is nothing.
+        let from = match self.windows.back() {
+            Some((newest_s, _)) if *newest_s >= starts.start => {
+                self.windows.partition_point(|(start_s, _)| *start_s < starts.start)
+            }
+            _ => self.windows.len(),
+        };
+        self.windows.range(from..).take_while(|(start_s, _)| *start_s < starts.end).map(|(_, value)| value)
+    }
+
     fn position(&self, start_s: u32) -> Result<usize, usize> {
         // Nearly everything belongs into the newest window or behind it.
         match self.windows.back() {
@@ -102,6 +118,9 @@ mod tests {
     impl Additive for i64 {
         fn add(&mut self, other: &Self) {
             *self += other;
+        }
+        fn take(&mut self, other: &Self) {
+            *self -= other;
         }
         fn is_zero(&self) -> bool {
             *self == 0

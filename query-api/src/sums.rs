@@ -12,7 +12,7 @@ use crate::live::shards::Staleness;
 use crate::series::Additive;
 use crate::steps::Step;
 use crate::stored::{Segment, Tier, histogram, segments_of};
-use crate::totals::{EdgeTotals, ServiceTotals};
+use crate::totals::{EdgeTotals, FlowTotals, ServiceTotals};
 use clickhouse::Row;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -38,14 +38,6 @@ pub trait Rollup: Default {
     const COLUMNS: Columns;
     /// Adds counts and histograms in the order of [`Rollup::COLUMNS`]; counts that aren't there are 0.
     fn add_row(&mut self, counts: &[i64], raw: i64, histograms: &[Histogram]);
-}
-
-/// Flows of an operation.
-#[derive(Debug, Clone, Default)]
-#[allow(missing_docs, reason = "the names say it")]
-pub struct FlowTotals {
-    pub counts: OperationCounts,
-    pub durations: Histogram,
 }
 
 /// Sums of a range.

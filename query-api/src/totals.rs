@@ -1,24 +1,36 @@
 //! What is known of every edge and service over one range of time, names joined, before it becomes an answer.
 
-use crate::counts::{EdgeCounts, ServiceCounts};
+use crate::counts::{EdgeCounts, OperationCounts, ServiceCounts};
 use crate::histogram::Histogram;
 use crate::join::Joins;
 use crate::node::{Kind, Node};
 use crate::series::Additive;
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// What is known of somebody, to which more can be added.
+pub trait Sum: Clone + Default {
+    /// Adds all but the histograms of others.
+    fn add_counts(&mut self, other: &Self);
+    /// Adds the histograms of others.
+    fn add_histograms(&mut self, other: &Self);
+    /// Adds all of it.
+    fn add(&mut self, other: &Self) {
+        self.add_counts(other);
+        self.add_histograms(other);
+    }
+}
 
 /// Caller and callee.
 pub type EdgeId = (Arc<Node>, Arc<Node>);
 
-/// All edges and services of a range.
+/// All edges and services of a range. Live state shares the sums that it keeps with every graph that shows them.
 #[derive(Debug, Clone, Default)]
 pub struct Totals {
     /// Calls, by who makes them and who gets them.
-    pub edges: BTreeMap<EdgeId, EdgeTotals>,
+    pub edges: BTreeMap<EdgeId, Arc<EdgeTotals>>,
     /// Requests, by the service that counted them itself.
-    pub services: BTreeMap<Arc<Node>, ServiceTotals>,
+    pub services: BTreeMap<Arc<Node>, Arc<ServiceTotals>>,
     /// The nodes that joined a service, by that service.
     pub joined: BTreeMap<Arc<Node>, BTreeSet<Arc<Node>>>,
 }
@@ -41,7 +53,15 @@ pub struct ServiceTotals {
     pub latency: Histogram,
     pub self_time: Histogram,
     pub critical_path: Histogram,
-    pub versions: BTreeSet<String>,
+    pub versions: BTreeSet<Arc<str>>,
+}
+
+/// Everything known about the flows of operations in the range.
+#[derive(Debug, Clone, Default)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct FlowTotals {
+    pub counts: OperationCounts,
+    pub durations: Histogram,
 }
 
 impl Totals {
@@ -51,7 +71,7 @@ impl Totals {
         let joining: Vec<EdgeId> = self.edges.keys().filter(joins_somebody).cloned().collect();
         for id in joining {
             let Some(edge) = self.edges.remove(&id) else { continue };
-            let edge = if was_complete_by_kind(&id, joins) { edge.seen_from_one_side() } else { edge };
+            let edge = if was_complete_by_kind(&id, joins) { seen_from_one_side(edge) } else { edge };
             let id = (self.shown(id.0, joins), self.shown(id.1, joins));
             self.add_edge(id, edge);
         }
@@ -72,12 +92,13 @@ impl Totals {
     }
 
     /// Adds an edge, or to the one that is there.
-    pub fn add_edge(&mut self, id: EdgeId, edge: EdgeTotals) {
-        self.edges.entry(id).and_modify(|sum| sum.add(&edge)).or_insert(edge);
+    pub fn add_edge(&mut self, id: EdgeId, edge: Arc<EdgeTotals>) {
+        self.edges.entry(id).and_modify(|sum| Arc::make_mut(sum).add(&edge)).or_insert(edge);
     }
 
-    fn add_service(&mut self, node: Arc<Node>, service: ServiceTotals) {
-        self.services.entry(node).and_modify(|sum| sum.add(&service)).or_insert(service);
+    /// Adds a service, or to the one that is there.
+    pub fn add_service(&mut self, node: Arc<Node>, service: Arc<ServiceTotals>) {
+        self.services.entry(node).and_modify(|sum| Arc::make_mut(sum).add(&service)).or_insert(service);
     }
 
     /// The node that answers show for a node.
@@ -95,7 +116,7 @@ impl Totals {
             asked(node) || self.joined.get(node).is_some_and(|names| names.iter().any(|name| asked(name)))
         };
         let edges = self.edges.iter().filter(|((client, server), _)| matches(client) || matches(server));
-        let edges: BTreeMap<EdgeId, EdgeTotals> =
+        let edges: BTreeMap<EdgeId, Arc<EdgeTotals>> =
             edges.map(|(id, totals)| (id.clone(), totals.clone())).collect();
         let touched: BTreeSet<&Arc<Node>> = edges.keys().flat_map(both).collect();
         let services = self.services.iter().filter(|(node, _)| touched.contains(node) || matches(node));
@@ -107,8 +128,8 @@ impl Totals {
     /// nobody saw are not added, because the service may have counted them under another caller, where the context got
     /// lost on the way. Whoever counted nothing is known by the calls to it, or, if nobody calls it, by the calls it
     /// makes.
-    pub fn nodes(&self) -> BTreeMap<&Arc<Node>, Cow<'_, ServiceTotals>> {
-        let own = self.services.iter().map(|(node, requests)| (node, Cow::Borrowed(requests)));
+    pub fn nodes(&self) -> BTreeMap<&Arc<Node>, Arc<ServiceTotals>> {
+        let own = self.services.iter().map(|(node, requests)| (node, requests.clone()));
         let mut nodes: BTreeMap<_, _> = own.collect();
         for end in [1, 0] {
             let mut others: BTreeMap<&Arc<Node>, ServiceTotals> = BTreeMap::new();
@@ -118,7 +139,7 @@ impl Totals {
                     others.entry(node).or_default().add_calls(calls);
                 }
             }
-            nodes.extend(others.into_iter().map(|(node, requests)| (node, Cow::Owned(requests))));
+            nodes.extend(others.into_iter().map(|(node, requests)| (node, Arc::new(requests))));
         }
         nodes
     }
@@ -145,31 +166,9 @@ impl EdgeTotals {
             (&self.caller, None)
         }
     }
-
-    fn seen_from_one_side(mut self) -> Self {
-        self.counts.paired = 0;
-        self
-    }
-
-    /// Adds what is known of others.
-    pub fn add(&mut self, other: &Self) {
-        self.counts.add(&other.counts);
-        self.callee.add(&other.callee);
-        self.caller.add(&other.caller);
-        self.wait.add(&other.wait);
-    }
 }
 
 impl ServiceTotals {
-    /// Adds what is known of others.
-    pub fn add(&mut self, other: &Self) {
-        self.counts.add(&other.counts);
-        self.latency.add(&other.latency);
-        self.self_time.add(&other.self_time);
-        self.critical_path.add(&other.critical_path);
-        self.versions.extend(other.versions.iter().cloned());
-    }
-
     /// Adds calls as if the callee had counted them.
     pub fn add_calls(&mut self, edge: &EdgeTotals) {
         self.counts.add(&ServiceCounts {
@@ -179,6 +178,46 @@ impl ServiceTotals {
             raw_requests: edge.counts.raw_calls,
         });
         self.latency.add(edge.latency().0);
+    }
+}
+
+fn seen_from_one_side(mut edge: Arc<EdgeTotals>) -> Arc<EdgeTotals> {
+    Arc::make_mut(&mut edge).counts.paired = 0;
+    edge
+}
+
+impl Sum for EdgeTotals {
+    fn add_counts(&mut self, other: &Self) {
+        self.counts.add(&other.counts);
+    }
+
+    fn add_histograms(&mut self, other: &Self) {
+        self.callee.add(&other.callee);
+        self.caller.add(&other.caller);
+        self.wait.add(&other.wait);
+    }
+}
+
+impl Sum for ServiceTotals {
+    fn add_counts(&mut self, other: &Self) {
+        self.counts.add(&other.counts);
+        self.versions.extend(other.versions.iter().cloned());
+    }
+
+    fn add_histograms(&mut self, other: &Self) {
+        self.latency.add(&other.latency);
+        self.self_time.add(&other.self_time);
+        self.critical_path.add(&other.critical_path);
+    }
+}
+
+impl Sum for FlowTotals {
+    fn add_counts(&mut self, other: &Self) {
+        self.counts.add(&other.counts);
+    }
+
+    fn add_histograms(&mut self, other: &Self) {
+        self.durations.add(&other.durations);
     }
 }
 
@@ -195,10 +234,11 @@ mod tests {
         let mut totals = Totals::default();
         for (client, server, calls) in [("web", "auth", 7), ("web", "user", 2), ("auth", "user", 1)] {
             let counts = EdgeCounts { calls: calls * 1_000, ..EdgeCounts::default() };
-            totals.edges.insert((node(client), node(server)), EdgeTotals { counts, ..EdgeTotals::default() });
+            let calls = EdgeTotals { counts, ..EdgeTotals::default() };
+            totals.edges.insert((node(client), node(server)), calls.into());
         }
         let counts = ServiceCounts { requests: 5_000, ..ServiceCounts::default() };
-        totals.services.insert(node("auth"), ServiceTotals { counts, ..ServiceTotals::default() });
+        totals.services.insert(node("auth"), ServiceTotals { counts, ..ServiceTotals::default() }.into());
         let nodes = totals.nodes();
         let requests = |name| nodes[&node(name)].counts.requests / 1_000;
         assert_eq!(requests("auth"), 5, "calls are never added to own requests");

@@ -60,7 +60,7 @@ fn builder(deltas: &Deltas) -> GraphBuilder {
         totals.latency.add(&histogram(&counts.latency));
         totals.self_time.add(&histogram(&counts.self_time));
         totals.critical_path.add(&histogram(&counts.critical_path));
-        totals.versions.insert(key.version.to_string());
+        totals.versions.insert(key.version.as_ref().into());
     }
     builder
 }

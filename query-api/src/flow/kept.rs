@@ -224,7 +224,7 @@ fn add_service(part: &mut Environment, node: &Arc<Node>, row: &NodeRow) {
     totals.latency = latency(*requests, *duration_us);
     totals.self_time = even(*requests, *self_us);
     totals.critical_path = even(*requests, *critical_us);
-    totals.versions.insert(version.clone());
+    totals.versions.insert(version.as_str().into());
 }
 
 fn add_edge(part: &mut Environment, (client, server): (&Arc<Node>, &Arc<Node>), row: &EdgeRow) {

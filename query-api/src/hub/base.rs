@@ -1,7 +1,7 @@
 //! What views have in common: those that differ only in what they are around are parts of one graph, which is added up
 //! once for all of them.
 
-use super::frame::{Headline, WindowAnswer};
+use super::frame::{self, Headline, WindowAnswer};
 use super::view::ViewKey;
 use crate::builder::GraphBuilder;
 use crate::filter::Filter;
@@ -46,15 +46,15 @@ impl Base {
         let mut builder = GraphBuilder::default();
         // All of it at one moment: what a frame says it holds is in it, and nothing else.
         let (headline, seconds) = {
-            let live = locked(live);
+            let mut live = locked(live);
             let range = live.latest(filter, window_s, now_us);
-            live.add_to(&mut builder, filter, range.from_s, range.to_s);
+            let flows = live.add_latest_to(&mut builder, filter, window_s, range);
             let headline = Headline {
                 as_of: now_us,
                 window: WindowAnswer::from(range),
                 sequences: live.sequences(),
                 staleness: live.staleness(now_us),
-                totals: live.totals(filter, range),
+                totals: frame::Totals::of(&flows, range.seconds),
                 being_named: live.being_named(filter, now_us),
             };
             (headline, range.seconds)

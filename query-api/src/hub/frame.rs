@@ -4,7 +4,8 @@ use super::diff::Changes;
 use crate::graph::{Graph, Latency};
 use crate::live::LatestRange;
 use crate::live::shards::{Sequences, Staleness};
-use crate::number::Count;
+use crate::number::{Count, rate, share};
+use crate::totals::FlowTotals;
 use bytes::Bytes;
 use serde::Serialize;
 use std::io::Cursor;
@@ -102,6 +103,21 @@ pub struct Totals {
     pub rate: f64,
     #[serde(flatten)]
     pub latency: Latency,
+}
+
+impl Totals {
+    /// The flows of a range that is `seconds` long.
+    pub fn of(flows: &FlowTotals, seconds: f64) -> Self {
+        let counts = &flows.counts;
+        Self {
+            flow_count: Count(counts.flows),
+            error_count: Count(counts.errors),
+            timeouts: Count(counts.timeouts),
+            error_rate: share(counts.errors, counts.flows),
+            rate: rate(counts.flows, seconds),
+            latency: Latency::of(&flows.durations),
+        }
+    }
 }
 
 impl From<LatestRange> for WindowAnswer {

@@ -85,11 +85,17 @@ impl Hub {
         now: (i64, Instant),
     ) -> Result<Subscription, ApiError> {
         let mut inner = self.inner();
-        if !inner.views.contains_key(key) {
-            inner.make_room(self.limits.views)?;
-            let view = View::new(key.clone(), Bases::new(live, now.0).of(key), &self.rules, now.1);
-            inner.views.insert(key.clone(), view);
-            self.count(&inner);
+        match inner.views.get_mut(key) {
+            Some(view) if view.is_idle() => {
+                view.catch_up(Bases::new(live, now.0).of(key), &self.rules, now.1, &self.limits);
+            }
+            Some(_) => {}
+            None => {
+                inner.make_room(self.limits.views)?;
+                let view = View::new(key.clone(), Bases::new(live, now.0).of(key), &self.rules, now.1);
+                inner.views.insert(key.clone(), view);
+                self.count(&inner);
+            }
         }
         let Some(view) = inner.views.get_mut(key) else {
             return Err(ApiError::too_many("too many different filters are being watched"));
@@ -112,7 +118,8 @@ impl Hub {
         inner.events.push_back(event);
     }
 
-    /// Computes every view anew and sends what changed.
+    /// Computes every view anew that somebody watches and sends what changed. The others wait: whoever comes back gets
+    /// all that has changed meanwhile as one delta.
     pub fn tick(&self, live: &Mutex<Live>, now: (i64, Instant)) {
         let mut inner = self.inner();
         let events = std::mem::take(&mut inner.events);
@@ -120,7 +127,7 @@ impl Hub {
         inner.views.retain(|_, view| !view.is_abandoned(now.1, &self.limits));
         // The lock on live state is taken for each base anew, so that the reader of Kafka gets its turns.
         let mut bases = Bases::new(live, now.0);
-        for (key, view) in &mut inner.views {
+        for (key, view) in inner.views.iter_mut().filter(|(_, view)| !view.is_idle()) {
             view.update(bases.of(key), &self.rules, now.1, &self.limits);
             view.publish(&events, now.1, &self.limits);
         }

@@ -4,9 +4,9 @@ use super::*;
 use crate::change::{Change, Commit, What};
 use crate::counts::EdgeCounts;
 use crate::filter::Filter;
-use crate::histogram::Histogram;
 use crate::live::feed::locked;
 use crate::node::{Kind, Node};
+use crate::totals::EdgeTotals;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -46,14 +46,8 @@ impl Bench {
     fn calls_to(&mut self, operation: &str, server: &Arc<Node>, calls: i64) {
         let (paired, raw_calls) = (calls * 1_000, calls);
         let counts = EdgeCounts { calls: calls * 1_000, paired, raw_calls, ..EdgeCounts::default() };
-        let what = What::Edge {
-            client: node("", "web", Kind::Service),
-            server: server.clone(),
-            counts,
-            callee: Histogram::default(),
-            caller: Histogram::default(),
-            wait: Histogram::default(),
-        };
+        let calls = EdgeTotals { counts, ..EdgeTotals::default() };
+        let what = What::Edge { client: node("", "web", Kind::Service), server: server.clone(), calls };
         let change =
             Change { environment: "prod".into(), operation: operation.into(), window_s: NOW_S, what };
         self.seq += 1;
@@ -235,16 +229,33 @@ fn a_join_may_begin_and_end_while_somebody_watches() {
 fn resuming_brings_the_deltas_or_else_a_snapshot() {
     let mut bench = Bench::new(Limits::default());
     bench.calls("login", "auth", 1);
-    drop(bench.subscribe("login", "live", None).unwrap());
+    let other = bench.subscribe("login", "live", None).unwrap();
     for _ in 0..3 {
         bench.calls("login", "auth", 1);
         bench.tick();
     }
-    let resumed = bench.subscribe("login", "live", Some(2)).unwrap();
-    let calls: Vec<_> = read(&resumed.first).iter().map(edges).collect();
     let delta = |calls| ("graph_delta".to_owned(), vec![("auth".to_owned(), calls)]);
-    assert_eq!(calls, [delta(3), delta(4)]);
-    assert_eq!(edges(&read(&bench.subscribe("login", "live", Some(77)).unwrap().first)[0]).0, "snapshot");
+    let resume = |bench: &Bench, seq| {
+        let resumed = bench.subscribe("login", "live", Some(seq)).unwrap();
+        read(&resumed.first).iter().map(edges).collect::<Vec<_>>()
+    };
+    assert_eq!(resume(&bench, 2), [delta(3), delta(4)]);
+    assert_eq!(resume(&bench, 77)[0].0, "snapshot");
+
+    // While nobody watches, nothing is computed; who comes back gets it all at once, and with the next tick
+    // nothing of it again.
+    drop(other);
+    for _ in 0..2 {
+        bench.calls("login", "auth", 1);
+        bench.tick();
+    }
+    assert_eq!(resume(&bench, 3), [delta(4), delta(6)]);
+    bench.calls("login", "auth", 1);
+    let mut back = bench.subscribe("login", "live", Some(6)).unwrap();
+    assert_eq!(edges(&read(&back.first)[0]), delta(7));
+    bench.tick();
+    let next = read(&back.frames.try_recv().unwrap());
+    assert_eq!((next.len(), next[0]["data"]["asOf"].as_i64()), (1, Some(bench.now().0)));
 }
 
 #[test]

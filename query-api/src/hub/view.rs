@@ -156,6 +156,12 @@ impl View {
         }
     }
 
+    /// Computes the graph of an idle view anew, for somebody who comes: what changed is a part of the greeting.
+    pub fn catch_up(&mut self, base: &Base, rules: &StatusRules, now: Instant, limits: &Limits) {
+        self.update(base, rules, now, limits);
+        self.pending = None;
+    }
+
     /// Sends the pending delta and the events that match, as one batch for each id.
     pub fn publish(&mut self, events: &VecDeque<Event>, now: Instant, limits: &Limits) {
         let delta = self.pending.take();
@@ -178,10 +184,14 @@ impl View {
         }
     }
 
+    /// Whether nobody listens.
+    pub fn is_idle(&self) -> bool {
+        self.channels.values().all(|channel| channel.receiver_count() == 0)
+    }
+
     /// Since when nobody listens; none while somebody does.
     pub fn idle_since(&self) -> Option<Instant> {
-        let idle = self.channels.values().all(|channel| channel.receiver_count() == 0);
-        idle.then_some(self.last_listener_at)
+        self.is_idle().then_some(self.last_listener_at)
     }
 
     /// Whether nobody has listened for so long that resuming is no use any more.

@@ -8,6 +8,7 @@ use crate::live::shards::Place;
 use crate::progress::{self, Progress};
 use crate::stored::{EdgeRow, OperationRow, ServiceRow};
 use crate::stored::{Grouping, Stored, Tier, UpTo, edges_sql, histogram, operations_sql, services_sql};
+use crate::totals::{EdgeTotals, FlowTotals, ServiceTotals};
 use clickhouse::error::Error;
 use clickhouse::query::RowCursor;
 use schemas::topics::FLOW_DELTAS;
@@ -98,14 +99,13 @@ impl Loading<'_> {
 
 fn edge(row: EdgeRow) -> Change {
     let (client, server) = row.nodes();
-    let what = What::Edge {
-        client,
-        server,
+    let calls = EdgeTotals {
         counts: row.counts(),
         callee: histogram(&row.callee, row.callee_sum),
         caller: histogram(&row.caller, row.caller_sum),
         wait: histogram(&row.wait, row.wait_sum),
     };
+    let what = What::Edge { client, server, calls };
     Change {
         environment: row.environment.into(),
         operation: row.operation.into(),
@@ -115,14 +115,14 @@ fn edge(row: EdgeRow) -> Change {
 }
 
 fn service(row: ServiceRow) -> Change {
-    let what = What::Service {
-        node: row.node(),
-        version: row.version.as_str().into(),
+    let requests = ServiceTotals {
         counts: row.counts(),
         latency: histogram(&row.latency, row.latency_sum),
         self_time: histogram(&row.self_time, row.self_sum),
         critical_path: histogram(&row.critical_path, row.critical_sum),
+        versions: [row.version.as_str().into()].into(),
     };
+    let what = What::Service { node: row.node(), requests };
     Change {
         environment: row.environment.into(),
         operation: row.operation.into(),
@@ -132,7 +132,8 @@ fn service(row: ServiceRow) -> Change {
 }
 
 fn operation(row: OperationRow) -> Change {
-    let what = What::Operation { counts: row.counts(), duration: histogram(&row.duration, row.duration_sum) };
+    let durations = histogram(&row.duration, row.duration_sum);
+    let what = What::Operation { flows: FlowTotals { counts: row.counts(), durations } };
     Change {
         environment: row.environment.into(),
         operation: row.operation.into(),

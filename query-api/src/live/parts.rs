@@ -2,9 +2,7 @@
 
 use super::group::{Edge, Group, Service};
 use super::state::Live;
-use crate::counts::OperationCounts;
 use crate::filter::Filter;
-use crate::histogram::Histogram;
 use crate::node::Node;
 use std::sync::Arc;
 
@@ -31,18 +29,5 @@ impl Live {
     /// Every service of the environments that match, whatever operation it takes part in.
     pub fn known_services(&self, filter: &Filter) -> impl Iterator<Item = (&Arc<str>, &Arc<Node>)> {
         self.known().services().filter(|(environment, _)| filter.wants_environment(environment))
-    }
-}
-
-impl Group {
-    /// Adds the flows that ended in `[from_s, to_s)`. Percentiles come from every ten seconds that touch it.
-    pub fn add_flows_to(
-        &self,
-        (counts, durations): (&mut OperationCounts, &mut Histogram),
-        from_s: u32,
-        to_s: u32,
-    ) {
-        self.flows.sum_into(counts, from_s, to_s);
-        self.durations.sum_into(durations, super::group::touching(from_s), to_s);
     }
 }

@@ -1,18 +1,17 @@
 //! All groups together, their bounds, and the questions they answer.
 
 use super::group::{Group, touching};
+use super::kept::{OverTime, Seconds};
 use super::known::Known;
 use super::shards::{Sequences, Shards, Staleness, Verdict};
 use crate::builder::GraphBuilder;
 use crate::change::{Change, Commit, What};
 use crate::counts::OperationCounts;
 use crate::filter::{Filter, UNKNOWN};
-use crate::graph::Latency;
 use crate::histogram::Histogram;
-use crate::hub::frame::Totals;
 use crate::limits::Limits;
 use crate::node::Node;
-use crate::number::{Count, rate, share};
+use crate::totals::FlowTotals;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
@@ -150,13 +149,15 @@ impl Live {
 
     /// Lets go of what is older than the live range, and of more where memory is short. Call it every second.
     pub fn forget(&mut self, now_us: i64) {
-        let oldest_s = seconds(now_us).saturating_sub(self.limits.live_s);
+        let now_s = seconds(now_us);
+        let oldest_s = now_s.saturating_sub(self.limits.live_s);
         if self.complete_from_s < oldest_s {
-            self.forget_before(oldest_s);
+            self.forget_before(oldest_s, now_s);
         }
         while self.bytes > self.limits.live_bytes && !self.groups.is_empty() {
             let oldest_s = self.groups.values().filter_map(Group::oldest_s).min().unwrap_or(u32::MAX - 10);
-            self.forget_before(touching(oldest_s.max(self.complete_from_s)) + super::group::HISTOGRAM_S);
+            let from_s = touching(oldest_s.max(self.complete_from_s)) + super::group::HISTOGRAM_S;
+            self.forget_before(from_s, now_s);
         }
         self.shards.forget_trouble_before(i64::from(oldest_s) * 1_000_000);
     }
@@ -178,8 +179,32 @@ impl Live {
         }
         self.known.add_to(graph, filter);
         for ((environment, _), group) in self.matching(filter) {
-            group.add_to(graph.within(environment.clone()), from_s, to_s);
+            group.add_to(graph.within(environment.clone()), Seconds { from_s, to_s });
         }
+    }
+
+    /// The same for the last `window_s` seconds, with the flows that ended in them. That costs what has changed since
+    /// they were last asked for: all who watch the same share sums.
+    pub fn add_latest_to(
+        &mut self,
+        graph: &mut GraphBuilder,
+        filter: &Filter,
+        window_s: u32,
+        range: LatestRange,
+    ) -> FlowTotals {
+        let LatestRange { from_s, to_s, .. } = range;
+        let mut flows = FlowTotals::default();
+        if from_s >= to_s {
+            return flows;
+        }
+        self.known.add_to(graph, filter);
+        let matching =
+            |(environment, operation): &(Arc<str>, Arc<str>)| filter.matches(environment, operation);
+        for ((environment, _), group) in self.groups.iter_mut().filter(|(key, _)| matching(key)) {
+            let to = (graph.within(environment.clone()), &mut flows);
+            group.add_recent_to(to, window_s, Seconds { from_s, to_s });
+        }
+        flows
     }
 
     /// The services that names can mean.
@@ -192,31 +217,18 @@ impl Live {
         let seen = self
             .matching(filter)
             .filter(|(_, group)| group.newest_s().is_some_and(|newest_s| newest_s >= from_s));
-        seen.map(|((environment, operation), group)| OperationFlows {
-            environment: environment.to_string(),
-            operation: operation.to_string(),
-            counts: group.flows.sum(from_s, to_s),
-            durations: group.durations.sum(touching(from_s), to_s),
-            newest_s: group.newest_s().unwrap_or_default(),
+        seen.map(|((environment, operation), group)| {
+            let mut flows = FlowTotals::default();
+            group.flows().add_seconds_to(&mut flows, from_s, to_s);
+            OperationFlows {
+                environment: environment.to_string(),
+                operation: operation.to_string(),
+                counts: flows.counts,
+                durations: flows.durations,
+                newest_s: group.newest_s().unwrap_or_default(),
+            }
         })
         .collect()
-    }
-
-    /// All matching flows that ended in the range, together.
-    pub fn totals(&self, filter: &Filter, range: LatestRange) -> Totals {
-        let (mut counts, mut durations) = (OperationCounts::default(), Histogram::default());
-        for (_, group) in self.matching(filter) {
-            group.flows.sum_into(&mut counts, range.from_s, range.to_s);
-            group.durations.sum_into(&mut durations, touching(range.from_s), range.to_s);
-        }
-        Totals {
-            flow_count: Count(counts.flows),
-            error_count: Count(counts.errors),
-            timeouts: Count(counts.timeouts),
-            error_rate: share(counts.errors, counts.flows),
-            rate: rate(counts.flows, range.seconds),
-            latency: Latency::of(&durations),
-        }
     }
 
     /// Environments that are known of, in order.
@@ -274,10 +286,10 @@ impl Live {
         self.groups.iter().filter(|((environment, operation), _)| filter.matches(environment, operation))
     }
 
-    fn forget_before(&mut self, from_s: u32) {
+    fn forget_before(&mut self, from_s: u32, now_s: u32) {
         self.complete_from_s = from_s;
         for group in self.groups.values_mut() {
-            self.bytes = self.bytes.saturating_sub(group.forget_before(from_s));
+            self.bytes = self.bytes.saturating_sub(group.forget_before(from_s, now_s));
         }
         self.groups.retain(|_, group| !group.is_empty());
         self.bytes = self.bytes.saturating_sub(self.known.forget_before(from_s));
@@ -328,6 +340,7 @@ mod tests {
     use crate::graph::{Graph, StatusRules};
     use crate::live::shards::Place;
     use crate::node::Kind;
+    use crate::totals::EdgeTotals;
 
     const NOW_S: u32 = 1_700_000_000;
     const NOW_US: i64 = NOW_S as i64 * 1_000_000 + 500_000;
@@ -344,21 +357,16 @@ mod tests {
 
     fn edge(operation: &str, window_s: u32, calls: i64) -> Change {
         let counts = EdgeCounts { calls: calls * 1_000, raw_calls: calls, ..EdgeCounts::default() };
-        let what = What::Edge {
-            client: node("web"),
-            server: node("auth"),
-            counts,
-            callee: Histogram::from_buckets([(100, calls)], 100 * calls).0,
-            caller: Histogram::default(),
-            wait: Histogram::default(),
-        };
+        let callee = Histogram::from_buckets([(100, calls)], 100 * calls).0;
+        let calls = EdgeTotals { counts, callee, ..EdgeTotals::default() };
+        let what = What::Edge { client: node("web"), server: node("auth"), calls };
         Change { environment: "prod".into(), operation: operation.into(), window_s, what }
     }
 
     fn flows(operation: &str, window_s: u32, flows: i64) -> Change {
         let counts = OperationCounts { flows: flows * 1_000, raw_flows: flows, ..OperationCounts::default() };
-        let duration = Histogram::from_buckets([(200, flows)], 200 * flows).0;
-        let what = What::Operation { counts, duration };
+        let durations = Histogram::from_buckets([(200, flows)], 200 * flows).0;
+        let what = What::Operation { flows: FlowTotals { counts, durations } };
         Change { environment: "prod".into(), operation: operation.into(), window_s, what }
     }
 

@@ -7,6 +7,7 @@ use crate::counts::EdgeCounts;
 use crate::filter::{PROBE, UNKNOWN};
 use crate::histogram::Histogram;
 use crate::node::{Kind, Node};
+use crate::totals::EdgeTotals;
 
 const NOW_S: i64 = 1_700_000_000;
 
@@ -16,14 +17,13 @@ fn node(name: &str, kind: Kind) -> Arc<Node> {
 
 fn calls(operation: &str, client: &Arc<Node>, server: &Arc<Node>, calls: i64) -> Change {
     let counts = EdgeCounts { calls: calls * 1_000, ..EdgeCounts::default() };
-    let what = What::Edge {
-        client: client.clone(),
-        server: server.clone(),
+    let calls = EdgeTotals {
         counts,
         callee: Histogram::from_buckets([(100, calls * 1_000)], calls * 100_000).0,
         caller: Histogram::from_buckets([(200, calls * 1_000)], calls * 200_000).0,
         wait: Histogram::default(),
     };
+    let what = What::Edge { client: client.clone(), server: server.clone(), calls };
     Change { environment: "prod".into(), operation: operation.into(), window_s: 1, what }
 }
 

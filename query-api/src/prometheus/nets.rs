@@ -3,11 +3,9 @@
 use super::labels::{EdgeLabels, EndpointLabels, Peer};
 use super::sums::Net;
 use crate::change::{Commit, Endpoint, What};
-use crate::counts::EdgeCounts;
 use crate::filter::PROBE;
-use crate::histogram::Histogram;
 use crate::node::{Kind, Node};
-use crate::series::Additive;
+use crate::totals::EdgeTotals;
 use std::collections::BTreeMap;
 
 /// What a commit changes, series by series: corrections within one series are nothing then.
@@ -23,9 +21,9 @@ impl Nets {
     /// Adds one record of a commit. Probes are no calls; entry points don't tell them apart.
     pub fn add(&mut self, commit: &Commit) {
         for change in commit.changes.iter().filter(|change| &*change.operation != PROBE) {
-            if let What::Edge { client, server, counts, callee, caller, .. } = &change.what {
+            if let What::Edge { client, server, calls } = &change.what {
                 let labels = EdgeLabels::new(&change.environment, client, server);
-                self.edges.entry(labels).or_default().add(&of_calls(server, counts, callee, caller));
+                self.edges.entry(labels).or_default().add(&of_calls(server, calls));
             }
         }
         for endpoint in &commit.endpoints {
@@ -45,7 +43,7 @@ impl Nets {
 }
 
 /// Who sends no spans is measured by its callers alone, as databases are in Tempo's metrics.
-fn of_calls(server: &Node, counts: &EdgeCounts, callee: &Histogram, caller: &Histogram) -> Net {
+fn of_calls(server: &Node, EdgeTotals { counts, callee, caller, .. }: &EdgeTotals) -> Net {
     let mut net = Net { total: counts.calls, failed: counts.errors, ..Net::default() };
     net.server.add(if server.kind == Kind::Service { callee } else { caller });
     net.client.add(caller);

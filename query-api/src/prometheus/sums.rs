@@ -1,7 +1,6 @@
 //! The numbers of one series, as changes and as sums that never fall.
 
 use crate::histogram::Histogram;
-use crate::series::Additive;
 use stitcher::histogram::range_of;
 
 /// Upper bounds of the latency buckets, µs: those of Tempo's span metrics, and one below them. Each is the bound of an HDR
@@ -87,12 +86,14 @@ impl Latency<i64> {
     }
 }
 
-impl Additive for Net {
-    fn add(&mut self, other: &Self) {
+impl Net {
+    /// Adds what others changed.
+    pub fn add(&mut self, other: &Self) {
         self.each(other, |sum, change| *sum = sum.saturating_add(*change));
     }
 
-    fn is_zero(&self) -> bool {
+    /// Whether nothing has changed.
+    pub fn is_zero(&self) -> bool {
         *self == Self::default()
     }
 }

@@ -3,7 +3,6 @@
 use super::labels::Labels;
 use super::sums::{Net, Sums};
 use crate::access::Allowed;
-use crate::series::Additive;
 use std::collections::BTreeMap;
 
 /// For so long a new series shows zeros. Prometheus counts what a series grew by between two scrapes: without a zero to

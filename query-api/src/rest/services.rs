@@ -14,7 +14,7 @@ use crate::live::shards::Staleness;
 use crate::node::{Kind, Node};
 use crate::pods::{Pod, PodRow, pods};
 use crate::range::Asked;
-use crate::totals::{ServiceTotals, Totals};
+use crate::totals::{ServiceTotals, Sum, Totals};
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
