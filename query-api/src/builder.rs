@@ -4,7 +4,8 @@ use crate::join::joins;
 use crate::node::Node;
 use crate::series::Additive;
 use crate::totals::{EdgeId, EdgeTotals, ServiceTotals, Totals, both};
-use std::collections::{BTreeMap, HashSet};
+use hashbrown::HashSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Adds up totals by environment, because a name means something within its environment only.

@@ -4,6 +4,9 @@
 use crate::series::Additive;
 use stitcher::histogram::{LAST_BUCKET, middle_of};
 
+/// Where a histogram has so many times fewer buckets, looking each of them up is faster than going through all.
+const FEW: usize = 16;
+
 /// Signed bucket counts in ascending order of bucket, and the exact sum. Both are in thousandths, adjusted for
 /// sampling as in the tables: an unsampled value counts 1000, so that mixed sampling rates add up exactly.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,18 +66,19 @@ impl Histogram {
 
     /// Several of them, in ascending order of q, in one pass.
     pub fn quantiles_us<const N: usize>(&self, qs: [f64; N]) -> Option<[u64; N]> {
-        let count = i128::from(self.count());
+        let count = self.count();
         if count <= 0 {
             return None;
         }
-        let (mut buckets, mut below, mut last) = (self.buckets.iter(), 0, 0);
+        let (mut buckets, mut below, mut last) = (self.buckets.iter(), 0_i64, 0);
         let quantiles = qs.map(|q| {
             // Whole numbers throughout, as the SQL function hdrQuantile does it: float rounding can't move a rank.
             let millionths = i128::from((q.clamp(0.0, 1.0) * 1e6).round() as i64);
-            let rank = ((count * millionths + 999_999) / 1_000_000).max(1);
+            let rank = ((i128::from(count) * millionths + 999_999) / 1_000_000).max(1);
+            let rank = i64::try_from(rank).unwrap_or(i64::MAX);
             while below < rank {
                 let &(bucket, count) = buckets.next()?;
-                (below, last) = (below + i128::from(count), bucket);
+                (below, last) = (below.saturating_add(count), bucket);
             }
             Some(middle_of(last))
         });
@@ -95,6 +99,10 @@ impl Histogram {
 
     /// Changes the counts by those of other buckets, which are in ascending order too. Wrapping, as counts are.
     fn merge(&mut self, others: &[(u16, i64)], change: fn(i64, i64) -> i64) {
+        if others.len() * FEW < self.buckets.len() {
+            others.iter().for_each(|&(bucket, count)| self.add_bucket(bucket, change(0, count)));
+            return;
+        }
         let mut ours = self.buckets.len();
         self.buckets.resize(ours + self.missing(others), (0, 0));
         // From the end, so that nothing is overwritten before it has moved.

@@ -5,8 +5,8 @@
 
 use crate::node::{Kind, Node};
 use crate::peer_name::{Reading, readings};
+use hashbrown::{HashMap, HashSet};
 use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Nodes that join, each with the service it joins. No service stands on both sides.

@@ -4,6 +4,9 @@ use clap::Parser;
 use process::Health;
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Flow graphs over REST and WebSocket, and the page that shows them.
 #[derive(Parser, Debug)]
 #[command(name = "query-api", version)]

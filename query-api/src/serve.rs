@@ -248,7 +248,7 @@ fn tick(app: &App) -> anyhow::Result<std::thread::JoinHandle<()>> {
     let ticking = move || {
         while !app.stop.is_cancelled() {
             let began = Instant::now();
-            app.hub.tick(&app.live, (now_us(), began));
+            app.hub.tick(&app.live, || (now_us(), Instant::now()));
             // Where views take longer than a tick to compute, they may take half of a core, not all of it.
             let took = began.elapsed();
             std::thread::sleep(app.limits.tick.saturating_sub(took).max(took));

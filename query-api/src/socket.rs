@@ -210,7 +210,7 @@ impl Client {
     }
 
     async fn join(&mut self, id: &str, view: ViewKey, resume: Option<&Sequences>) -> Result<(), End> {
-        let now = (now_us(), Instant::now());
+        let now = || (now_us(), Instant::now());
         match self.app.hub.subscribe(&self.app.live, &view, id, resume, now) {
             Ok(subscription) => {
                 self.app.metrics.subscriptions.inc();

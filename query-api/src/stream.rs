@@ -60,7 +60,7 @@ pub fn frames(
 }
 
 fn join(app: &App, view: &ViewKey, resume: Option<&Sequences>) -> Result<Subscription, ApiError> {
-    app.hub.subscribe(&app.live, view, ID, resume, (now_us(), Instant::now()))
+    app.hub.subscribe(&app.live, view, ID, resume, || (now_us(), Instant::now()))
 }
 
 /// Every text of a batch is a frame that this process has made.

@@ -16,6 +16,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Live, exact request-flow graphs from OpenTelemetry spans.
 #[derive(Parser)]
 #[command(name = "weir", version)]

@@ -25,6 +25,9 @@ use std::time::Instant;
 use tokio::sync::broadcast;
 use view::View;
 
+/// One moment by two clocks: µs since the epoch, and the clock that never goes back.
+pub type Now = (i64, Instant);
+
 /// All views.
 pub struct Hub {
     // A lock, because sockets come and go on many tasks while one thread ticks. A new subscriber must get its
@@ -72,7 +75,8 @@ impl Hub {
         Self { inner: Mutex::default(), limits, rules, metrics }
     }
 
-    /// Begins or joins a view. With `resume`, the deltas since those sequences if they are still there.
+    /// Begins or joins a view. With `resume`, the deltas since those sequences if they are still there. `now` is asked
+    /// for once it is this one's turn: sums move on with time, and going back means adding them up anew.
     ///
     /// # Errors
     /// A bound on views or ids is reached.
@@ -82,9 +86,10 @@ impl Hub {
         key: &ViewKey,
         id: &str,
         resume: Option<&Sequences>,
-        now: (i64, Instant),
+        now: impl FnOnce() -> Now,
     ) -> Result<Subscription, ApiError> {
         let mut inner = self.inner();
+        let now = now();
         match inner.views.get_mut(key) {
             Some(view) if view.is_idle() => {
                 view.catch_up(Bases::new(live, now.0).of(key), &self.rules, now.1, &self.limits);
@@ -120,8 +125,9 @@ impl Hub {
 
     /// Computes every view anew that somebody watches and sends what changed. The others wait: whoever comes back gets
     /// all that has changed meanwhile as one delta.
-    pub fn tick(&self, live: &Mutex<Live>, now: (i64, Instant)) {
+    pub fn tick(&self, live: &Mutex<Live>, now: impl FnOnce() -> Now) {
         let mut inner = self.inner();
+        let now = now();
         let events = std::mem::take(&mut inner.events);
         let before = inner.views.len();
         inner.views.retain(|_, view| !view.is_abandoned(now.1, &self.limits));

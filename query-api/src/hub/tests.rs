@@ -57,7 +57,7 @@ impl Bench {
 
     fn tick(&mut self) {
         self.past += Duration::from_millis(250);
-        self.hub.tick(&self.live, self.now());
+        self.hub.tick(&self.live, || self.now());
     }
 
     /// What a client has that comes now.
@@ -69,7 +69,7 @@ impl Bench {
 
     fn subscribe(&self, operation: &str, id: &str, resume: Option<u64>) -> Result<Subscription, ApiError> {
         let resume = resume.map(|seq| Sequences::from([(0, seq)]));
-        self.hub.subscribe(&self.live, &key(operation), id, resume.as_ref(), self.now())
+        self.hub.subscribe(&self.live, &key(operation), id, resume.as_ref(), || self.now())
     }
 }
 
@@ -331,7 +331,7 @@ fn a_view_around_a_service_is_a_part_of_the_whole() {
         [around("", None), around("auth", None), around("", Some("bank")), around("web", Some("shop"))];
     let mut subscriptions: Vec<_> = keys
         .iter()
-        .map(|key| bench.hub.subscribe(&bench.live, key, "live", None, bench.now()).unwrap())
+        .map(|key| bench.hub.subscribe(&bench.live, key, "live", None, || bench.now()).unwrap())
         .collect();
     bench.calls_to("login", &node("shop", "auth", Kind::Service), 1);
     bench.calls_to("login", &node("bank", "user", Kind::Service), 1);

@@ -8,7 +8,8 @@ use crate::histogram::Histogram;
 use crate::node::Node;
 use crate::series::Series;
 use crate::totals::{EdgeId, EdgeTotals, FlowTotals, ServiceTotals, Sum};
-use std::collections::{BTreeMap, HashMap};
+use hashbrown::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Width of a histogram's window: percentiles don't need the second, and buckets are what takes the room.
@@ -27,6 +28,8 @@ pub struct Group {
     flows: Kept<Flows>,
     /// The seconds whose sums are kept.
     recent: Vec<Recent>,
+    /// The oldest and the newest second of edges and flows.
+    seen_s: Option<(u32, u32)>,
 }
 
 /// The calls from one node to another over time.
@@ -61,6 +64,10 @@ impl Group {
     /// that names alone can't fill the memory.
     pub fn add(&mut self, window_s: u32, what: &What) -> usize {
         let recent = &self.recent;
+        if !matches!(what, What::Service { .. }) {
+            let (oldest_s, newest_s) = self.seen_s.unwrap_or((window_s, window_s));
+            self.seen_s = Some((oldest_s.min(window_s), newest_s.max(window_s)));
+        }
         match what {
             What::Edge { client, server, calls } => {
                 let before = self.edges.len();
@@ -158,19 +165,18 @@ impl Group {
             freed += if keep { 0 } else { Self::SERVICE_BYTES };
             keep
         });
+        self.seen_s = self.still_seen();
         freed
     }
 
     /// The oldest second anything is known of.
     pub fn oldest_s(&self) -> Option<u32> {
-        let edges = self.edges().filter_map(|(_, edge)| edge.counts.oldest_s());
-        edges.chain(self.flows().counts.oldest_s()).min()
+        self.seen_s.map(|(oldest_s, _)| oldest_s)
     }
 
     /// The newest second anything is known of.
     pub fn newest_s(&self) -> Option<u32> {
-        let edges = self.edges().filter_map(|(_, edge)| edge.counts.newest_s());
-        edges.chain(self.flows().counts.newest_s()).max()
+        self.seen_s.map(|(_, newest_s)| newest_s)
     }
 
     /// Whether nothing is left.
@@ -205,6 +211,13 @@ impl Group {
             self.services.values_mut().for_each(|service| service.move_on(at, before, next));
             self.flows.move_on(at, before, next);
         }
+    }
+
+    fn still_seen(&self) -> Option<(u32, u32)> {
+        let edges = self.edges().filter_map(|(_, edge)| edge.counts.oldest_s().zip(edge.counts.newest_s()));
+        let flows = &self.flows().counts;
+        let all = edges.chain(flows.oldest_s().zip(flows.newest_s()));
+        all.reduce(|seen, other| (seen.0.min(other.0), seen.1.max(other.1)))
     }
 
     fn forget_unasked(&mut self, before_s: u32) {

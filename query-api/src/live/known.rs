@@ -4,7 +4,8 @@ use crate::builder::GraphBuilder;
 use crate::change::{Change, What};
 use crate::filter::Filter;
 use crate::node::{Kind, Node};
-use std::collections::{BTreeMap, HashMap};
+use hashbrown::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Services by environment, each with the newest second it was seen in. They are few: shards admit at most 5,000

@@ -12,7 +12,8 @@ use crate::histogram::Histogram;
 use crate::limits::Limits;
 use crate::node::Node;
 use crate::totals::FlowTotals;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use hashbrown::HashSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Calls that are younger than this and have no operation may still get one: shards wait 6 s for a name, and
