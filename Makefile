@@ -55,9 +55,10 @@ bench-live: build ## 10,000 subscribers on one core, and the time from a span to
 		WEIR_LIVE_PROCESSOR="$(CARGO_TARGET_DIR)/release/stream-processor" tools/with-servers \
 		"$(CARGO_TARGET_DIR)/release/live" --json "$(CARGO_TARGET_DIR)/live.json" $(ARGS)
 
-bench-api: build ## how long questions take on 30 days of 1,000 services; ARGS="--questions 50 --flows 1000000"
+bench-api: build ## how long questions take on 30 days of 1,000 services, and a hundred dashboards; ARGS="--questions 50"
 	@WEIR_BINARY="$(CARGO_TARGET_DIR)/release/weir" tools/with-servers tools/bench-api \
 		--json "$(CARGO_TARGET_DIR)/api.json" $(ARGS)
+	@$(MAKE) --no-print-directory bench-live ARGS="--only dashboards"
 
 compare: build ## Weir beside the OpenTelemetry Collector on the same spans; ARGS="--quick", ARGS="--only columns --spans 4000000"
 	@tools/install --compare

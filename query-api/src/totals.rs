@@ -91,6 +91,26 @@ impl Totals {
         self
     }
 
+    /// Nodes that differ only in their cluster become one.
+    #[must_use]
+    pub fn without_clusters(self) -> Self {
+        let plain = |node: Arc<Node>| match &*node.cluster {
+            "" => node,
+            _ => Arc::new(Node { cluster: String::new(), ..(*node).clone() }),
+        };
+        let mut all = Self::default();
+        for ((client, server), edge) in self.edges {
+            all.add_edge((plain(client), plain(server)), edge);
+        }
+        for (node, service) in self.services {
+            all.add_service(plain(node), service);
+        }
+        for (node, names) in self.joined {
+            all.joined.entry(plain(node)).or_default().extend(names.into_iter().map(plain));
+        }
+        all
+    }
+
     /// Adds an edge, or to the one that is there.
     pub fn add_edge(&mut self, id: EdgeId, edge: Arc<EdgeTotals>) {
         self.edges.entry(id).and_modify(|sum| Arc::make_mut(sum).add(&edge)).or_insert(edge);
@@ -224,6 +244,30 @@ impl Sum for FlowTotals {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn clusters_can_be_left_out() {
+        let node = |cluster: &str, name: &str| {
+            let (cluster, namespace, name) = (cluster.to_owned(), "shop".to_owned(), name.to_owned());
+            Arc::new(Node { cluster, namespace, name, kind: Kind::Service })
+        };
+        let mut totals = Totals::default();
+        for (cluster, calls) in [("eu", 2), ("us", 3), ("", 4)] {
+            let counts = EdgeCounts { calls, ..EdgeCounts::default() };
+            let calls = EdgeTotals { counts, ..EdgeTotals::default() };
+            totals.add_edge((node(cluster, "web"), node(cluster, "auth")), calls.into());
+            let counts = ServiceCounts { requests: 10, ..ServiceCounts::default() };
+            let requests = ServiceTotals { counts, ..ServiceTotals::default() };
+            totals.add_service(node(cluster, "auth"), requests.into());
+            totals.joined.insert(node(cluster, "auth"), [node(cluster, "auth:80")].into());
+        }
+        let all = totals.without_clusters();
+        let edges: Vec<_> =
+            all.edges.iter().map(|(id, edge)| (id.1.to_string(), edge.counts.calls)).collect();
+        assert_eq!(edges, [("shop/auth".to_owned(), 9)]);
+        assert_eq!(all.services[&node("", "auth")].counts.requests, 30);
+        assert_eq!(all.joined[&node("", "auth")], [node("", "auth:80")].into());
+    }
 
     #[test]
     fn requests_come_from_the_best_source_alone() {

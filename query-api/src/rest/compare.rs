@@ -50,7 +50,7 @@ pub struct CompareParameters {
     pub namespace: Option<String>,
     /// Exactly this environment.
     pub environment: Option<String>,
-    /// The environment to compare with.
+    /// The environment to compare with. Clusters are left out of nodes then, because environments mostly have their own.
     pub baseline_environment: Option<String>,
     /// Calls to `service` in this version; rollups know the callee's version only.
     pub version: Option<String>,
@@ -160,9 +160,10 @@ pub async fn of(app: &App, access: &Access, asked: CompareParameters) -> Result<
         return Err(ApiError::bad_request("baselineEndTime needs baselineStartTime"));
     }
     let baseline = baseline_of(&asked);
-    let current = side(app, access, &asked);
-    let (current, baseline) = tokio::try_join!(current, side(app, access, &baseline))?;
-    Ok(changes(current, baseline))
+    let sides = tokio::try_join!(summed_side(app, access, &asked), summed_side(app, access, &baseline))?;
+    let alike = asked.environment == baseline.environment;
+    let side = |summed: Summed| Side::of(if alike { summed } else { without_clusters(summed) }, app);
+    Ok(changes(side(sides.0), side(sides.1)))
 }
 
 /// The same question about the other side.
@@ -182,20 +183,29 @@ fn baseline_of(asked: &CompareParameters) -> CompareParameters {
     other
 }
 
-async fn side(app: &App, access: &Access, asked: &CompareParameters) -> Result<Side, ApiError> {
+async fn summed_side(app: &App, access: &Access, asked: &CompareParameters) -> Result<Summed, ApiError> {
     let (start, end) = (asked.start_time.as_deref(), asked.end_time.as_deref());
     let range = Asked::parse(asked.window.as_deref(), start, end, now_us(), &app.limits)?;
     let filter = Filter::new(asked.operation.clone(), asked.environment.clone(), asked.probes, &app.limits)?
         .around(asked.service.clone(), asked.namespace.clone(), &app.limits)?
         .within(&access.allowed);
     let version = checked("version", asked.version.clone(), &app.limits)?;
-    let Summed { plan, totals, staleness } = match version {
-        Some(version) => of_version(app, &filter, range, &version).await?,
-        None => summed(app, &filter, range).await?,
-    };
-    let edges = Graph::of(&totals, plan.seconds, &app.rules).edges;
-    let edges = edges.into_iter().map(|edge| ((edge.from.clone(), edge.to.clone()), edge)).collect();
-    Ok(Side { plan, totals, edges, staleness })
+    match version {
+        Some(version) => of_version(app, &filter, range, &version).await,
+        None => summed(app, &filter, range).await,
+    }
+}
+
+fn without_clusters(summed: Summed) -> Summed {
+    Summed { totals: summed.totals.without_clusters(), ..summed }
+}
+
+impl Side {
+    fn of(Summed { plan, totals, staleness }: Summed, app: &App) -> Self {
+        let edges = Graph::of(&totals, plan.seconds, &app.rules).edges;
+        let edges = edges.into_iter().map(|edge| ((edge.from.clone(), edge.to.clone()), edge)).collect();
+        Self { plan, totals, edges, staleness }
+    }
 }
 
 /// Calls to the filter's service in one version, from tables: memory doesn't know versions of edges apart.
