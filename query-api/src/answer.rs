@@ -22,6 +22,7 @@ use crate::{counts::OperationCounts, filter::PROBE};
 use schemas::topics::FLOW_DELTAS;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use tokio_util::task::AbortOnDropHandle;
 use utoipa::ToSchema;
 
 /// A graph over a range.
@@ -216,12 +217,16 @@ pub async fn gathered(app: &App, filter: &Filter, asked: Asked) -> Result<Gather
     if plan.from_s < plan.live_from_s {
         let (from_s, to_s) = (plan.from_s, plan.live_from_s);
         let (segments, conditions) = (plan.stored(), of_filter(filter));
-        // All tables are asked at once: they wait for the same disks and cores.
-        let (edges, services, known) = tokio::try_join!(
+        // All tables are asked at once: they wait for the same disks and cores. Rows of edges and of services are added
+        // up on two threads.
+        let services = rows::services(app.clone(), segments.clone(), conditions.clone());
+        let services = AbortOnDropHandle::new(tokio::spawn(services));
+        let (edges, known) = tokio::try_join!(
             rows::edges(app, &segments, &conditions, false),
-            rows::services(app, &segments, &conditions),
             known_services(app, from_s, to_s, filter)
         )?;
+        let services =
+            services.await.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()))?;
         let mut adder = Adder::default();
         edges.into_iter().for_each(|row| adder.edge(&mut builder, row));
         services.into_iter().for_each(|row| adder.service(&mut builder, row));

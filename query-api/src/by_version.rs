@@ -41,7 +41,7 @@ pub async fn of(
     };
     let (edges, services, known) = tokio::try_join!(
         rows::edges(app, &segments, conditions, true),
-        rows::services(app, &segments, conditions),
+        rows::services(app.clone(), segments.clone(), conditions.clone()),
         known
     )?;
     let (mut adder, mut builders) = (Adder::default(), BTreeMap::<String, GraphBuilder>::new());

@@ -6,7 +6,7 @@ use clickhouse::query::Query;
 use std::fmt::Write as _;
 
 /// Conditions that all have to hold, with their values. The columns are fixed texts of this program.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Conditions {
     sql: String,
     values: Vec<Value>,
@@ -17,7 +17,7 @@ pub struct Conditions {
 /// Environment, cluster, namespace, name and kind of a node.
 type Place = (String, String, String, String, String);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Value {
     Text(String),
     Texts(Vec<String>),

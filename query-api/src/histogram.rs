@@ -50,7 +50,7 @@ impl Histogram {
 
     /// Values recorded, in thousandths.
     pub fn count(&self) -> i64 {
-        self.buckets.iter().fold(0, |sum: i64, (_, count)| sum.saturating_add(*count))
+        self.buckets.iter().fold(0, |sum: i64, (_, count)| sum.wrapping_add(*count))
     }
 
     /// Mean in µs; `None` without values.
@@ -78,7 +78,7 @@ impl Histogram {
             let rank = i64::try_from(rank).unwrap_or(i64::MAX);
             while below < rank {
                 let &(bucket, count) = buckets.next()?;
-                (below, last) = (below.saturating_add(count), bucket);
+                (below, last) = (below.wrapping_add(count), bucket);
             }
             Some(middle_of(last))
         });
@@ -99,6 +99,10 @@ impl Histogram {
 
     /// Changes the counts by those of other buckets, which are in ascending order too. Wrapping, as counts are.
     fn merge(&mut self, others: &[(u16, i64)], change: fn(i64, i64) -> i64) {
+        if self.buckets.is_empty() {
+            self.buckets.extend(others.iter().map(|&(bucket, count)| (bucket, change(0, count))));
+            return;
+        }
         if others.len() * FEW < self.buckets.len() {
             others.iter().for_each(|&(bucket, count)| self.add_bucket(bucket, change(0, count)));
             return;

@@ -82,17 +82,17 @@ pub async fn edges(
     Ok(found.into_iter().map(row).collect())
 }
 
-/// Services of a range, by version.
+/// Services of a range, by version. It borrows nothing, so that it may run on a thread of its own.
 ///
 /// # Errors
 /// ClickHouse can't answer.
 pub async fn services(
-    app: &App,
-    segments: &[Segment],
-    conditions: &Conditions,
+    app: App,
+    segments: Vec<Segment>,
+    conditions: Conditions,
 ) -> Result<Vec<ServiceSums>, ApiError> {
     let names = ["environment", "cluster", "namespace", "service", "kind", "version"];
-    let found = read::<ServiceTotals>(app, segments, conditions, &names).await?;
+    let found = read::<ServiceTotals>(&app, &segments, &conditions, &names).await?;
     let row = |(names, totals): (Vec<String>, ServiceTotals)| {
         let mut names = names.into_iter();
         let (environment, service) = (names.next().unwrap_or_default(), place(&mut names));
