@@ -8,6 +8,7 @@ import "./style/map.css";
 import "./style/parts.css";
 import "./style/charts.css";
 import "./style/panel.css";
+import "./style/views.css";
 
 followTheme();
 const root = document.getElementById("root");

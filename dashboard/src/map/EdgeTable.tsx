@@ -1,14 +1,12 @@
 import { useMemo } from "react";
 import type { Edge, Node } from "../api/client";
+import { asPercent, digits } from "../format/cells";
 import { namer } from "../format/names";
 import { exact, number, trouble } from "../format/numbers";
 import { edgeKey } from "../live/state";
 import { Table, type Column } from "../parts/Table";
 import { useSettings } from "../settings";
 import { words } from "../words";
-
-const digits = (value: number | null | undefined) => (value === null || value === undefined ? "–" : value < 9.95 ? value.toFixed(2) : value < 99.5 ? value.toFixed(1) : exact(Math.round(value)));
-export const asPercent = (share: number) => (share === 0 ? "0" : (share * 100).toFixed(share < 0.0995 ? 2 : 1));
 
 /** The map as a table: every call with all its numbers. */
 export function EdgeTable({ nodes, edges, selected, onEdge }: {

@@ -83,7 +83,7 @@ function Focus({ choice: { focus, hops }, name }: { choice: MapChoice; name: (id
           {Array.from({ length: MOST_HOPS }, (_, index) => <option key={index} value={index + 1}>{index + 1}</option>)}
         </select>
       </label>
-      <button type="button" onClick={() => set({ focus: null, hops: null })}>{words.map.unfocus}</button>
+      <button type="button" data-escape="" onClick={() => set({ focus: null, hops: null })}>{words.map.unfocus}</button>
     </span>
   );
 }

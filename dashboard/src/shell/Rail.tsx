@@ -5,6 +5,8 @@ import { words } from "../words";
 
 export const VIEWS: { path: string; name: Exclude<IconName, "service"> & keyof typeof words.views; key: string }[] = [
   { path: "/", name: "map", key: "m" },
+  { path: "/operations", name: "operations", key: "o" },
+  { path: "/status", name: "status", key: "s" },
 ];
 
 export function Rail() {
