@@ -23,6 +23,9 @@ interface Route {
 
 const ROUTES: Route[] = [
   { begins: "/operations", title: words.views.operations, hasCards: true, View: view(async () => (await import("./views/Operations")).OperationsView) },
+  { begins: "/live", title: words.views.live, hasCards: true, View: view(async () => (await import("./views/live/LiveView")).LiveView) },
+  { begins: "/errors", title: words.views.errors, hasCards: true, View: view(async () => (await import("./views/errors/ErrorsView")).ErrorsView) },
+  { begins: "/compare", title: words.views.compare, hasCards: true, View: view(async () => (await import("./views/compare/CompareView")).CompareView) },
   { begins: "/flows", title: words.flow.title, hasCards: false, View: view(async () => (await import("./views/flow/FlowView")).FlowView) },
   { begins: "/status", title: words.views.status, hasCards: false, View: view(async () => (await import("./views/Status")).StatusView) },
   { begins: "/settings", title: words.views.settings, hasCards: false, View: view(async () => (await import("./views/Settings")).SettingsView) },

@@ -202,7 +202,7 @@ export const words = {
   },
   live: {
     title: "Flows as they happen",
-    running: "Running", ended: "Ended",
+    running: "Running", ended: "Ended", lastOf: (shown: number, all: number) => (shown === all ? String(all) : `the last ${shown} of ${all}`),
     flow: "Flow", at: "Where", elapsed: "Elapsed", progress: "Progress",
     learnt: "estimated from earlier flows of this operation", answered: "share of the spans seen that are answered", endedFrom: "ended",
     none: "No flow has been told yet. They appear here as their first spans arrive.",
@@ -218,7 +218,7 @@ export const words = {
   },
   errors: {
     title: "Errors",
-    groups: "What failed, grouped",
+    groups: "What failed, grouped", noMessage: "no message",
     message: "Message", type: "Type", service: "Service", operation: "Operation", peer: "Calling", count: "Failed spans", first: "First seen", last: "Last seen",
     trend: "Trend", examples: "Examples",
     none: "Nothing failed in this time.",
@@ -311,7 +311,7 @@ export const words = {
   problem: {
     network: "The server can't be reached.",
     networkHelp: "What is shown is what was known last. It is asked again by itself.",
-    again: "Try again",
+    again: "Try again", refresh: "Refresh",
     stillWorks: "Live views don't need this and go on.",
   },
   empty: {

@@ -6,6 +6,9 @@ import { words } from "../words";
 export const VIEWS: { path: string; name: Exclude<IconName, "service"> & keyof typeof words.views; key: string }[] = [
   { path: "/", name: "map", key: "m" },
   { path: "/operations", name: "operations", key: "o" },
+  { path: "/live", name: "live", key: "l" },
+  { path: "/errors", name: "errors", key: "e" },
+  { path: "/compare", name: "compare", key: "c" },
   { path: "/status", name: "status", key: "s" },
 ];
 

@@ -49,11 +49,14 @@ function Operation() {
 
 function Environment() {
   const { known, filters: { environment } } = useLook();
+  // Which one is the busiest may not be known yet.
+  const isKnown = known !== undefined || environment !== "";
   const names = [...new Set([...(known?.environments ?? []), environment])].filter((name) => name !== "").sort();
   return (
     <label className="field">
       <span className="field-name">{words.filters.environment}</span>
-      <select value={environment === "" ? EVERYWHERE : environment} onChange={(event) => set({ environment: event.target.value })}>
+      <select value={isKnown ? (environment === "" ? EVERYWHERE : environment) : ""} onChange={(event) => set({ environment: event.target.value })}>
+        {!isKnown && <option value="">…</option>}
         <option value={EVERYWHERE}>{words.filters.everyEnvironment}</option>
         {names.map((name) => <option key={name} value={name}>{name}</option>)}
       </select>
