@@ -1,12 +1,30 @@
 // Flows whose truth is known, sent to ingest as OTLP: web → auth → database, one of them failing on demand.
 import { randomBytes } from "node:crypto";
-import { ingest } from "./harness.mjs";
+import { ask, ingest, until } from "./harness.mjs";
 
 const id = (bytes) => randomBytes(bytes).toString("hex");
 const attribute = (key, value) => ({ key, value: { stringValue: value } });
 
 /** An environment of its own, so that other tests beside this one don't matter. */
 export const environment = `page-${id(4)}`;
+
+/** What `prepare` sends. */
+export const truth = { operation: "page_login", flows: 40, failed: 10 };
+let prepared = null;
+
+/** Sends the flows that views are looked at with, once; gives the id of a failed one, and how to send more. */
+export function prepare() {
+  prepared ??= (async () => {
+    await send(truth.flows - truth.failed);
+    const [failed] = await send(truth.failed, true);
+    await until("the flows are counted", async () => {
+      const { operations } = await ask(`/api/v1/operations?environment=${environment}&window=15m`);
+      return (operations.find(({ name }) => name === truth.operation)?.count ?? 0) >= truth.flows;
+    });
+    return { failed, more: () => send(5) };
+  })();
+  return prepared;
+}
 
 function flow(failed, { services = ["page-web", "page-auth"], operation = "page_login" } = {}) {
   const traceId = id(16);
@@ -32,9 +50,43 @@ function flow(failed, { services = ["page-web", "page-auth"], operation = "page_
 /** Sends so many flows; gives their trace ids. */
 export async function send(count, failed = false, options = {}) {
   const flows = Array.from({ length: count }, () => flow(failed, options));
-  const answer = await fetch(`${ingest}/v1/traces`, {
-    method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ resourceSpans: flows.flatMap(({ parts }) => parts) }),
-  });
-  if (!answer.ok) throw new Error(`ingest answered ${answer.status}`);
+  await post(flows.flatMap(({ parts }) => parts));
   return flows.map(({ traceId }) => traceId);
+}
+
+async function post(resourceSpans) {
+  const answer = await fetch(`${ingest}/v1/traces`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ resourceSpans }) });
+  if (!answer.ok) throw new Error(`ingest answered ${answer.status}`);
+}
+
+/** So many calls between so many services, a hundred calls in a flow; gives the environment. */
+export async function large(services, calls) {
+  const big = `large-${id(4)}`;
+  const now = BigInt(Date.now()) * 1_000_000n;
+  const at = (ms) => String(now + BigInt(ms) * 1_000_000n);
+  const resource = (service, spans) => ({
+    resource: { attributes: [attribute("service.name", `service-${service}`), attribute("service.namespace", `team-${service % 40}`), attribute("deployment.environment.name", big)] }, scopeSpans: [{ spans }],
+  });
+  const chosen = new Set();
+  for (let from = 0; chosen.size < calls; from = (from + 1) % services) {
+    const to = from + 1 + Math.floor(Math.random() * 250);
+    if (to < services) chosen.add(`${from} ${to}`);
+    else if (from > 0) chosen.add(`${Math.floor(Math.random() * from)} ${from}`);
+  }
+  const pairs = [...chosen].map((pair) => pair.split(" ").map(Number));
+  for (let first = 0; first < pairs.length; first += 500) {
+    const parts = [];
+    for (let begin = first; begin < Math.min(first + 500, pairs.length); begin += 100) {
+      const traceId = id(16);
+      const root = id(8);
+      const span = (spanId, parentSpanId, name, kind) => ({ traceId, spanId, parentSpanId, name, kind, status: {}, startTimeUnixNano: at(-40), endTimeUnixNano: at(-5) });
+      parts.push(resource(pairs[begin][0], [{ ...span(root, "", "GET /all", 2), attributes: [attribute("weir.operation", "large")] }]));
+      for (const [from, to] of pairs.slice(begin, begin + 100)) {
+        const [entry, call] = [id(8), id(8)];
+        parts.push(resource(from, [span(entry, root, "work", 1), span(call, entry, `call ${to}`, 3)]), resource(to, [span(id(8), call, "GET /part", 2)]));
+      }
+    }
+    await post(parts);
+  }
+  return big;
 }

@@ -18,9 +18,14 @@ import { csv, json, mermaid, png, save, svg } from "./exports";
 import { FlowMap } from "./FlowMap";
 import { Legend } from "./Legend";
 import { MapBar } from "./MapBar";
+import { Overview } from "./overview/Overview";
 import { matches, part } from "./shown";
 import { useLayout, type Drawn } from "./useLayout";
 import { useMapGraph } from "./useMapGraph";
+
+/** More than so many nodes are drawn as an overview. */
+const FEW = 150;
+const NOTHING = new Map<string, never>();
 
 export function MapView() {
   const look = useLook();
@@ -34,34 +39,39 @@ export function MapView() {
   const { focus, hops, withRare } = choice;
   const seen = useMemo(() => part(held, { cluster, focus, hops, withRare }), [held, cluster, focus, hops, withRare]);
   const of = JSON.stringify([look.filters, choice.group, focus, hops, withRare, tidied]);
-  const drawn = useLayout(seen.nodes, seen.edges, of);
-  const found = search === "" ? 0 : [...drawn.nodes.values()].filter((node) => matches(node, search)).length;
+  const isLarge = seen.nodes.size > FEW;
+  // Only what is drawn one by one is laid out with care.
+  const drawn = useLayout(isLarge ? NOTHING : seen.nodes, isLarge ? NOTHING : seen.edges, of);
+  const nodes = isLarge ? seen.nodes : drawn.nodes;
+  const found = search === "" ? 0 : [...nodes.values()].filter((node) => matches(node, search)).length;
   const selected = choice.node !== "" ? choice.node : choice.edge ? edgeKey(choice.edge) : "";
   const onNode = (id: string) => set(openNode(id), { replace: selected !== "" });
   const onEdge = (key: string) => {
-    const edge = drawn.edges.get(key);
+    const edge = isLarge ? seen.edges.get(key) : drawn.edges.get(key);
     if (edge) set(openEdge(edge), { replace: selected !== "" });
   };
-  const isEmpty = drawn.nodes.size === 0;
+  const isEmpty = nodes.size === 0;
+  const shown = isLarge ? { ...drawn, nodes: seen.nodes, edges: seen.edges } : drawn;
   return (
     <div className="with-panel">
       <section className="card map-card" aria-label={words.map.title}>
         <h1 className="unseen">{words.map.title}</h1>
         <MapBar choice={choice} search={search} onSearch={find} found={found} paused={paused} waiting={waiting}
-          onPause={() => pause(!paused)} onTidy={() => tidy(tidied + 1)} exports={exporting(drawn)}>
-          <Focus choice={choice} name={namer(drawn.nodes)} />
+          onPause={() => pause(!paused)} onTidy={() => tidy(tidied + 1)} exports={exporting(shown, isLarge)}>
+          <Focus choice={choice} name={namer(nodes)} />
           <Rare rare={seen.rare} withRare={withRare} />
           <How url={look.how} />
         </MapBar>
         {isEmpty ? <Empty /> : <>
-          {choice.as === "map" && <FlowMap key={of} drawn={drawn} present={held} label={choice.label} search={search} selected={selected}
+          {choice.as === "map" && isLarge && <Overview nodes={seen.nodes} edges={seen.edges} of={of} search={search} selected={selected} onNode={onNode} />}
+          {choice.as === "map" && !isLarge && <FlowMap key={of} drawn={drawn} present={held} label={choice.label} search={search} selected={selected}
             moves={look.isLive && !paused && choice.group === "none"} onNode={onNode} onEdge={onEdge} />}
-          {choice.as === "table" && <EdgeTable nodes={drawn.nodes} edges={seen.edges} selected={selected} onEdge={onEdge} />}
+          {choice.as === "table" && <EdgeTable nodes={nodes} edges={seen.edges} selected={selected} onEdge={onEdge} />}
           {choice.as === "tree" && <EdgeTree nodes={seen.nodes} edges={seen.edges} onNode={onNode} onEdge={onEdge} />}
           {choice.as === "map" && <Legend />}
         </>}
       </section>
-      <Boundary key={selected}><Selected choice={choice} drawn={drawn} /></Boundary>
+      <Boundary key={selected}><Selected choice={choice} drawn={shown} /></Boundary>
     </div>
   );
 }
@@ -94,7 +104,7 @@ function Rare({ rare, withRare }: { rare: number; withRare: boolean }) {
   return <span className="small muted">{words.map.rareHidden(exact(rare))} <button type="button" className="link small" onClick={() => set({ rare: "true" })}>{words.map.showRare}</button></span>;
 }
 
-function exporting({ nodes, edges, layout }: Drawn) {
+function exporting({ nodes, edges, layout }: Drawn, isLarge: boolean) {
   const name = (ending: string) => `weir-map-${new Date().toISOString().slice(0, 19).replaceAll(":", "")}.${ending}`;
     const picture = () => {
     const drawing = document.querySelector<SVGSVGElement>("svg.map[role=group]");
@@ -104,7 +114,9 @@ function exporting({ nodes, edges, layout }: Drawn) {
     { name: "CSV", act: () => save(name("csv"), csv(edges), "text/csv") },
     { name: "JSON", act: () => save(name("json"), json(nodes, edges), "application/json") },
     { name: "Mermaid", act: () => save(name("mmd"), mermaid(nodes, edges)) },
+    ...(isLarge ? [] : [
     { name: "SVG", act: () => { const text = picture(); if (text) save(name("svg"), text, "image/svg+xml"); } },
     { name: "PNG", act: () => { const text = picture(); if (text) void png(text, layout).then((blob) => save(name("png"), blob)); } },
+    ]),
   ];
 }

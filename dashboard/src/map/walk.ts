@@ -2,7 +2,7 @@
 
 import type { Drawn } from "./useLayout";
 
-export function step(key: string, id: string, { layout, edges }: Pick<Drawn, "layout" | "edges">): string | undefined {
+export function step(key: string, id: string, { layout, edges }: { layout: Pick<Drawn["layout"], "places">; edges: Drawn["edges"] }): string | undefined {
   const here = layout.places.get(id);
   if (here === undefined) return undefined;
   const nearest = (ids: string[]) => ids.flatMap((other) => {
