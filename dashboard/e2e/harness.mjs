@@ -26,7 +26,9 @@ export async function runAll(only = "") {
 
 async function one(browser, run, { allow = [], ...context }) {
   const problems = [];
-  const page = await browser.newPage({ viewport: { width: 1440, height: 900 }, ...context });
+  // A context of its own: axe opens pages beside the one it looks at.
+  const own = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...context });
+  const page = await own.newPage();
   page.setDefaultTimeout(PATIENCE_MS);
   page.on("pageerror", (error) => problems.push(`the page threw ${error.message}`));
   page.on("console", (message) => {
@@ -38,7 +40,7 @@ async function one(browser, run, { allow = [], ...context }) {
     problems.push(error.stack?.split("\n").slice(0, 4).join(" ") ?? String(error));
     if (process.env.WEIR_TEST_SHOTS) await page.screenshot({ path: `${process.env.WEIR_TEST_SHOTS}/failed-${Date.now()}.png` });
   } finally {
-    await page.close();
+    await own.close();
   }
   return problems.length === 0 ? null : problems.join("; ");
 }

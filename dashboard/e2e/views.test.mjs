@@ -55,6 +55,7 @@ test("a flow: its story, its spans, and what failed as text", async (page) => {
   const { spans } = await ask(`/api/v1/traces/${failed}`);
   await page.reload();
   await page.locator(".story li").first().waitFor();
+  await page.locator(".span-row").first().waitFor();
   same(await page.locator(".story li").count(), flow.sequence.length, "calls told");
   same(await page.locator(".span-row").count(), spans.length, "bars");
   await page.getByText("<b>wrong password</b>").first().waitFor();

@@ -8,14 +8,14 @@ test("filters are in the address; the back button and a reload show the same", a
   await prepare();
   await page.goto(`${api}/?environment=${environment}&live=15m`);
   await page.locator(`option[value="${truth.operation}"]`).waitFor({ state: "attached" });
-  await page.getByLabel("Operation", { exact: true }).selectOption(truth.operation);
+  await page.getByRole("combobox", { name: "Operation" }).selectOption(truth.operation);
   await page.waitForURL(/operation=page_login/);
   await page.getByRole("button", { name: /^Time/ }).click();
   await page.getByRole("button", { name: "1 hour", exact: true }).click();
   await page.waitForURL(/window=1h/);
   await page.locator("[data-node]", { hasText: "page-auth" }).waitFor();
   await page.reload();
-  same(await page.getByLabel("Operation", { exact: true }).inputValue(), truth.operation, "the operation after a reload");
+  same(await page.getByRole("combobox", { name: "Operation" }).inputValue(), truth.operation, "the operation after a reload");
   await page.goBack();
   await page.waitForURL((url) => url.searchParams.get("live") === "15m");
   await page.goBack();

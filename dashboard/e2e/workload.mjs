@@ -43,7 +43,7 @@ function flow(failed, { services = ["page-web", "page-auth"], operation = "page_
     span(entry[0], "", "POST /login", 2, 30, [attribute("weir.operation", operation)]),
     ...more.map(([, call], index) => span(call, entry[0], `call ${services[index + 1]}`, 3, 25)),
   ])];
-  more.forEach(([server, call], index) => parts.push(resource(services[index + 1], [span(server, call, "POST /check", 2, 20, [], exception)])));
+  more.forEach(([server, call], index) => parts.push(resource(services[index + 1], [span(server, call, "POST /check", 2, 20, [attribute("http.request.method", "POST"), attribute("http.route", "/check")], exception)])));
   return { traceId, parts };
 }
 
@@ -59,34 +59,40 @@ async function post(resourceSpans) {
   if (!answer.ok) throw new Error(`ingest answered ${answer.status}`);
 }
 
-/** So many calls between so many services, a hundred calls in a flow; gives the environment. */
+const TIERS = 8;
+
+/** So many calls between so many services in tiers, each call a flow of its own; gives the environment. */
 export async function large(services, calls) {
   const big = `large-${id(4)}`;
   const now = BigInt(Date.now()) * 1_000_000n;
-  const at = (ms) => String(now + BigInt(ms) * 1_000_000n);
   const resource = (service, spans) => ({
     resource: { attributes: [attribute("service.name", `service-${service}`), attribute("service.namespace", `team-${service % 40}`), attribute("deployment.environment.name", big)] }, scopeSpans: [{ spans }],
   });
-  const chosen = new Set();
-  for (let from = 0; chosen.size < calls; from = (from + 1) % services) {
-    const to = from + 1 + Math.floor(Math.random() * 250);
-    if (to < services) chosen.add(`${from} ${to}`);
-    else if (from > 0) chosen.add(`${Math.floor(Math.random() * from)} ${from}`);
-  }
-  const pairs = [...chosen].map((pair) => pair.split(" ").map(Number));
+  const pairs = between(services, calls);
   for (let first = 0; first < pairs.length; first += 500) {
-    const parts = [];
-    for (let begin = first; begin < Math.min(first + 500, pairs.length); begin += 100) {
-      const traceId = id(16);
-      const root = id(8);
-      const span = (spanId, parentSpanId, name, kind) => ({ traceId, spanId, parentSpanId, name, kind, status: {}, startTimeUnixNano: at(-40), endTimeUnixNano: at(-5) });
-      parts.push(resource(pairs[begin][0], [{ ...span(root, "", "GET /all", 2), attributes: [attribute("weir.operation", "large")] }]));
-      for (const [from, to] of pairs.slice(begin, begin + 100)) {
-        const [entry, call] = [id(8), id(8)];
-        parts.push(resource(from, [span(entry, root, "work", 1), span(call, entry, `call ${to}`, 3)]), resource(to, [span(id(8), call, "GET /part", 2)]));
-      }
-    }
-    await post(parts);
+    await post(pairs.slice(first, first + 500).flatMap(([from, to]) => {
+      const [traceId, root, call] = [id(16), id(8), id(8)];
+      const span = (spanId, parentSpanId, name, kind) => ({
+        traceId, spanId, parentSpanId, name, kind, status: {}, startTimeUnixNano: String(now - 40_000_000n), endTimeUnixNano: String(now - 5_000_000n),
+      });
+      return [
+        resource(from, [{ ...span(root, "", "GET /all", 2), attributes: [attribute("weir.operation", "large")] }, span(call, root, "call", 3)]),
+        resource(to, [span(id(8), call, "GET /part", 2)]),
+      ];
+    }));
   }
   return big;
+}
+
+/** Different pairs, from each tier to one of the next two; every service is in one. */
+function between(services, calls) {
+  const size = Math.ceil(services / TIERS);
+  const chosen = new Set();
+  for (let from = 0; chosen.size < calls; from = (from + 1) % (services - size)) {
+    const tier = Math.floor(from / size) + 1 + (Math.random() < 0.2 ? 1 : 0);
+    // The first round leaves nobody out.
+    const to = chosen.size < services - size ? from + size : tier * size + Math.floor(Math.random() * size);
+    if (to < services) chosen.add(`${from} ${to}`);
+  }
+  return [...chosen].map((pair) => pair.split(" ").map(Number));
 }

@@ -243,7 +243,7 @@ export const words = {
     baseline: "Baseline", current: "Now",
     presets: { previous: "the window before", day: "a day before", week: "a week before" },
     added: "New calls", removed: "Gone calls", changed: "Changed calls",
-    unchanged: (count: string) => `${count} calls are unchanged`,
+    unchanged: (count: string) => (count === "1" ? "1 call is unchanged" : `${count} calls are unchanged`),
     nothing: "No call changed beyond chance.",
     rate: "Rate", errors: "Errors", latency: "p95",
     significant: "beyond what chance makes",

@@ -99,7 +99,11 @@ function Spacer({ height }: { height: number }) {
 
 function pressed(event: KeyboardEvent<HTMLTableRowElement>, act: () => void) {
   if (event.target !== event.currentTarget) return;
-  if (event.key === "Enter") act();
+  if (event.key === "Enter") {
+    // What opens takes the focus, and would take the key too.
+    event.preventDefault();
+    return act();
+  }
   const next = event.key === "ArrowDown" ? event.currentTarget.nextElementSibling : event.key === "ArrowUp" ? event.currentTarget.previousElementSibling : null;
   if (!(next instanceof HTMLElement)) return;
   event.preventDefault();

@@ -33,7 +33,11 @@ export function Jump({ onClose }: { onClose: () => void }) {
     if (step !== undefined) {
       event.preventDefault();
       pick((picked + step + places.length) % Math.max(1, places.length));
-    } else if (event.key === "Enter") follow(places[picked]);
+    } else if (event.key === "Enter") {
+      // What opens takes the focus, and would take the key too.
+      event.preventDefault();
+      follow(places[picked]);
+    }
   };
   return (
     <Dialog title={words.jump.title} onClose={onClose}>

@@ -18,6 +18,15 @@ describe("places of an overview", () => {
     expect(performance.now() - began).toBeLessThan(1_000);
   });
 
+  it("are in few columns, however long the longest chain, and none is lost in a circle", () => {
+    const chain = Array.from({ length: 300 }, (_, index): BigNode => ({ id: `c${String(index).padStart(3, "0")}`, isClient: index === 0, group: "x" }));
+    const pairs = chain.slice(1).flatMap(({ id }, index) => [{ key: `a${id}`, from: chain[0]?.id ?? "", to: id }, { key: `b${id}`, from: chain[index]?.id ?? "", to: id }]);
+    const circle: BigNode[] = ["p", "q"].map((id) => ({ id, isClient: false, group: "y" }));
+    const { places } = place([...chain, ...circle], [...pairs, { key: "pq", from: "p", to: "q" }, { key: "qp", from: "q", to: "p" }]);
+    expect(Math.max(...[...places.values()].map(({ layer }) => layer))).toBe(1);
+    expect(places.size).toBe(302);
+  });
+
   it("do not overlap", () => {
     const places = [...place(nodes, edges).places.values()];
     const taken = new Set(places.map(({ x, y }) => `${Math.round(x / WIDTH)} ${Math.round(y)} ${x}`));

@@ -2,14 +2,13 @@
 // what stands stays.
 
 import { between } from "../layout/layOut";
-import { longestPaths, withoutCycles } from "../layout/layers";
 import { mean, type LaidEdge, type LaidNode, type Place } from "../layout/shapes";
 
 export const WIDTH = 116;
 export const HEIGHT = 17;
 const [GAP_X, GAP_Y, GAP_LAYER, MARGIN] = [14, 7, 150, 24];
-/** Nodes below each other before a layer goes on beside them. */
-const TALLEST = 44;
+/** How many nodes stand below each other before a layer goes on beside them: about as wide as a screen when all is seen. */
+const tallestOf = (count: number) => Math.min(70, Math.max(12, Math.round(Math.sqrt(count * 3))));
 const SWEEPS = 4;
 
 export interface BigNode extends LaidNode {
@@ -28,19 +27,41 @@ export const NO_PLACES: BigLayout = { places: new Map(), width: 0, height: 0 };
 export function place(nodes: BigNode[], edges: LaidEdge[]): BigLayout {
   if (nodes.length === 0) return NO_PLACES;
   const sorted = [...nodes].sort((a, b) => (a.id < b.id ? -1 : 1));
-  const layers = longestPaths(sorted, withoutCycles(sorted, between(sorted, edges)));
-  const columns = ordered(sorted, layers, edges);
-  const tallest = Math.min(TALLEST, Math.max(...columns.map(({ length }) => length)));
+  const columns = ordered(sorted, distances(sorted, between(sorted, edges)), edges);
+  const most = tallestOf(sorted.length);
+  const tallest = Math.min(most, Math.max(...columns.map(({ length }) => length)));
   const places = new Map<string, Place>();
   let x = MARGIN;
   columns.forEach((column, layer) => {
-    const beside = Math.max(1, Math.ceil(column.length / TALLEST));
+    const beside = Math.max(1, Math.ceil(column.length / most));
     const rows = Math.ceil(column.length / beside);
     const top = MARGIN + ((tallest - rows) * (HEIGHT + GAP_Y)) / 2;
     column.forEach(({ id }, index) => places.set(id, { layer, x: x + Math.floor(index / rows) * (WIDTH + GAP_X), y: top + (index % rows) * (HEIGHT + GAP_Y) + HEIGHT / 2 }));
     x += beside * (WIDTH + GAP_X) - GAP_X + GAP_LAYER;
   });
   return sized(places);
+}
+
+/** Calls from whoever begins flows: few columns, however long the longest chain of calls. */
+function distances(nodes: BigNode[], edges: LaidEdge[]): Map<string, number> {
+  const out = new Map<string, string[]>(nodes.map(({ id }) => [id, []]));
+  const called = new Set(edges.map(({ to }) => to));
+  for (const { from, to } of edges) out.get(from)?.push(to);
+  const found = new Map<string, number>();
+  const clients = nodes.filter(({ isClient }) => isClient);
+  const begins = clients.length > 0 ? clients : nodes.filter(({ id }) => !called.has(id));
+  const walk = (from: string[]) => {
+    let front = from.filter((id) => !found.has(id));
+    for (let distance = 0; front.length > 0; distance += 1) {
+      for (const id of front) found.set(id, distance);
+      front = [...new Set(front.flatMap((id) => out.get(id) ?? []))].filter((id) => !found.has(id));
+    }
+  };
+  walk(begins.map(({ id }) => id));
+  // What no client leads to: first those whom nobody calls, then what is left in circles.
+  walk(nodes.filter(({ id }) => !called.has(id)).map(({ id }) => id));
+  for (const { id } of nodes) walk([id]);
+  return found;
 }
 
 /** New nodes stand below all others of their layer. */

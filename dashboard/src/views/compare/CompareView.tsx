@@ -12,7 +12,7 @@ import { Answer, Nothing } from "../../parts/States";
 import { Table, type Column } from "../../parts/Table";
 import { go, toView, useAddress } from "../../url/address";
 import { words } from "../../words";
-import { question, useCompareChoice } from "./choice";
+import { question, useCompareChoice, type CompareChoice } from "./choice";
 import { Chooser } from "./Chooser";
 import { DifferenceMap } from "./DifferenceMap";
 
@@ -33,12 +33,18 @@ export function CompareView() {
         </div>
         {query === null && <Nothing>{text.choose}</Nothing>}
       </section>
-      {query !== null && <Answer of={compared}>{(answer) => <Found of={answer} />}</Answer>}
+      {query !== null && <Answer of={compared}>{(answer) => <Found of={answer} sides={sides(choice, filters.environment)} />}</Answer>}
     </div>
   );
 }
 
-function Found({ of }: { of: Schemas["CompareAnswer"] }) {
+/** What each side is called: by what is compared. */
+function sides({ mode, baselineEnvironment, version, baselineVersion }: CompareChoice, environment: string): [string, string] {
+  if (mode === "environments") return [baselineEnvironment, environment];
+  return mode === "versions" ? [baselineVersion, version] : [text.before, text.now];
+}
+
+function Found({ of, sides: [before, now] }: { of: Schemas["CompareAnswer"]; sides: [string, string] }) {
   const { window, baselineWindow, added, removed, changed, unchangedCount } = of;
   const span = ({ from, to }: Schemas["WindowAnswer"]) => words.panel.window(moment(from), moment(to));
   const significant = changed.filter(({ errorRate, latency: slow, rate: often }) => [errorRate, slow, often].some((each) => each.significant));
@@ -46,8 +52,8 @@ function Found({ of }: { of: Schemas["CompareAnswer"] }) {
   return (
     <>
       <div className="sides">
-        <p><i className="side-mark baseline" /> <b>{text.before}</b> <span className="muted">{span(baselineWindow)}</span></p>
-        <p><i className="side-mark" /> <b>{text.now}</b> <span className="muted">{span(window)}</span></p>
+        <p><i className="side-mark baseline" /> <b>{before}</b> <span className="muted">{span(baselineWindow)}</span></p>
+        <p><i className="side-mark" /> <b>{now}</b> <span className="muted">{span(window)}</span></p>
         <p className="muted">{text.unchanged(exact(unchangedCount))}</p>
         {stale.map((message) => <p key={message} className="warn">{message}</p>)}
       </div>
