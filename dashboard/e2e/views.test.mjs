@@ -1,6 +1,6 @@
 // Every view over flows whose truth is known: what stands there is what the API says, and what was sent.
 import { api, ask, same, test, until } from "./harness.mjs";
-import { environment, prepare, truth } from "./workload.mjs";
+import { environment, prepare, send, truth } from "./workload.mjs";
 
 const at = (path, more = "") => `${api}${path}?environment=${environment}&live=15m${more}`;
 const cells = (row) => row.locator("td").allInnerTexts();
@@ -67,10 +67,11 @@ test("a flow: its story, its spans, and what failed as text", async (page) => {
 });
 
 test("live: flows come and go while one looks", async (page) => {
-  const { more } = await prepare();
+  await prepare();
   await page.goto(at("/live"));
   await page.locator('#freshness[data-light="live"]').waitFor();
-  await more();
+  // Of flows that end well only a share may be told.
+  await send(3, true);
   await page.locator(".happens li", { hasText: truth.operation }).first().waitFor();
   await page.locator(".happens > div").nth(1).locator("li", { hasText: truth.operation }).first().waitFor();
   const listed = page.locator('[data-figure="flows"]');

@@ -103,3 +103,28 @@ test("a query-api that is killed and comes back is told, and the page goes on by
     server.kill("SIGKILL");
   }
 }, { allow: ["WebSocket", "ERR_CONNECTION_REFUSED", "Failed to load resource"] });
+
+test("a session that has ended is told, with the way back in, and what is shown stays", async (page) => {
+  await prepare();
+  await page.goto(`${api}/?environment=${environment}&live=15m`);
+  await page.locator("[data-node]", { hasText: "page-auth" }).waitFor();
+  await page.route("**/api/v1/operations*", (route) => route.fulfill({ status: 401, contentType: "application/problem+json", body: JSON.stringify({ status: 401, title: "Unauthorized", detail: "say who you are", code: "unauthorized" }) }));
+  const again = page.getByRole("link", { name: "Log in again" });
+  await again.waitFor();
+  const next = new URL(await again.getAttribute("href"), api).searchParams.get("next");
+  same(next, new URL(page.url()).pathname + new URL(page.url()).search, "where the login leads back to");
+  same(await page.locator("[data-node]", { hasText: "page-auth" }).count(), 1, "what was shown stays");
+}, { allow: ["401"] });
+
+test("a range that the store can't answer is refused in words, and can be asked again", async (page) => {
+  let away = true;
+  await page.route("**/api/v1/graph?*", (route) => (away
+    ? route.fulfill({ status: 503, contentType: "application/problem+json", body: JSON.stringify({ status: 503, title: "Service Unavailable", detail: "ClickHouse does not answer", code: "store_unavailable" }) })
+    : route.continue()));
+  await page.goto(`${api}/?environment=${environment}&window=1h`);
+  await page.getByText("ClickHouse does not answer").waitFor();
+  await page.locator('#freshness[data-light="lost"]').waitFor();
+  away = false;
+  await page.getByRole("button", { name: "Try again" }).click();
+  await page.locator('#freshness[data-light="past"]').waitFor();
+}, { allow: ["503"] });

@@ -18,6 +18,7 @@ export interface Look {
   isLive: boolean;
   /** Why there is no graph of a past time. */
   error: unknown;
+  again: () => void;
   /** The question that gives the graph. */
   how: string;
 }
@@ -68,14 +69,16 @@ function useGraph(filters: Filters, isReady: boolean) {
   const query = useMemo(() => graphQuery(filters), [filters]);
   const live = useFeed(isLive && isReady ? liveFilters(filters, time.window) : null);
   const past = api.useQuery("get", "/api/v1/graph", { params: { query } }, { enabled: !isLive && isReady, refetchInterval: askAgainMs(time), placeholderData: (before) => before });
+  const { refetch } = past;
   const pastGraph = useMemo(() => (past.data ? ofAnswer(past.data) : EMPTY), [past.data]);
   return useMemo(() => ({
     graph: isLive ? live.graph : pastGraph,
     connection: isLive ? live.connection : OPEN,
     isLive,
     error: isLive ? null : past.error,
+    again: () => void refetch(),
     how: address("/api/v1/graph", query),
-  }), [isLive, live.graph, live.connection, pastGraph, past.error, query]);
+  }), [isLive, live.graph, live.connection, pastGraph, past.error, refetch, query]);
 }
 
 const OPEN: Connection = { state: "open" };

@@ -102,6 +102,9 @@ export const words = {
     rareHidden: (count: string) => (count === "1" ? "1 rare call hidden" : `${count} rare calls hidden`),
     rareShown: "Hide rare calls",
     showRare: "Show them",
+    byNamespace: (services: string) => `${services} nodes, shown by namespace: open one, or`,
+    showAll: "show them all",
+    openGroup: "Open it",
     quiet: "quiet now",
     overview: (nodes: string, edges: string) => `${nodes} nodes and ${edges} calls: an overview. Select one to look around it, or filter.`,
     kinds: {

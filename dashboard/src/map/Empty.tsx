@@ -8,8 +8,8 @@ import { words } from "../words";
 
 /** Nothing to draw: why, and what to do about it. */
 export function Empty() {
-  const { graph, known, filters, error } = useLook();
-  if (error != null && !graph.loaded) return <Refused error={error} />;
+  const { graph, known, filters, error, again } = useLook();
+  if (error != null && !graph.loaded) return <Refused error={error} again={again} />;
   if (!graph.loaded) return <Loading />;
   if (graph.staleness?.loadedFrom === "none") return <Loading what={words.empty.loadingLive} />;
   const elsewhere = known?.operations.some((each) => !each.probe) ?? false;

@@ -4,11 +4,12 @@ import { Menu } from "../parts/Menu";
 import { set } from "../url/address";
 import { words } from "../words";
 import { LABELS } from "./figures";
-import type { MapChoice } from "./choice";
+import type { Group, MapChoice } from "./choice";
 import { AS, GROUPS } from "./choice";
 
 interface Props {
   choice: MapChoice;
+  group: Group;
   search: string;
   onSearch: (text: string) => void;
   found: number;
@@ -20,7 +21,7 @@ interface Props {
   children?: ReactNode;
 }
 
-export function MapBar({ choice, search, onSearch, found, paused, waiting, onPause, onTidy, exports, children }: Props) {
+export function MapBar({ choice, group, search, onSearch, found, paused, waiting, onPause, onTidy, exports, children }: Props) {
   const { map } = words;
   return (
     <div className="bar">
@@ -35,8 +36,8 @@ export function MapBar({ choice, search, onSearch, found, paused, waiting, onPau
         </select>
       </label>
       <label className="field"><span className="field-name">{map.group}</span>
-        <select value={choice.group} onChange={(event) => set({ group: event.target.value === "none" ? null : event.target.value, node: null, from: null, to: null, focus: null })}>
-          {GROUPS.map((group) => <option key={group} value={group}>{map.groups[group]}</option>)}
+        <select value={group} onChange={(event) => set({ group: event.target.value, node: null, from: null, to: null, focus: null })}>
+          {GROUPS.map((each) => <option key={each} value={each}>{map.groups[each]}</option>)}
         </select>
       </label>
       <input type="search" data-filter="" className="find" placeholder={map.search} aria-label={map.search} value={search} onChange={(event) => onSearch(event.target.value)} />

@@ -7,7 +7,7 @@ import { useLook } from "../look";
 import { EdgePanel } from "../panel/EdgePanel";
 import { NodePanel } from "../panel/NodePanel";
 import { How } from "../parts/How";
-import { Boundary } from "../parts/States";
+import { Boundary, Refused } from "../parts/States";
 import { set } from "../url/address";
 import { words } from "../words";
 import { CLOSED, MOST_HOPS, openEdge, openNode, useMapChoice, type MapChoice } from "./choice";
@@ -21,16 +21,15 @@ import { MapBar } from "./MapBar";
 import { Overview } from "./overview/Overview";
 import { matches, part } from "./shown";
 import { useLayout, type Drawn } from "./useLayout";
-import { useMapGraph } from "./useMapGraph";
+import { FEW, useGroup, useMapGraph } from "./useMapGraph";
 
-/** More than so many nodes are drawn as an overview. */
-const FEW = 150;
 const NOTHING = new Map<string, never>();
 
 export function MapView() {
   const look = useLook();
   const choice = useMapChoice();
-  const { graph } = useMapGraph(choice.group);
+  const group = useGroup(choice);
+  const { graph } = useMapGraph(group);
   const [paused, pause] = useState(false);
   const [tidied, tidy] = useState(0);
   const [search, find] = useState("");
@@ -38,7 +37,7 @@ export function MapView() {
   const { cluster } = look.filters;
   const { focus, hops, withRare } = choice;
   const seen = useMemo(() => part(held, { cluster, focus, hops, withRare }), [held, cluster, focus, hops, withRare]);
-  const of = JSON.stringify([look.filters, choice.group, focus, hops, withRare, tidied]);
+  const of = JSON.stringify([look.filters, group, focus, hops, withRare, tidied]);
   const isLarge = seen.nodes.size > FEW;
   // Only what is drawn one by one is laid out with care.
   const drawn = useLayout(isLarge ? NOTHING : seen.nodes, isLarge ? NOTHING : seen.edges, of);
@@ -56,16 +55,19 @@ export function MapView() {
     <div className="with-panel">
       <section className="card map-card" aria-label={words.map.title}>
         <h1 className="unseen">{words.map.title}</h1>
-        <MapBar choice={choice} search={search} onSearch={find} found={found} paused={paused} waiting={waiting}
+        <MapBar choice={choice} group={group} search={search} onSearch={find} found={found} paused={paused} waiting={waiting}
           onPause={() => pause(!paused)} onTidy={() => tidy(tidied + 1)} exports={exporting(shown, isLarge)}>
           <Focus choice={choice} name={namer(nodes)} />
+          {choice.group === null && group === "namespace" && <ByNamespace services={look.graph.nodes.size} />}
           <Rare rare={seen.rare} withRare={withRare} />
           <How url={look.how} />
+          {look.filters.status !== "" && <span className="small muted">{words.filters.statusOnMap}</span>}
         </MapBar>
+        {!isEmpty && look.error != null && <Refused error={look.error} again={look.again} />}
         {isEmpty ? <Empty /> : <>
           {choice.as === "map" && isLarge && <Overview nodes={seen.nodes} edges={seen.edges} of={of} search={search} selected={selected} onNode={onNode} />}
           {choice.as === "map" && !isLarge && <FlowMap key={of} drawn={drawn} present={held} label={choice.label} search={search} selected={selected}
-            moves={look.isLive && !paused && choice.group === "none"} onNode={onNode} onEdge={onEdge} />}
+            moves={look.isLive && !paused && group === "none"} onNode={onNode} onEdge={onEdge} />}
           {choice.as === "table" && <EdgeTable nodes={nodes} edges={seen.edges} selected={selected} onEdge={onEdge} />}
           {choice.as === "tree" && <EdgeTree nodes={seen.nodes} edges={seen.edges} onNode={onNode} onEdge={onEdge} />}
           {choice.as === "map" && <Legend />}
@@ -96,6 +98,10 @@ function Focus({ choice: { focus, hops }, name }: { choice: MapChoice; name: (id
       <button type="button" data-escape="" onClick={() => set({ focus: null, hops: null })}>{words.map.unfocus}</button>
     </span>
   );
+}
+
+function ByNamespace({ services }: { services: number }) {
+  return <span className="small muted">{words.map.byNamespace(exact(services))} <button type="button" className="link small" onClick={() => set({ group: "none" })}>{words.map.showAll}</button></span>;
 }
 
 function Rare({ rare, withRare }: { rare: number; withRare: boolean }) {

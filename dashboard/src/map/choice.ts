@@ -5,12 +5,14 @@ import { LABELS, type Label } from "./figures";
 
 export const AS = ["map", "table", "tree"] as const;
 export const GROUPS = ["none", "namespace", "cluster", "version"] as const;
+export type Group = (typeof GROUPS)[number];
 export const MOST_HOPS = 4;
 
 export interface MapChoice {
   as: (typeof AS)[number];
   label: Label;
-  group: (typeof GROUPS)[number];
+  /** null where none is chosen: large graphs are then shown by namespace. */
+  group: Group | null;
   focus: string;
   hops: number;
   withRare: boolean;
@@ -26,7 +28,7 @@ export function useMapChoice(): MapChoice {
   return {
     as: one("as", AS, "map"),
     label: one("labels", LABELS, "all"),
-    group: one("group", GROUPS, "none"),
+    group: GROUPS.find((each) => each === query.get("group")) ?? null,
     focus: query.get("focus") ?? "",
     hops: Math.min(MOST_HOPS, Math.max(1, Number(query.get("hops") ?? 1) || 1)),
     withRare: query.get("rare") === "true",

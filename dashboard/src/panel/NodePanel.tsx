@@ -37,6 +37,7 @@ export function NodePanel({ node, nodes, edges, onClose }: Props) {
       about={<p className="small muted">{[words.map.kinds[kind], whereabouts(service), service.versions.length > 0 ? `${words.panel.versions} ${service.versions.join(", ")}` : "", words.map.statuses[status]].filter((part) => part).join(" · ")}
         {joined.length > 0 && <><br />{words.panel.alsoCalled} {joined.map((id) => name(id)).join(", ")}</>}</p>}
       actions={<>
+        {kind === "namespace" && <button type="button" onClick={() => set({ namespace: service.namespace || service.name, group: null, node: null })}>{words.map.openGroup}</button>}
         <button type="button" onClick={() => set({ focus: node.id })}>{words.panel.focus}</button>
         {kind === "service" && <A className="button" href={toView("/errors", query, { service: service.name })}>{words.panel.openErrors}</A>}
         {logs && <a className="button" href={logs} target="_blank" rel="noreferrer">{words.panel.logs}</a>}

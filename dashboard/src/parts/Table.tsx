@@ -102,7 +102,7 @@ function pressed(event: KeyboardEvent<HTMLTableRowElement>, act: () => void) {
   if (event.key === "Enter") {
     // What opens takes the focus, and would take the key too.
     event.preventDefault();
-    return act();
+    act(); return;
   }
   const next = event.key === "ArrowDown" ? event.currentTarget.nextElementSibling : event.key === "ArrowUp" ? event.currentTarget.previousElementSibling : null;
   if (!(next instanceof HTMLElement)) return;
