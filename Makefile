@@ -2,7 +2,7 @@
 # make demo ARGS="--for 60s --verify"
 # make chaos KILLS=50  every process is killed under the same workload; nothing may be lost or doubled
 # make test            every check and test; the last line says how many passed and failed
-.PHONY: help demo chaos build test simulate fuzz bench bench-stages bench-ingest bench-store bench-live bench-api compare flamegraph clean
+.PHONY: help demo dashboard chaos build test simulate fuzz bench bench-stages bench-ingest bench-store bench-live bench-api compare flamegraph clean
 
 SHELL := bash
 export CARGO_TARGET_DIR ?= $(or $(WEIR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/weir)/target
@@ -13,11 +13,16 @@ help: ## this list
 demo: build ## start everything with a demo workload; ARGS="--for 60s --verify" checks every count
 	@"$(CARGO_TARGET_DIR)/release/weir" demo $(ARGS)
 
+dashboard: ## build the page that query-api takes in, when something of it has changed
+	@tools/install
+	@tools/dashboard
+
 chaos: build ## kill every process KILLS times under the demo workload, then check every count; ARGS="--seed 7"
 	@"$(CARGO_TARGET_DIR)/release/weir" chaos --kills $(or $(KILLS),5) $(ARGS)
 
 build: ## install what is missing and build the release binary
 	@tools/install
+	@tools/dashboard
 	@cargo build --release --locked -p weir
 	@echo "built: $(CARGO_TARGET_DIR)/release/weir"
 

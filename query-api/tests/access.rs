@@ -21,6 +21,7 @@ const MATRIX: &[(&str, &str)] = &[
     ("/health", "nobody"),
     ("/page/main.js", "nobody"),
     ("/", "viewer"),
+    ("/operations", "viewer"),
     ("/auth/me", "viewer"),
     ("/nothing/here", "viewer"),
     ("/api/docs/", "viewer"),

@@ -335,7 +335,23 @@ async fn the_page_is_served_with_a_strict_policy() {
     let page = client.get(format!("{}/", api.url)).send().await.unwrap();
     let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
     assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
-    assert!(page.text().await.unwrap().contains("/page/main.js"));
+    assert_eq!(page.headers()["cache-control"], "no-cache", "an old page would ask for files that are gone");
+    let text = page.text().await.unwrap();
+    let read = async |path: &str, accept: &str| {
+        client.get(format!("{}{path}", api.url)).header("accept", accept).send().await.unwrap()
+    };
+    for view in ["/operations", "/flows/0af7651916cd43dd8448eb211c80319c"] {
+        assert_eq!(read(view, "text/html").await.text().await.unwrap(), text, "{view} is a view of the page");
+    }
+    for (path, accept) in [("/operations", "application/json"), ("/api/v1/nothing", "text/html"), ("/page/x.js", "*/*")] {
+        assert_eq!(read(path, accept).await.status(), 404, "{path} for {accept}");
+    }
+    // Without the dashboard the page names no files.
+    if let Some(script) = text.split('"').find(|name| name.starts_with("/page/") && name.ends_with(".js")) {
+        let script = read(script, "*/*").await;
+        assert_eq!(script.headers()["content-type"], "text/javascript; charset=utf-8");
+        assert!(script.headers()["cache-control"].to_str().unwrap().contains("immutable"));
+    }
     let elsewhere = client
         .get(format!("{}/api/v1/graph", api.url))
         .header("host", "evil.example:8080")

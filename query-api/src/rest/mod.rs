@@ -64,7 +64,7 @@ pub fn router() -> (Router<App>, utoipa::openapi::OpenApi) {
         .split_for_parts();
     let router = router
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
-        .fallback(async || ApiError::not_found("there is nothing here; the API begins with /api/v1"));
+        .fallback(crate::page::anything_else);
     (router, document)
 }
 

@@ -1,0 +1,62 @@
+import { api, ask, same, test, until } from "./harness.mjs";
+import { environment, send } from "./workload.mjs";
+
+const row = (page) => page.locator("tbody tr", { hasText: "page-web" }).filter({ hasText: "page-auth" });
+const cell = async (page, index) => (await row(page).locator("td").nth(index).innerText()).trim();
+
+test("what is sent is on the map, and its numbers are the API's", async (page) => {
+  await send(20);
+  await page.goto(`${api}/?environment=${environment}&live=15m`);
+  await page.locator("[data-node]", { hasText: "page-auth" }).waitFor();
+  await page.getByRole("button", { name: "Table", exact: true }).click();
+  await row(page).waitFor();
+  await until("20 calls", async () => (await cell(page, 3)) === "20");
+  const { edges } = await ask(`/api/v1/graph?environment=${environment}&window=15m`);
+  const edge = edges.find(({ from, to }) => from.includes("page-web") && to.includes("page-auth"));
+  same([await cell(page, 3), await cell(page, 5)], [String(edge.callCount), String(edge.errorCount)], "calls and failed calls of the row");
+  same(await page.locator('[data-figure="total"] b').innerText(), "20", "flows on the card");
+});
+
+test("failing calls arrive within a second of the API knowing them, without a reload", async (page) => {
+  await page.goto(`${api}/?environment=${environment}&live=15m&as=table`);
+  await row(page).waitFor();
+  const before = await cell(page, 3);
+  await send(20, true);
+  await until("the API counts them", async () => {
+    const { edges } = await ask(`/api/v1/graph?environment=${environment}&window=15m`);
+    return edges.some(({ to, callCount }) => to.includes("page-auth") && callCount > Number(before));
+  });
+  const known = Date.now();
+  await until("the row moves", async () => (await cell(page, 3)) !== before);
+  console.log(`        seen ${Date.now() - known} ms after the API`);
+  if (Date.now() - known > 1_000) throw new Error("later than a second");
+  await until("half of them failed", async () => (await cell(page, 4)).startsWith("50"));
+});
+
+test("a node that joins moves no other", async (page) => {
+  await page.goto(`${api}/?environment=${environment}&live=15m`);
+  const places = () => page.locator("[data-node]").evaluateAll((nodes) => Object.fromEntries(nodes.map((node) => [node.dataset.node, node.getAttribute("transform")])));
+  await page.locator("[data-node]", { hasText: "page-auth" }).waitFor();
+  const before = await places();
+  await send(20, false, { services: ["page-web", "page-mail"] });
+  await page.locator("[data-node]", { hasText: "page-mail" }).waitFor();
+  const after = await places();
+  for (const [id, place] of Object.entries(before)) same(after[id], place, `${id} stays`);
+});
+
+test("a shard that is behind is told in words", async (page) => {
+  await page.routeWebSocket(/\/api\/v1\/live/, (socket) => {
+    socket.connectToServer().onMessage((text) => {
+      const frame = JSON.parse(text);
+      if (frame.data.staleness) {
+        frame.data.staleness.fresh = false;
+        frame.data.staleness.message = "1 of 2 shards is late";
+        frame.data.staleness.shards["0"] = { seq: 7, clock: 0, behindSeconds: 40, state: "late", message: "no commit for 40 s" };
+      }
+      socket.send(JSON.stringify(frame));
+    });
+  });
+  await page.goto(api);
+  await page.locator('#freshness[data-light="stale"]', { hasText: "1 of 2 shards is late" }).click();
+  await page.getByText("Shard 0: no commit for 40 s").waitFor();
+});

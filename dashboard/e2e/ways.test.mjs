@@ -1,0 +1,130 @@
+// Filters, links, keys, and connections that break.
+import { spawn } from "node:child_process";
+import { createServer } from "node:net";
+import { api, same, test, until } from "./harness.mjs";
+import { environment, prepare, truth } from "./workload.mjs";
+
+test("filters are in the address; the back button and a reload show the same", async (page) => {
+  await prepare();
+  await page.goto(`${api}/?environment=${environment}&live=15m`);
+  await page.locator(`option[value="${truth.operation}"]`).waitFor({ state: "attached" });
+  await page.getByRole("combobox", { name: "Operation" }).selectOption(truth.operation);
+  await page.waitForURL(/operation=page_login/);
+  await page.getByRole("button", { name: /^Time/ }).click();
+  await page.getByRole("button", { name: "1 hour", exact: true }).click();
+  await page.waitForURL(/window=1h/);
+  await page.locator("[data-node]", { hasText: "page-auth" }).waitFor();
+  await page.reload();
+  same(await page.getByRole("combobox", { name: "Operation" }).inputValue(), truth.operation, "the operation after a reload");
+  await page.goBack();
+  await page.waitForURL((url) => url.searchParams.get("live") === "15m");
+  await page.goBack();
+  await page.waitForURL((url) => !url.searchParams.has("operation"));
+});
+
+test("a view's own address opens that view, and an unknown one says so", async (page) => {
+  for (const [path, words] of [["/operations", "Operations"], ["/live", "Flows as they happen"], ["/compare", "Compare"], ["/status", "Status"], ["/settings", "Settings"]]) {
+    await page.goto(`${api}${path}`);
+    await page.getByRole("heading", { name: words }).first().waitFor();
+  }
+  await page.goto(`${api}/no/such/view`);
+  await page.getByText("There is no such page.").waitFor();
+});
+
+test("everything is reached with keys alone", async (page) => {
+  await prepare();
+  await page.goto(`${api}/?environment=${environment}&live=15m`);
+  await page.locator("[data-node]", { hasText: "page-auth" }).waitFor();
+  await page.keyboard.press("?");
+  await page.getByRole("dialog", { name: "Keys" }).waitFor();
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("/");
+  same(await page.evaluate(() => document.activeElement?.getAttribute("aria-label")), "Find on the map", "focus of /");
+  await page.locator("[data-node][tabindex='0']").focus();
+  await page.keyboard.press("ArrowRight");
+  same(await page.evaluate(() => document.activeElement?.getAttribute("data-node")?.includes("page-")), true, "a node has the focus");
+  await page.keyboard.press("Enter");
+  await page.locator("[data-panel]").waitFor();
+  await page.keyboard.press("Escape");
+  await page.locator("[data-panel]").waitFor({ state: "detached" });
+  await page.keyboard.press("Control+k");
+  await page.getByRole("combobox", { name: /trace id/ }).fill("page-auth");
+  await page.locator('[role="option"]', { hasText: "page-auth" }).first().waitFor();
+  await page.keyboard.press("Enter");
+  await page.locator("[data-panel] h2", { hasText: "page-auth" }).waitFor();
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("g");
+  await page.keyboard.press("s");
+  await page.waitForURL(/\/status/);
+});
+
+test("pause holds the world still and counts what waits", async (page) => {
+  const { more } = await prepare();
+  await page.goto(`${api}/?environment=${environment}&live=15m&as=table`);
+  const row = page.locator("tbody tr", { hasText: "page-auth" }).first();
+  await row.waitFor();
+  await page.keyboard.press("p");
+  const held = await row.innerText();
+  await more();
+  await page.getByRole("button", { name: /Resume \([1-9]/ }).waitFor();
+  same(await row.innerText(), held, "what is held");
+  await page.keyboard.press("p");
+  await until("the row goes on", async () => (await row.innerText()) !== held);
+});
+
+async function freePort() {
+  const server = createServer();
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  const { port } = server.address();
+  await new Promise((done) => server.close(done));
+  return port;
+}
+
+test("a query-api that is killed and comes back is told, and the page goes on by itself", async (page) => {
+  const { WEIR_TEST_BINARY: binary, WEIR_TEST_KAFKA: kafka, WEIR_TEST_CLICKHOUSE: clickhouse } = process.env;
+  if (!binary) return console.log("        skipped: WEIR_TEST_BINARY names no weir");
+  const listen = `127.0.0.1:${await freePort()}`;
+  const start = () => spawn(binary, ["query-api", "--listen", listen, "--kafka", kafka, "--clickhouse", clickhouse], { stdio: "ignore" });
+  const ready = () => until("query-api is ready", () => fetch(`http://${listen}/ready`).then(({ ok }) => ok, () => false));
+  await prepare();
+  let server = start();
+  try {
+    await ready();
+    await page.goto(`http://${listen}/?environment=${environment}&live=15m`);
+    await page.locator('#freshness[data-light="live"]').waitFor();
+    await page.locator("[data-node]", { hasText: "page-auth" }).waitFor();
+    server.kill("SIGKILL");
+    await page.locator('#freshness[data-light="lost"]', { hasText: "reconnecting" }).waitFor();
+    same(await page.locator("[data-node]", { hasText: "page-auth" }).count(), 1, "what was shown stays");
+    server = start();
+    await ready();
+    await page.locator('#freshness[data-light="live"]').waitFor();
+  } finally {
+    server.kill("SIGKILL");
+  }
+}, { allow: ["WebSocket", "ERR_CONNECTION_REFUSED", "Failed to load resource"] });
+
+test("a session that has ended is told, with the way back in, and what is shown stays", async (page) => {
+  await prepare();
+  await page.goto(`${api}/?environment=${environment}&live=15m`);
+  await page.locator("[data-node]", { hasText: "page-auth" }).waitFor();
+  await page.route("**/api/v1/operations*", (route) => route.fulfill({ status: 401, contentType: "application/problem+json", body: JSON.stringify({ status: 401, title: "Unauthorized", detail: "say who you are", code: "unauthorized" }) }));
+  const again = page.getByRole("link", { name: "Log in again" });
+  await again.waitFor();
+  const next = new URL(await again.getAttribute("href"), api).searchParams.get("next");
+  same(next, new URL(page.url()).pathname + new URL(page.url()).search, "where the login leads back to");
+  same(await page.locator("[data-node]", { hasText: "page-auth" }).count(), 1, "what was shown stays");
+}, { allow: ["401"] });
+
+test("a range that the store can't answer is refused in words, and can be asked again", async (page) => {
+  let away = true;
+  await page.route("**/api/v1/graph?*", (route) => (away
+    ? route.fulfill({ status: 503, contentType: "application/problem+json", body: JSON.stringify({ status: 503, title: "Service Unavailable", detail: "ClickHouse does not answer", code: "store_unavailable" }) })
+    : route.continue()));
+  await page.goto(`${api}/?environment=${environment}&window=1h`);
+  await page.getByText("ClickHouse does not answer").waitFor();
+  await page.locator('#freshness[data-light="lost"]').waitFor();
+  away = false;
+  await page.getByRole("button", { name: "Try again" }).click();
+  await page.locator('#freshness[data-light="past"]').waitFor();
+}, { allow: ["503"] });

@@ -1,0 +1,41 @@
+// Times are µs since the epoch everywhere in the API.
+
+import { settings } from "../settings";
+
+const zone = () => (settings().timeZone === "utc" ? "UTC" : undefined);
+const format = (us: number, options: Intl.DateTimeFormatOptions) =>
+  new Intl.DateTimeFormat("en-GB", { ...options, timeZone: zone() }).format(us / 1000);
+
+/** 14:03:07 */
+export const clock = (us: number) => format(us, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+
+/** 29 Nov, 14:03:07, with the zone where it isn't the reader's own. */
+export const moment = (us: number) =>
+  `${format(us, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" })}${zone() ? " UTC" : ""}`;
+
+/** For the axis of a chart that is so many seconds long. */
+export function tick(us: number, seconds: number): string {
+  if (seconds <= 300) return clock(us);
+  if (seconds <= 172_800) return format(us, { hour: "2-digit", minute: "2-digit" });
+  return format(us, { day: "numeric", month: "short" });
+}
+
+/** now, 12 s ago, 5 min ago, 3 h ago, 2 days ago */
+export function ago(us: number, nowMs: number): string {
+  const seconds = Math.max(0, nowMs / 1000 - us / 1e6);
+  if (seconds < 2) return "now";
+  if (seconds < 100) return `${Math.round(seconds)} s ago`;
+  if (seconds < 5_400) return `${Math.round(seconds / 60)} min ago`;
+  return seconds < 129_600 ? `${Math.round(seconds / 3600)} h ago` : `${Math.round(seconds / 86_400)} days ago`;
+}
+
+/** What an input of the type `datetime-local` takes and gives. */
+export function toInput(us: number): string {
+  const ms = us / 1000;
+  const shift = zone() ? 0 : new Date(ms).getTimezoneOffset() * 60_000;
+  return new Date(ms - shift).toISOString().slice(0, 19);
+}
+
+export function fromInput(text: string): number {
+  return new Date(zone() ? `${text}Z` : text).getTime() * 1000;
+}

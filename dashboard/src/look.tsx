@@ -1,0 +1,101 @@
+// What all views look at together: the filters, the graph of the chosen time, and how current it is.
+
+import { createContext, use, useMemo, useState, type ReactNode } from "react";
+import { api, type Schemas } from "./api/client";
+import { address } from "./api/how";
+import type { Connection } from "./live/feed";
+import { EMPTY, edgeKey, type GraphState } from "./live/state";
+import { useFeed } from "./live/useFeed";
+import { useAddress } from "./url/address";
+import { askAgainMs, given, timeQuery, useFilters, type Filters } from "./url/filters";
+
+export interface Look {
+  filters: Filters;
+  /** Operations and environments of the last 15 minutes; undefined until they are known. */
+  known: Schemas["OperationsAnswer"] | undefined;
+  graph: GraphState;
+  connection: Connection;
+  isLive: boolean;
+  /** Why there is no graph of a past time. */
+  error: unknown;
+  again: () => void;
+  /** The question that gives the graph. */
+  how: string;
+}
+
+const Context = createContext<Look | null>(null);
+
+export function useLook(): Look {
+  const look = use(Context);
+  if (look === null) throw new Error("useLook outside of Looking");
+  return look;
+}
+
+const KNOWN_AGAIN_MS = 5_000;
+
+export function Looking({ children }: { children: ReactNode }) {
+  const known = api.useQuery("get", "/api/v1/operations", {}, { refetchInterval: KNOWN_AGAIN_MS });
+  const { query } = useAddress();
+  const busiest = useMemo(() => busiestEnvironment(known.data), [known.data]);
+  // It stays what it was when the page was opened: the view must not jump when another one becomes busier.
+  const first = useFirst(known.isPending ? null : busiest);
+  const filters = useFilters(first ?? "");
+  const isReady = query.has("environment") || first !== null;
+  const look = useGraph(filters, isReady);
+  const value = useMemo(() => ({ ...look, filters, known: known.data }), [look, filters, known.data]);
+  return <Context value={value}>{children}</Context>;
+}
+
+/** The first value that isn't null. */
+function useFirst<T>(value: T | null): T | null {
+  const [first, keep] = useState<T | null>(null);
+  if (first === null && value !== null) keep(value);
+  return first ?? value;
+}
+
+/** The environment with the most flows; nobody's checks count. */
+export function busiestEnvironment(known: Schemas["OperationsAnswer"] | undefined): string {
+  const flows = new Map<string, number>();
+  for (const { probe, environment, count } of known?.operations ?? []) {
+    if (!probe) flows.set(environment, (flows.get(environment) ?? 0) + count);
+  }
+  const [busiest] = [...flows].filter(([name]) => name !== "").sort(([, a], [, b]) => b - a);
+  return busiest?.[0] ?? "";
+}
+
+function useGraph(filters: Filters, isReady: boolean) {
+  const { time } = filters;
+  const isLive = time.kind === "live";
+  const query = useMemo(() => graphQuery(filters), [filters]);
+  const live = useFeed(isLive && isReady ? liveFilters(filters, time.window) : null);
+  const past = api.useQuery("get", "/api/v1/graph", { params: { query } }, { enabled: !isLive && isReady, refetchInterval: askAgainMs(time), placeholderData: (before) => before });
+  const { refetch } = past;
+  const pastGraph = useMemo(() => (past.data ? ofAnswer(past.data) : EMPTY), [past.data]);
+  return useMemo(() => ({
+    graph: isLive ? live.graph : pastGraph,
+    connection: isLive ? live.connection : OPEN,
+    isLive,
+    error: isLive ? null : past.error,
+    again: () => void refetch(),
+    how: address("/api/v1/graph", query),
+  }), [isLive, live.graph, live.connection, pastGraph, past.error, refetch, query]);
+}
+
+const OPEN: Connection = { state: "open" };
+
+function liveFilters({ operation, environment, service, namespace, probes }: Filters, window: string) {
+  return { ...given({ operation, environment, service, namespace }), window, probes, events: false };
+}
+
+export function graphQuery({ operation, environment, service, namespace, probes, time }: Filters) {
+  return { ...given({ operation, environment, service, namespace, probes }), ...timeQuery(time) };
+}
+
+/** A graph of the past in the form of a live one. */
+export function ofAnswer({ nodes, edges, window, staleness }: Pick<Schemas["GraphAnswer"], "nodes" | "edges" | "window" | "staleness">): GraphState {
+  return {
+    ...EMPTY, loaded: true, window, staleness, asOf: window.to,
+    nodes: new Map(nodes.map((node) => [node.id, node])),
+    edges: new Map(edges.map((edge) => [edgeKey(edge), edge])),
+  };
+}

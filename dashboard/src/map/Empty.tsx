@@ -1,0 +1,46 @@
+import { operationName } from "../format/names";
+import { useLook } from "../look";
+import { Copy } from "../parts/How";
+import { Loading, Refused } from "../parts/States";
+import { set } from "../url/address";
+import { EVERYWHERE } from "../url/filters";
+import { words } from "../words";
+
+/** Nothing to draw: why, and what to do about it. */
+export function Empty() {
+  const { graph, known, filters, error, again } = useLook();
+  if (error != null && !graph.loaded) return <Refused error={error} again={again} />;
+  if (!graph.loaded) return <Loading />;
+  if (graph.staleness?.loadedFrom === "none") return <Loading what={words.empty.loadingLive} />;
+  const elsewhere = known?.operations.some((each) => !each.probe) ?? false;
+  return elsewhere ? <Elsewhere operation={filters.operation} environment={filters.environment} /> : <First />;
+}
+
+function Elsewhere({ operation, environment }: { operation: string; environment: string }) {
+  const { empty } = words;
+  const what = [operation === "" ? "" : empty.ofOperation(operationName(operation)), environment === "" ? "" : empty.inEnvironment(environment)].filter((part) => part !== "");
+  return (
+    <div className="empty">
+      <h2>{empty.nothingHere}</h2>
+      <p>{empty.elsewhere(what.join(" "))}</p>
+      <button type="button" onClick={() => set({ operation: null, environment: EVERYWHERE, service: null, namespace: null, cluster: null, live: "15m", window: null, startTime: null, endTime: null })}>{empty.showAll}</button>
+    </div>
+  );
+}
+
+function First() {
+  const snippet = [
+    `export OTEL_EXPORTER_OTLP_ENDPOINT=http://${location.hostname}:4318`,
+    "export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
+    "export OTEL_SERVICE_NAME=checkout",
+  ].join("\n");
+  return (
+    <div className="empty">
+      <h2>{words.empty.first}</h2>
+      <p>{words.empty.firstWords}</p>
+      <pre>{snippet}</pre>
+      <Copy text={snippet} />
+      <p className="muted">{words.empty.demo}</p>
+    </div>
+  );
+}

@@ -1,0 +1,102 @@
+import { useMemo, useRef, useState, type KeyboardEvent } from "react";
+import { namer, sharedNames } from "../format/names";
+import { Icon } from "../parts/Icon";
+import { useSettings } from "../settings";
+import { words } from "../words";
+import { EdgeShape } from "./EdgeShape";
+import { edgeWords, type Label } from "./figures";
+import { NodeShape } from "./NodeShape";
+import { matches } from "./shown";
+import type { Drawn } from "./useLayout";
+import { useViewport } from "./useViewport";
+import { step } from "./walk";
+
+interface Props {
+  drawn: Drawn;
+  /** What is in the graph now; the rest of what is drawn is quiet. */
+  present: { nodes: ReadonlyMap<string, unknown>; edges: ReadonlyMap<string, unknown> };
+  label: Label;
+  search: string;
+  selected: string;
+  moves: boolean;
+  onNode: (id: string) => void;
+  onEdge: (key: string) => void;
+}
+
+/** Beyond this many edges dots would cost more than they tell. */
+const DOTS = 60;
+
+export function FlowMap({ drawn, present, label, search, selected, moves, onNode, onEdge }: Props) {
+  const { nodes, edges, layout } = drawn;
+  const box = useRef<HTMLDivElement>(null);
+  const { view, zoom, reset, dragging } = useViewport(box, layout);
+  const [hovered, hover] = useState<string | null>(null);
+  const steps = useSettings();
+  const shared = useMemo(() => sharedNames(nodes.values()), [nodes]);
+  const name = useMemo(() => namer(nodes), [nodes]);
+  const near = useMemo(() => neighbourhood(hovered, edges), [hovered, edges]);
+  const first = nodes.has(selected) ? selected : [...layout.places.keys()][0];
+
+  const nodeState = (id: string) => [
+    present.nodes.has(id) ? "" : "quiet",
+    near !== null && !near.has(id) ? "dimmed" : "",
+    id === selected ? "picked" : "",
+    search !== "" ? (matchesId(id) ? "found" : "dimmed") : "",
+  ].join(" ");
+  const matchesId = (id: string) => {
+    const node = nodes.get(id);
+    return node !== undefined && matches(node, search);
+  };
+  const edgeState = (key: string) => [
+    present.edges.has(key) ? "" : "quiet", near !== null && !near.has(key) ? "dimmed" : near !== null ? "near" : "", key === selected ? "picked" : "",
+  ].join(" ");
+
+  return (
+    <div className="map-box" ref={box} {...dragging}>
+      <svg className="map" role="group" aria-label={words.map.region} onKeyDown={(event) => walk(event, drawn, onNode)}>
+        <g transform={`translate(${view.x} ${view.y}) scale(${view.scale})`}>
+          {[...layout.routes].map(([key, route]) => {
+            const edge = edges.get(key);
+            return edge && <EdgeShape key={key} id={key} edge={edge} route={route} at={layout.labels.get(key)} label={label} words={edgeWords(edge, name)} steps={steps}
+              state={edgeState(key)} moves={moves && layout.routes.size <= DOTS} onPick={onEdge} onHover={hover} />;
+          })}
+          {[...layout.places].map(([id, place]) => {
+            const node = nodes.get(id);
+            return node && <NodeShape key={id} node={node} place={place} label={label} isShared={shared.has(node.service.name)} steps={steps}
+              state={nodeState(id)} isTabStop={id === first} onPick={onNode} onHover={hover} />;
+          })}
+        </g>
+      </svg>
+      <div className="zoom" role="group">
+        <button type="button" title={words.map.in} onClick={() => zoom(1.25)}><Icon name="plus" size={14} /><span className="unseen">{words.map.in}</span></button>
+        <button type="button" title={words.map.out} onClick={() => zoom(0.8)}><Icon name="minus" size={14} /><span className="unseen">{words.map.out}</span></button>
+        <button type="button" title={words.map.fit} onClick={reset}><Icon name="fit" size={14} /><span className="unseen">{words.map.fit}</span></button>
+      </div>
+    </div>
+  );
+}
+
+/** What is pointed at and what it touches: ids of nodes and keys of edges. */
+function neighbourhood(hovered: string | null, edges: Drawn["edges"]): Set<string> | null {
+  if (hovered === null) return null;
+  const near = new Set([hovered]);
+  for (const [key, { from, to }] of edges) {
+    if (key !== hovered && from !== hovered && to !== hovered) continue;
+    near.add(key).add(from).add(to);
+  }
+  return near;
+}
+
+function walk(event: KeyboardEvent<SVGSVGElement>, drawn: Drawn, open: (id: string) => void) {
+  const target = event.target;
+  const id = target instanceof SVGElement ? target.dataset["node"] : undefined;
+  if (id === undefined) return;
+  if (event.key === "Enter" || event.key === " ") {
+    event.preventDefault();
+    open(id); return;
+  }
+  const next = step(event.key, id, drawn);
+  if (next === undefined) return;
+  event.preventDefault();
+  event.currentTarget.querySelector<SVGElement>(`[data-node="${CSS.escape(next)}"]`)?.focus();
+}

@@ -1,0 +1,65 @@
+import type { ReactNode } from "react";
+import { Icon } from "../parts/Icon";
+import { Menu } from "../parts/Menu";
+import { set } from "../url/address";
+import { words } from "../words";
+import { LABELS } from "./figures";
+import type { Group, MapChoice } from "./choice";
+import { AS, GROUPS } from "./choice";
+
+interface Props {
+  choice: MapChoice;
+  group: Group;
+  search: string;
+  onSearch: (text: string) => void;
+  found: number;
+  paused: boolean;
+  waiting: number;
+  onPause: () => void;
+  onTidy: () => void;
+  exports: { name: string; act: () => void }[];
+  children?: ReactNode;
+}
+
+export function MapBar({ choice, group, search, onSearch, found, paused, waiting, onPause, onTidy, exports, children }: Props) {
+  const { map } = words;
+  return (
+    <div className="bar">
+      <div className="segments" role="group" aria-label={map.show}>
+        {AS.map((as) => (
+          <button key={as} type="button" aria-pressed={choice.as === as} onClick={() => set({ as: as === "map" ? null : as })}>{{ map: map.asMap, table: map.asTable, tree: map.asTree }[as]}</button>
+        ))}
+      </div>
+      <label className="field"><span className="field-name">{map.labels}</span>
+        <select value={choice.label} onChange={(event) => set({ labels: event.target.value === "all" ? null : event.target.value })}>
+          {LABELS.map((label) => <option key={label} value={label}>{map.label[label]}</option>)}
+        </select>
+      </label>
+      <label className="field"><span className="field-name">{map.group}</span>
+        <select value={group} onChange={(event) => set({ group: event.target.value, node: null, from: null, to: null, focus: null })}>
+          {GROUPS.map((each) => <option key={each} value={each}>{map.groups[each]}</option>)}
+        </select>
+      </label>
+      <input type="search" data-filter="" className="find" placeholder={map.search} aria-label={map.search} value={search} onChange={(event) => onSearch(event.target.value)} />
+      {search !== "" && <span className="small muted" role="status">{map.found(found)}</span>}
+      {children}
+      <span className="push" />
+      <button type="button" data-pause="" aria-pressed={paused} onClick={onPause}>
+        <span className="with-icon"><Icon name={paused ? "play" : "pause"} size={13} />{paused ? map.resume(waiting) : map.pause}</span>
+      </button>
+      <button type="button" title={map.tidyHint} onClick={onTidy}>{map.tidy}</button>
+      <Menu className="right" label={map.export}>
+        {(close) => (
+          <div className="choices">
+            {exports.map(({ name, act }) => (
+              <button key={name} type="button" className="bare" onClick={() => {
+                act();
+                close();
+              }}>{name}</button>
+            ))}
+          </div>
+        )}
+      </Menu>
+    </div>
+  );
+}

@@ -1,0 +1,42 @@
+// What of the map can be chosen, from the address.
+
+import { useAddress } from "../url/address";
+import { LABELS, type Label } from "./figures";
+
+export const AS = ["map", "table", "tree"] as const;
+export const GROUPS = ["none", "namespace", "cluster", "version"] as const;
+export type Group = (typeof GROUPS)[number];
+export const MOST_HOPS = 4;
+
+export interface MapChoice {
+  as: (typeof AS)[number];
+  label: Label;
+  /** null where none is chosen: large graphs are then shown by namespace. */
+  group: Group | null;
+  focus: string;
+  hops: number;
+  withRare: boolean;
+  /** Id of the node whose panel is open, or "". */
+  node: string;
+  edge: { from: string; to: string } | null;
+}
+
+export function useMapChoice(): MapChoice {
+  const { query } = useAddress();
+  const one = <T extends string>(name: string, of: readonly T[], otherwise: T) => of.find((each) => each === query.get(name)) ?? otherwise;
+  const [from, to] = [query.get("from"), query.get("to")];
+  return {
+    as: one("as", AS, "map"),
+    label: one("labels", LABELS, "all"),
+    group: GROUPS.find((each) => each === query.get("group")) ?? null,
+    focus: query.get("focus") ?? "",
+    hops: Math.min(MOST_HOPS, Math.max(1, Number(query.get("hops") ?? 1) || 1)),
+    withRare: query.get("rare") === "true",
+    node: query.get("node") ?? "",
+    edge: from !== null && to !== null ? { from, to } : null,
+  };
+}
+
+export const openNode = (node: string) => ({ node, from: null, to: null });
+export const openEdge = ({ from, to }: { from: string; to: string }) => ({ node: null, from, to });
+export const CLOSED = { node: null, from: null, to: null };

@@ -1,0 +1,64 @@
+// The numbers that stand on nodes and edges, by the reader's choice.
+
+import type { Edge, Node } from "../api/client";
+import { latency, number, percent, rate } from "../format/numbers";
+import { namer } from "../format/names";
+import { words } from "../words";
+
+export const LABELS = ["all", "rate", "p50", "p95", "p99", "errors", "none"] as const;
+export type Label = (typeof LABELS)[number];
+
+const LATENCIES = { p50: "p50Latency", p95: "p95Latency", p99: "p99Latency" } as const;
+
+/** The big number of a node, and what it is. */
+export function nodeFigure({ metrics }: Node, label: Label): [string, string] {
+  if (label === "rate") return [rate(metrics.rate), words.map.label.rate];
+  if (label === "errors") return [percent(metrics.errorRate), words.map.label.errors];
+  const which = label === "all" || label === "none" ? "p95" : label;
+  return [latency(metrics[LATENCIES[which]]), which];
+}
+
+/** What is calm and what isn't: the second stands out. */
+export function edgeFigures(edge: Edge, label: Label): [string, string] {
+  if (label === "none") return ["", ""];
+  const calm: string[] = [];
+  if (label === "all" || label === "rate") calm.push(rate(edge.rate));
+  const which = label === "all" ? "p95" : label;
+  if (which in LATENCIES) {
+    const value = edge[LATENCIES[which as keyof typeof LATENCIES]];
+    if (value !== null && value !== undefined) calm.push(latency(value));
+  }
+  const bad: string[] = [];
+  if ((label === "all" && edge.errorRate >= 0.001) || label === "errors") bad.push(percent(edge.errorRate));
+  return [calm.join(" · "), [...bad, ...glyphs(edge)].join(" ")];
+}
+
+/** Retries, rejections and time-outs, with counts. */
+export function glyphs({ retryCount, rejected, timeouts }: Edge): string[] {
+  return ([["↻", retryCount], ["⊘", rejected], ["◷", timeouts]] as const).filter(([, count]) => count > 0).map(([glyph, count]) => `${glyph}${number(count)}`);
+}
+
+/** Fewer than half of its calls were seen from both sides, though the other side could have been. */
+export const isOneSided = ({ confidence, latencySide }: Edge) => (confidence ?? 1) < 0.5 && latencySide !== "caller";
+
+export function nodeWords({ kind, service, metrics, status, id }: Node): string {
+  return words.map.node(service.name || id, words.map.kinds[kind] ?? kind, number(metrics.rate), percent(metrics.errorRate), latency(metrics.p95Latency), words.map.statuses[status]);
+}
+
+export function edgeWords(edge: Edge, name: ReturnType<typeof namer>): string {
+  return words.map.edge(name(edge.from), name(edge.to), number(edge.rate), percent(edge.errorRate), latency(edge.p95Latency));
+}
+
+const ruler = typeof document === "undefined" ? null : document.createElement("canvas").getContext("2d");
+
+/** The text, or as much of it as fits the width: the middle is what names can spare. */
+export function fitted(text: string, width: number, font = "600 12.5px"): string {
+  if (ruler === null) return text;
+  ruler.font = `${font} ${getComputedStyle(document.body).fontFamily}`;
+  let shown = text;
+  for (let kept = text.length - 1; kept > 2 && ruler.measureText(shown).width > width; kept -= 1) {
+    const tail = Math.floor(kept * 0.4);
+    shown = `${text.slice(0, kept - tail)}…${text.slice(text.length - tail)}`;
+  }
+  return shown;
+}

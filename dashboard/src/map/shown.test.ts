@@ -1,0 +1,40 @@
+import { describe, expect, it } from "vitest";
+import type { Edge, Node } from "../api/client";
+import { EMPTY, edgeKey, type GraphState } from "../live/state";
+import { around, matches, part } from "./shown";
+
+const edge = (from: string, to: string, callCount = 1000, errorCount = 0) =>
+  ({ from, to, callCount, errorCount, rejected: 0, timeouts: 0 }) as unknown as Edge;
+const node = (id: string, cluster = "eu") => ({ id, service: { name: id, namespace: "shop", cluster } }) as unknown as Node;
+
+function graph(edges: Edge[], nodes = edges.flatMap(({ from, to }) => [node(from), node(to)])): GraphState {
+  return { ...EMPTY, nodes: new Map(nodes.map((each) => [each.id, each])), edges: new Map(edges.map((each) => [edgeKey(each), each])) };
+}
+const all = { cluster: "", focus: "", hops: 1, withRare: false };
+const ids = (of: { nodes: Map<string, unknown> }) => [...of.nodes.keys()].sort();
+
+describe("the part of the graph on the map", () => {
+  const chain = [edge("web", "a"), edge("a", "b"), edge("b", "c"), edge("x", "b"), edge("a", "z")];
+
+  it("goes up and down from the focus, never to siblings", () => {
+    expect([...around("b", chain, 1)].sort()).toEqual(["a", "b", "c", "x"]);
+    expect([...around("b", chain, 2)].sort()).toEqual(["a", "b", "c", "web", "x"]);
+    expect(ids(part(graph(chain), { ...all, focus: "c" }))).toEqual(["b", "c"]);
+  });
+
+  it("ends at cycles", () => expect([...around("a", [edge("a", "b"), edge("b", "a"), edge("a", "a")], 10)].sort()).toEqual(["a", "b"]));
+
+  it("leaves out rare calls that go well, and says how many", () => {
+    const some = graph([edge("web", "a"), edge("a", "rare", 3), edge("a", "failing", 6, 6)]);
+    expect(part(some, all).rare).toBe(1);
+    expect(ids(part(some, all))).toEqual(["a", "failing", "web"]);
+    expect(ids(part(some, { ...all, withRare: true }))).toEqual(["a", "failing", "rare", "web"]);
+  });
+
+  it("keeps what touches a cluster, and services that call nobody", () => {
+    const clusters = graph([edge("web", "a"), edge("a", "b")], [node("web", ""), node("a"), node("b", "us"), node("alone"), node("other", "us")]);
+    expect(ids(part(clusters, { ...all, cluster: "eu" }))).toEqual(["a", "alone", "b", "web"]);
+  });
+
+  it("finds by parts of names", () => expect([matches(node("auth"), "UT"), matches(node("auth"), " "), matches(node("auth"), "sho")]).toEqual([true, false, true]));
+});

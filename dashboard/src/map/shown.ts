@@ -1,0 +1,69 @@
+// Which part of the graph is on the map: filters that the server can't apply, the focus, and what is too rare to matter.
+
+import type { Edge, Node } from "../api/client";
+import type { GraphState } from "../live/state";
+
+export interface Part {
+  nodes: Map<string, Node>;
+  edges: Map<string, Edge>;
+  /** Calls left out because they are rare. */
+  rare: number;
+}
+
+export interface Choice {
+  cluster: string;
+  /** Id of the node looked around; "" is the whole. */
+  focus: string;
+  hops: number;
+  withRare: boolean;
+}
+
+export function part(graph: GraphState, { cluster, focus, hops, withRare }: Choice): Part {
+  let edges = [...graph.edges];
+  const rare = withRare || focus !== "" ? [] : edges.filter(([, edge]) => isRare(edge, flows(graph)));
+  const isLeftOut = new Set(rare.map(([key]) => key));
+  edges = edges.filter(([key]) => !isLeftOut.has(key));
+  if (cluster !== "") edges = edges.filter(([, { from, to }]) => [from, to].some((id) => graph.nodes.get(id)?.service.cluster === cluster));
+  if (focus !== "") {
+    const near = around(focus, edges.map(([, edge]) => edge), hops);
+    edges = edges.filter(([, { from, to }]) => near.has(from) && near.has(to));
+  }
+  return { nodes: touched(graph, edges, focus, cluster), edges: new Map(edges), rare: rare.length };
+}
+
+function touched(graph: GraphState, edges: [string, Edge][], focus: string, cluster: string): Map<string, Node> {
+  const ends = new Set(edges.flatMap(([, { from, to }]) => [from, to]));
+  // A service that neither calls nor is called is still one.
+  const calls = new Set([...graph.edges.values()].flatMap(({ from, to }) => [from, to]));
+  const isAlone = (node: Node) => !calls.has(node.id) && focus === "" && (cluster === "" || node.service.cluster === cluster);
+  return new Map([...graph.nodes].filter(([id, node]) => ends.has(id) || id === focus || isAlone(node)));
+}
+
+/** Requests of clients, where the number of flows isn't known. */
+function flows({ totals, edges }: GraphState): number {
+  if (totals !== null) return totals.flowCount;
+  return Math.max(0, ...[...edges.values()].map(({ callCount }) => callCount));
+}
+
+/** Fewer than one call in a hundred flows, and hardly anything wrong with them: mostly halves of calls whose other half is
+ * late. */
+export const isRare = ({ callCount, errorCount, rejected, timeouts }: Edge, flowCount: number) =>
+  callCount * 100 < flowCount && errorCount + rejected + timeouts < 5;
+
+/** Those that calls lead to from the node, and those that calls lead from to it; each way goes on by itself. */
+export function around(id: string, edges: Edge[], hops: number): Set<string> {
+  const found = new Set([id]);
+  for (const [here, there] of [["from", "to"], ["to", "from"]] as const) {
+    let edge = new Set([id]);
+    for (let hop = 0; hop < hops; hop += 1) {
+      edge = new Set(edges.filter((each) => edge.has(each[here]) && each.from !== each.to).map((each) => each[there]));
+      for (const next of edge) found.add(next);
+    }
+  }
+  return found;
+}
+
+export function matches(node: Node, text: string): boolean {
+  const wanted = text.trim().toLowerCase();
+  return wanted !== "" && [node.id, node.service.name, node.service.namespace].some((name) => name.toLowerCase().includes(wanted));
+}

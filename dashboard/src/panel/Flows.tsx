@@ -1,0 +1,85 @@
+import { useState } from "react";
+import { api, type Schemas } from "../api/client";
+import { useMaySeeFlows } from "../api/me";
+import { operationName } from "../format/names";
+import { duration } from "../format/numbers";
+import { clock } from "../format/time";
+import { useLook } from "../look";
+import { Answer } from "../parts/States";
+import { StatusMark } from "../parts/StatusMark";
+import { A } from "../url/A";
+import { toView, useAddress } from "../url/address";
+import { askAgainMs, given, timeQuery } from "../url/filters";
+import { words } from "../words";
+
+export interface FlowRow {
+  id: string;
+  operation: string;
+  time: number;
+  duration: number;
+  status: string;
+}
+
+const KINDS = ["slowest", "failed", "recent"] as const;
+const SHOWN = 8;
+
+/** Executions that went through a service: the slowest, the failed and the last ones. */
+export function ServiceFlows({ service }: { service: string }) {
+  const { filters: { operation, environment, time, probes } } = useLook();
+  const [kind, choose] = useState<(typeof KINDS)[number]>("slowest");
+  const query = {
+    service, ...given({ operation, environment, probes }), ...timeQuery(time), pageSize: SHOWN,
+    sort: kind === "slowest" ? "-duration" as const : "-startTime" as const, ...(kind === "failed" ? { status: "error" as const } : {}),
+  };
+  const flows = api.useQuery("get", "/api/v1/flows", { params: { query } }, { enabled: useMaySeeFlows(), refetchInterval: askAgainMs(time), placeholderData: (before) => before });
+  return (
+    <Kinds kind={kind} choose={choose}>
+      <Answer of={flows}>{(answer) => <FlowList rows={answer.flows.map((flow) => ({ ...flow, id: flow.flowId, operation: flow.operationName, time: flow.startTime }))} />}</Answer>
+    </Kinds>
+  );
+}
+
+/** Executions that the edge's numbers came from. */
+export function ExemplarFlows({ exemplars }: { exemplars: Schemas["Exemplar"][] }) {
+  const [kind, choose] = useState<(typeof KINDS)[number]>("slowest");
+  const order = { slowest: (a: Schemas["Exemplar"], b: Schemas["Exemplar"]) => b.latency - a.latency, failed: newest, recent: newest }[kind];
+  const rows = exemplars.filter((each) => kind !== "failed" || each.errors > 0).sort(order).slice(0, SHOWN);
+  return (
+    <Kinds kind={kind} choose={choose}>
+      <FlowList rows={rows.map((each) => ({ id: each.traceId, operation: each.operationName, time: each.time, duration: each.latency * 1000, status: each.errors > 0 ? "error" : "success" }))} />
+    </Kinds>
+  );
+}
+
+const newest = (a: Schemas["Exemplar"], b: Schemas["Exemplar"]) => b.time - a.time;
+
+function Kinds({ kind, choose, children }: { kind: string; choose: (kind: (typeof KINDS)[number]) => void; children: React.ReactNode }) {
+  if (!useMaySeeFlows()) return <p className="muted">{words.panel.notAllowed}</p>;
+  return (
+    <div className="stack tight">
+      <div className="segments small" role="group" aria-label={words.panel.flows}>
+        {KINDS.map((each) => <button key={each} type="button" aria-pressed={each === kind} onClick={() => choose(each)}>{words.panel[each]}</button>)}
+      </div>
+      {children}
+    </div>
+  );
+}
+
+export function FlowList({ rows }: { rows: FlowRow[] }) {
+  const { query } = useAddress();
+  if (rows.length === 0) return <p className="muted">{words.panel.noFlows}</p>;
+  return (
+    <ul className="plain flow-list">
+      {rows.map((flow) => (
+        <li key={`${flow.id} ${flow.time}`}>
+          <A href={toView(`/flows/${encodeURIComponent(flow.id)}`, query)}>
+            <StatusMark status={flow.status} />
+            <span className="grow">{operationName(flow.operation)}</span>
+            <span className="muted">{clock(flow.time)}</span>
+            <b>{duration(flow.duration)}</b>
+          </A>
+        </li>
+      ))}
+    </ul>
+  );
+}

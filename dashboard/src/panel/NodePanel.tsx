@@ -1,0 +1,106 @@
+import { useState } from "react";
+import { api, type Edge, type Node, type Schemas } from "../api/client";
+import { address } from "../api/how";
+import { Heatmap } from "../charts/Heatmap";
+import { namer, whereabouts } from "../format/names";
+import { change, exact, latency, percent, rate, trouble } from "../format/numbers";
+import { useLook } from "../look";
+import { How } from "../parts/How";
+import { Answer } from "../parts/States";
+import { filled, useSettings } from "../settings";
+import { A } from "../url/A";
+import { set, toView, useAddress } from "../url/address";
+import { askAgainMs, given, timeQuery } from "../url/filters";
+import { words } from "../words";
+import { ServiceFlows } from "./Flows";
+import { Endpoints, Neighbours, Pods } from "./NodeParts";
+import { Figures, Panel, Section } from "./Panel";
+import { Series, whole } from "./Series";
+import { before } from "./windows";
+
+interface Props {
+  node: Node;
+  nodes: ReadonlyMap<string, Node>;
+  edges: ReadonlyMap<string, Edge>;
+  onClose: () => void;
+}
+
+export function NodePanel({ node, nodes, edges, onClose }: Props) {
+  const { kind, service, joined, status } = node;
+  const { query } = useAddress();
+  const { logsLink } = useSettings();
+  const { graph: { window } } = useLook();
+  const name = namer(nodes);
+  const logs = filled(logsLink, { service: service.name, namespace: service.namespace, from: String((window?.from ?? 0) / 1000), to: String((window?.to ?? 0) / 1000) });
+  return (
+    <Panel kind={kind} onClose={onClose} title={service.name || name(node.id)}
+      about={<p className="small muted">{[words.map.kinds[kind], whereabouts(service), service.versions.length > 0 ? `${words.panel.versions} ${service.versions.join(", ")}` : "", words.map.statuses[status]].filter((part) => part).join(" · ")}
+        {joined.length > 0 && <><br />{words.panel.alsoCalled} {joined.map((id) => name(id)).join(", ")}</>}</p>}
+      actions={<>
+        {kind === "namespace" && <button type="button" onClick={() => set({ namespace: service.namespace || service.name, group: null, node: null })}>{words.map.openGroup}</button>}
+        <button type="button" onClick={() => set({ focus: node.id })}>{words.panel.focus}</button>
+        {kind === "service" && <A className="button" href={toView("/errors", query, { service: service.name })}>{words.panel.openErrors}</A>}
+        {logs && <a className="button" href={logs} target="_blank" rel="noreferrer">{words.panel.logs}</a>}
+      </>}>
+      {kind === "service" ? <Service node={node} /> : <Silent node={node} />}
+      <Section title={words.panel.callers}><Neighbours edges={[...edges.values()].filter(({ to }) => to === node.id)} end="from" name={name} /></Section>
+      <Section title={words.panel.callees}><Neighbours edges={[...edges.values()].filter(({ from }) => from === node.id)} end="to" name={name} /></Section>
+    </Panel>
+  );
+}
+
+/** What sends no spans of its own is known by the calls to it. */
+function Silent({ node: { metrics, kind } }: { node: Node }) {
+  return (
+    <Section title={words.panel.requests}>
+      <Figures of={figures(metrics, undefined, "")} />
+      {!["client", "user", "namespace", "cluster"].includes(kind) && <p className="small muted">{words.panel.unknownSeries}</p>}
+    </Section>
+  );
+}
+
+function Service({ node: { service: { name, namespace } } }: { node: Node }) {
+  const { filters: { operation, environment, time } } = useLook();
+  const [opened] = useState(() => Date.now());
+  const steps = useSettings();
+  const path = { name };
+  const shared = given({ namespace, environment });
+  const query = { ...shared, ...timeQuery(time) };
+  const statsQuery = { ...query, ...given({ operation }) };
+  const again = { refetchInterval: askAgainMs(time), placeholderData: <T,>(last: T) => last };
+  const stats = api.useQuery("get", "/api/v1/services/{name}/stats", { params: { path, query: statsQuery } }, again);
+  const earlier = api.useQuery("get", "/api/v1/services/{name}/stats", { params: { path, query: { ...shared, ...given({ operation }), ...before(time, opened) } } }, { staleTime: Infinity, retry: false });
+  const heatQuery = { service: name, ...query };
+  const heat = api.useQuery("get", "/api/v1/heatmap", { params: { query: heatQuery } }, again);
+  const endpoints = api.useQuery("get", "/api/v1/services/{name}/endpoints", { params: { path, query } }, again);
+  const details = api.useQuery("get", "/api/v1/services/{name}", { params: { path, query } }, again);
+  const url = (end: string, asked: Record<string, string | undefined>) => address(`/api/v1/services/${encodeURIComponent(name)}${end}`, asked);
+  return (
+    <>
+      <Answer of={stats}>{(answer) => <>
+        <Section title={words.panel.requests} how={<How url={url("/stats", statsQuery)} />}>
+          <Figures of={figures(answer.metrics, earlier.data?.metrics, { "": "", some: "warn", many: "bad" }[trouble(answer.metrics.errorRate, steps)])} />
+        </Section>
+        <Section title={words.panel.overTime}><Series of={whole(answer)} /></Section>
+      </>}</Answer>
+      {operation === "" && <Section title={words.panel.heatmap} how={<How url={address("/api/v1/heatmap", heatQuery)} />}><Answer of={heat}>{(map) => <Heatmap of={map} />}</Answer></Section>}
+      <Section title={words.panel.endpoints} how={<How url={url("/endpoints", query)} />}><Answer of={endpoints}>{(answer) => <Endpoints of={answer.endpoints} />}</Answer></Section>
+      <Section title={words.panel.flows}><ServiceFlows service={name} /></Section>
+      <Section title={words.panel.pods} how={<How url={url("", query)} />}><Answer of={details}>{(answer) => <Pods of={answer.service} />}</Answer></Section>
+    </>
+  );
+}
+
+function figures(now: Schemas["NodeMetrics"], then: Schemas["NodeMetrics"] | undefined, level: string) {
+  const { panel } = words;
+  const against = (of: (each: Schemas["NodeMetrics"]) => number | null | undefined) => change(of(now) ?? null, then === undefined ? null : of(then) ?? null);
+  return [
+    { name: panel.requests, value: exact(now.requestCount), id: "requests", change: against((each) => each.requestCount) },
+    { name: panel.rate, value: rate(now.rate) },
+    { name: panel.errorShare, value: percent(now.errorRate), level, change: against((each) => each.errorRate) },
+    { name: "p50", value: latency(now.p50Latency), change: against((each) => each.p50Latency) },
+    { name: "p95", value: latency(now.p95Latency), id: "p95", change: against((each) => each.p95Latency) },
+    { name: "p99", value: latency(now.p99Latency), change: against((each) => each.p99Latency) },
+    { name: panel.selfTime, value: latency(now.avgSelfTime), change: against((each) => each.avgSelfTime) },
+  ];
+}

@@ -1,0 +1,55 @@
+import { useState } from "react";
+import { LineChart } from "../charts/LineChart";
+import { latency, number, percent } from "../format/numbers";
+import { clock } from "../format/time";
+import { words } from "../words";
+
+export interface SeriesPoint {
+  time: number;
+  rate: number;
+  errorRate: number;
+  p50Latency?: number | null;
+  p95Latency?: number | null;
+  p99Latency?: number | null;
+}
+
+/** Without the step that is still running: its few calls would look like a change. */
+export function whole<T extends SeriesPoint>({ series, step, window }: { series: T[]; step: number; window: { to: number } }): T[] {
+  return series.length > 2 ? series.filter(({ time }) => time + step * 1e6 <= window.to) : series;
+}
+
+/** Rate, errors and latency over one time, with one crosshair; or the same as a table. */
+export function Series({ of }: { of: SeriesPoint[] }) {
+  const [at, point] = useState<number | null>(null);
+  const [isTable, showTable] = useState(false);
+  const times = of.map(({ time }) => time);
+  const all = { times, at, onAt: point };
+  return (
+    <div className="stack">
+      {isTable ? <SeriesTable of={of} /> : <>
+        <LineChart {...all} title={words.panel.rate} lines={[{ name: words.panel.rate, values: of.map(({ rate }) => rate) }]} show={(value) => `${number(value)}/s`} />
+        <LineChart {...all} level="bad" title={words.panel.errors} lines={[{ name: words.panel.errors, values: of.map(({ errorRate }) => errorRate) }]} show={percent} />
+        <LineChart {...all} title={words.panel.latency} show={latency} lines={[
+          { name: "p95", values: of.map(({ p95Latency }) => p95Latency ?? null) },
+          { name: "p50", values: of.map(({ p50Latency }) => p50Latency ?? null) },
+          { name: "p99", values: of.map(({ p99Latency }) => p99Latency ?? null) },
+        ]} />
+      </>}
+      <button type="button" className="link small" onClick={() => showTable(!isTable)}>{isTable ? words.panel.asChart : words.panel.asTable}</button>
+    </div>
+  );
+}
+
+function SeriesTable({ of }: { of: SeriesPoint[] }) {
+  return (
+    <div className="table-scroll" tabIndex={0} role="region" aria-label={words.panel.asTable}>
+      <table className="simple">
+        <thead><tr><th scope="col">{words.chart.time}</th>{[words.panel.rate, words.panel.errors, "p50", "p95", "p99"].map((name) => <th key={name} scope="col" className="number">{name}</th>)}</tr></thead>
+        <tbody>{of.map((point) => (
+          <tr key={point.time}><td>{clock(point.time)}</td><td className="number">{number(point.rate)}/s</td><td className="number">{percent(point.errorRate)}</td>
+            <td className="number">{latency(point.p50Latency)}</td><td className="number">{latency(point.p95Latency)}</td><td className="number">{latency(point.p99Latency)}</td></tr>
+        ))}</tbody>
+      </table>
+    </div>
+  );
+}

@@ -1,0 +1,44 @@
+import { moment } from "../format/time";
+import { useLook, type Look } from "../look";
+import { Menu } from "../parts/Menu";
+import { words } from "../words";
+
+type Light = "waiting" | "live" | "past" | "stale" | "lost";
+
+/** How current what is shown is: a light, always with words, and the whole truth shard by shard behind it. */
+export function Freshness() {
+  const look = useLook();
+  const [light, text] = said(look);
+  const { staleness } = look.graph;
+  const shards = Object.entries(staleness?.shards ?? {}).filter(([, { message }]) => message !== "");
+  return (
+    <Menu className="freshness" title={words.fresh.details} label={
+      <span className="light-words" role="status" data-light={light} id="freshness"><i className="light" />{text}</span>
+    }>
+      {() => (
+        <div className="stack">
+          <h3>{words.fresh.details}</h3>
+          <p>{staleness?.message ?? text}</p>
+          <ul className="plain">
+            {shards.map(([number, { message }]) => <li key={number}>{words.fresh.shard(number, message)}</li>)}
+            {shards.length === 0 && staleness?.fresh && <li>{words.fresh.allWell}</li>}
+          </ul>
+          {staleness?.stored && <p className="muted">{staleness.stored.message}</p>}
+        </div>
+      )}
+    </Menu>
+  );
+}
+
+function said({ connection, graph: { staleness, asOf }, isLive, error }: Look): [Light, string] {
+  const { fresh } = words;
+  if (connection.state === "lost") return ["lost", fresh.lost];
+  if (connection.state === "refused") return ["lost", connection.message];
+  if (error != null) return ["lost", fresh.away];
+  if (staleness === null) return ["waiting", isLive ? fresh.connecting : fresh.asking];
+  if (!staleness.fresh) return ["stale", capital(staleness.message || fresh.stale)];
+  if (!isLive) return ["past", fresh.upTo(moment(asOf))];
+  return [staleness.behindSeconds === null ? "waiting" : "live", capital(staleness.message)];
+}
+
+const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);

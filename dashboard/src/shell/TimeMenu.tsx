@@ -1,0 +1,62 @@
+import { useState } from "react";
+import { fromInput, moment, toInput } from "../format/time";
+import { Menu } from "../parts/Menu";
+import { set } from "../url/address";
+import { LAST_WINDOWS, LIVE_WINDOWS, seconds, timeInAddress, type Time } from "../url/filters";
+import { words } from "../words";
+
+export function timeWords(time: Time): string {
+  if (time.kind === "between") return `${moment(time.from)} – ${moment(time.to)}`;
+  const window = words.time.windows[time.window] ?? time.window;
+  return time.kind === "live" ? words.time.live(window) : words.time.last(window);
+}
+
+export function TimeMenu({ time }: { time: Time }) {
+  return (
+    <Menu className="field" label={<><span className="field-name">{words.filters.time}</span><b>{timeWords(time)}</b></>}>
+      {(close) => <Choices time={time} close={close} />}
+    </Menu>
+  );
+}
+
+function Choices({ time, close }: { time: Time; close: () => void }) {
+  const choose = (chosen: Time) => {
+    set(timeInAddress(chosen));
+    close();
+  };
+  const choice = (kind: "live" | "last") => (window: string) => (
+    <button key={window} type="button" aria-pressed={time.kind === kind && time.window === window} onClick={() => choose({ kind, window })}>
+      {words.time.windows[window]}
+    </button>
+  );
+  return (
+    <div className="stack times">
+      <h3>{words.time.liveGroup}</h3>
+      <div className="row">{LIVE_WINDOWS.map(choice("live"))}</div>
+      <h3>{words.time.lastGroup}</h3>
+      <div className="row">{LAST_WINDOWS.map(choice("last"))}</div>
+      <h3>{words.time.between}</h3>
+      <Between time={time} choose={choose} />
+    </div>
+  );
+}
+
+function Between({ time, choose }: { time: Time; choose: (time: Time) => void }) {
+  const [now] = useState(() => Date.now() * 1000);
+  const shown = time.kind === "between" ? time : { from: now - seconds(time) * 1e6, to: now };
+  const [from, setFrom] = useState(toInput(shown.from));
+  const [to, setTo] = useState(toInput(shown.to));
+  const chosen: Time = { kind: "between", from: fromInput(from), to: fromInput(to) };
+  const isRight = chosen.from < chosen.to;
+  return (
+    <form className="stack" onSubmit={(event) => {
+      event.preventDefault();
+      if (isRight) choose(chosen);
+    }}>
+      <label>{words.time.from}<input type="datetime-local" step="1" value={from} onChange={(event) => setFrom(event.target.value)} /></label>
+      <label>{words.time.to}<input type="datetime-local" step="1" value={to} onChange={(event) => setTo(event.target.value)} /></label>
+      {!isRight && <p className="bad" role="alert">{words.time.wrong}</p>}
+      <button type="submit" disabled={!isRight}>{words.time.show}</button>
+    </form>
+  );
+}

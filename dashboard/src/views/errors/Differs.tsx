@@ -1,0 +1,72 @@
+import { api, type Schemas } from "../../api/client";
+import type { Region } from "../../charts/Heatmap";
+import { exact, percent } from "../../format/numbers";
+import { useLook } from "../../look";
+import { Copy } from "../../parts/How";
+import { Icon } from "../../parts/Icon";
+import { Answer, Nothing } from "../../parts/States";
+import { given, timeQuery, type Filters } from "../../url/filters";
+import { words } from "../../words";
+
+const { errors: text } = words;
+const KINDS = ["attributes", "services", "versions", "endpoints"] as const;
+const SHOWN = 12;
+
+/** What sets the chosen flows apart from all others of the same filters. */
+export function Differs({ region, onClose }: { region: Region | null; onClose: () => void }) {
+  const { filters } = useLook();
+  const body = question(filters, region);
+  const diff = api.useQuery("post", "/api/v1/diff", { body }, { staleTime: 60_000 });
+  return (
+    <section className="card" aria-label={text.differs}>
+      <div className="card-head">
+        <h2>{text.differs}</h2>
+        {diff.data && <span className="small muted">{text.differsFlows(exact(diff.data.selection.flows), exact(diff.data.baseline.flows))}</span>}
+        <span className="push" />
+        <Copy text={`curl '${location.origin}/api/v1/diff' -H 'content-type: application/json' -d '${JSON.stringify(body)}'`} />
+        <button type="button" className="bare" data-escape="" title={text.clear} onClick={onClose}><Icon name="close" /><span className="unseen">{text.clear}</span></button>
+      </div>
+      <Answer of={diff}>{(answer) => <Found of={answer} />}</Answer>
+    </section>
+  );
+}
+
+/** The document asks for every field, if only to say that it isn't chosen. */
+const NOT_CHOSEN = { operation: null, environment: null, service: null, status: null, userHash: null, sessionId: null, uiEvent: null, window: null };
+
+export function question({ operation, environment, service, probes, time }: Filters, region: Region | null): Schemas["DiffQuestion"] {
+  const all = { ...NOT_CHOSEN, ...given({ operation, environment, service }), probes, ...timeQuery(time) };
+  if (region === null) return { selection: { ...all, status: "error" }, baseline: all };
+  const when = { window: null, startTime: String(Math.round(region.from)), endTime: String(Math.round(region.to)) };
+  const long = { minDuration: `${Math.floor(region.fast * 1000)}`, maxDuration: `${Math.ceil(region.slow * 1000)}` };
+  return { selection: { ...all, ...when, ...long }, baseline: all };
+}
+
+/** Less than this is no difference to act on, or may be chance (one in a hundred). */
+const says = ({ difference, significance }: Schemas["Difference"]) => Math.abs(difference) >= 0.05 && Math.abs(significance) >= 2.58;
+
+function Found({ of: answer }: { of: Schemas["DiffAnswer"] }) {
+  const of = Object.fromEntries(KINDS.map((kind) => [kind, answer[kind].filter(says)])) as Record<(typeof KINDS)[number], Schemas["Difference"][]>;
+  if (KINDS.every((kind) => of[kind].length === 0)) return <Nothing>{text.differsNone}</Nothing>;
+  return (
+    <div className="columns card-body">
+      {KINDS.filter((kind) => of[kind].length > 0).map((kind) => (
+        <div key={kind} className="stack tight">
+          <h3>{text[kind]}</h3>
+          <ul className="plain differs">{of[kind].slice(0, SHOWN).map((each) => <Difference key={`${each.scope} ${each.key} ${each.value}`} of={each} />)}</ul>
+        </div>
+      ))}
+    </div>
+  );
+}
+
+function Difference({ of: { key, value, selectionShare, baselineShare } }: { of: Schemas["Difference"] }) {
+  const bar = (share: number, kind: string) => <i className={kind} ref={(element) => element?.style.setProperty("width", `${share * 100}%`)} />;
+  return (
+    <li title={`${text.share}: ${percent(selectionShare)}, ${text.others}: ${percent(baselineShare)}`}>
+      <span className="mono differs-name">{key !== "" && <span className="muted">{key} = </span>}{value}</span>
+      <span className="differs-bars">{bar(selectionShare, "chosen")}{bar(baselineShare, "others")}</span>
+      <span className="small number"><b>{percent(selectionShare)}</b><br /><span className="muted">{percent(baselineShare)}</span></span>
+    </li>
+  );
+}

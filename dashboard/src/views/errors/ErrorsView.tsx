@@ -1,0 +1,76 @@
+import { useState } from "react";
+import { api } from "../../api/client";
+import { address } from "../../api/how";
+import { useMaySeeFlows } from "../../api/me";
+import { Heatmap, type Region } from "../../charts/Heatmap";
+import { exact, latency } from "../../format/numbers";
+import { clock } from "../../format/time";
+import { useLook } from "../../look";
+import { How } from "../../parts/How";
+import { Answer, Nothing } from "../../parts/States";
+import { askAgainMs, given, timeQuery } from "../../url/filters";
+import { words } from "../../words";
+import { Differs } from "./Differs";
+import { Groups } from "./Groups";
+import { useHeat } from "./useHeat";
+
+const { errors: text } = words;
+
+export function ErrorsView() {
+  const maySee = useMaySeeFlows();
+  const [region, choose] = useState<Region | null>(null);
+  const [failedOnly, compareFailed] = useState(false);
+  if (!maySee) return <section className="card"><h1 className="card-head">{text.title}</h1><Nothing>{words.panel.notAllowed}</Nothing></section>;
+  return (
+    <div className="stack">
+      <h1 className="unseen">{text.title}</h1>
+      <Durations region={region} choose={(next) => {
+        choose(next);
+        compareFailed(false);
+      }} failedOnly={failedOnly} compareFailed={() => {
+        choose(null);
+        compareFailed(!failedOnly);
+      }} />
+      {(region !== null || failedOnly) && <Differs region={region} onClose={() => {
+        choose(null);
+        compareFailed(false);
+      }} />}
+      <All />
+    </div>
+  );
+}
+
+function Durations({ region, choose, failedOnly, compareFailed }: { region: Region | null; choose: (region: Region | null) => void; failedOnly: boolean; compareFailed: () => void }) {
+  const { heat, query, isAsked } = useHeat();
+  return (
+    <section className="card">
+      <div className="card-head">
+        <h2>{text.heatmap}</h2>
+        {region && <span className="small muted">{text.selection(clock(region.from), clock(region.to), latency(region.fast), latency(region.slow))}</span>}
+        <span className="push" />
+        <button type="button" aria-pressed={failedOnly} onClick={compareFailed}>{text.failedOnly}</button>
+        {isAsked && <How url={address("/api/v1/heatmap", query)} />}
+      </div>
+      <div className="card-body">
+        {isAsked ? <Answer of={heat}>{(map) => <Heatmap of={map} height={210} region={region} onRegion={choose} />}</Answer> : <Nothing>{text.heatmapNeeds}</Nothing>}
+      </div>
+    </section>
+  );
+}
+
+function All() {
+  const { filters: { operation, environment, service, status, probes, time } } = useLook();
+  const query = { ...given({ operation, environment, service, probes }), ...(status === "" ? {} : { status: status as "error" }), ...timeQuery(time) };
+  const errors = api.useQuery("get", "/api/v1/errors", { params: { query } }, { refetchInterval: askAgainMs(time), placeholderData: (before) => before });
+  return (
+    <section className="card">
+      <div className="card-head">
+        <h2>{text.groups}</h2>
+        {errors.data && <span className="small muted" data-figure="errors">{text.total(exact(errors.data.total), exact(errors.data.groupCount))}</span>}
+        {errors.data?.truncated && <span className="small warn">{text.truncated}</span>}
+        <span className="push" /><How url={address("/api/v1/errors", query)} />
+      </div>
+      <Answer of={errors}>{(answer) => <Groups of={answer.errors} />}</Answer>
+    </section>
+  );
+}

@@ -1,0 +1,136 @@
+import { useEffect, useMemo, useState } from "react";
+import { operationName } from "../../format/names";
+import { duration, exact, percent } from "../../format/numbers";
+import { clock } from "../../format/time";
+import type { FlowFrame } from "../../live/feed";
+import { useFeed, useHeld } from "../../live/useFeed";
+import { useLook } from "../../look";
+import { Icon } from "../../parts/Icon";
+import { StatusMark } from "../../parts/StatusMark";
+import { A } from "../../url/A";
+import { toView, useAddress } from "../../url/address";
+import { given } from "../../url/filters";
+import { words } from "../../words";
+import { Flows } from "./FlowTable";
+import { NO_FLOWS, told, type Flows as Happening, type Running } from "./store";
+
+const { live: text } = words;
+/** Numbers change at most so often. */
+const SHOW_MS = 250;
+const SHOWN = 60;
+
+export function LiveView() {
+  const { isLive } = useLook();
+  return (
+    <div className="stack">
+      {isLive ? <Happens /> : <p className="card card-body muted">{text.pastOnly}</p>}
+      <Flows />
+    </div>
+  );
+}
+
+function useHappening(): Happening {
+  const { filters: { operation, environment, service, namespace, status, probes, time } } = useLook();
+  const filters = { ...given({ operation, environment, service, namespace, status }), probes, events: true, window: time.kind === "live" ? time.window : "1m" } as Parameters<typeof useFeed>[0];
+  const key = JSON.stringify(filters);
+  const [flows, show] = useState<{ of: string; flows: Happening }>({ of: key, flows: NO_FLOWS });
+  const ears = useMemo(() => new Ears(), []);
+  useFeed(filters, ears);
+  useEffect(() => {
+    ears.clear();
+    const timer = setInterval(() => {
+      const { frames, omitted } = ears.take();
+      if (frames.length + omitted > 0) show((before) => ({ of: key, flows: told(before.of === key ? before.flows : NO_FLOWS, frames, omitted) }));
+    }, SHOW_MS);
+    return () => clearInterval(timer);
+  }, [ears, key]);
+  return flows.of === key ? flows.flows : NO_FLOWS;
+}
+
+/** Gathers what is told between two looks. */
+class Ears {
+  #frames: FlowFrame[] = [];
+  #omitted = 0;
+  flow = (frame: FlowFrame) => void this.#frames.push(frame);
+  omitted = (count: number) => void (this.#omitted += count);
+  clear() {
+    this.#frames = [];
+    this.#omitted = 0;
+  }
+  take() {
+    const taken = { frames: this.#frames, omitted: this.#omitted };
+    this.clear();
+    return taken;
+  }
+}
+
+function Happens() {
+  const [paused, pause] = useState(false);
+  const { shown, waiting } = useHeld(useHappening(), paused);
+  const all = [...shown.running.values()].sort((a, b) => b.since - a.since);
+  const running = all.slice(0, SHOWN);
+  const sampled = [...shown.ended, ...running].find(({ flow }) => flow.sampleRate < 1);
+  return (
+    <section className="card">
+      <div className="card-head">
+        <h1>{text.title}</h1>
+        {shown.omitted > 0 && <span className="small muted">{text.omitted(exact(shown.omitted))}</span>}
+        {sampled && <span className="small muted">{text.sampled(percent(sampled.flow.sampleRate))}</span>}
+        <span className="push" />
+        <button type="button" data-pause="" aria-pressed={paused} onClick={() => pause(!paused)}>
+          <span className="with-icon"><Icon name={paused ? "play" : "pause"} size={13} />{paused ? words.map.resume(waiting) : words.map.pause}</span>
+        </button>
+      </div>
+      {running.length + shown.ended.length === 0 ? <p className="state muted">{text.none}</p> : (
+        <div className="happens">
+          <div><h2>{text.running} <span className="muted">{text.lastOf(running.length, all.length)}</span></h2><ul className="plain">{running.map((each) => <Runs key={each.flow.flowId} of={each} paused={paused} />)}</ul></div>
+          <div><h2>{text.ended}</h2><ul className="plain">{shown.ended.map((each) => <Ended key={each.flow.flowId} of={each} />)}</ul></div>
+        </div>
+      )}
+    </section>
+  );
+}
+
+function Runs({ of: { flow, since, at }, paused }: { of: Running; paused: boolean }) {
+  const now = useNow(paused);
+  const { query } = useAddress();
+  const elapsed = Math.max(flow.elapsedTime / 1000, now === 0 ? 0 : now - since, at - since);
+  const from = { learnt: text.learnt, answered: text.answered, ended: text.endedFrom }[flow.progressFrom];
+  return (
+    <li>
+      <A href={toView(`/flows/${encodeURIComponent(flow.flowId)}`, query)}>
+        <span className="mono muted">{flow.flowId.slice(0, 8)}</span>
+        <b className="grow">{operationName(flow.operationName)}</b>
+        <span className="grow muted">{flow.currentService}</span>
+        <progress max={100} value={flow.progress} title={from} aria-label={`${text.progress}: ${from}`} />
+        <span className="number">{duration(elapsed * 1000)}</span>
+      </A>
+    </li>
+  );
+}
+
+function Ended({ of: { flow } }: { of: Running }) {
+  const { query } = useAddress();
+  return (
+    <li>
+      <A href={toView(`/flows/${encodeURIComponent(flow.flowId)}`, query)}>
+        <StatusMark status={flow.status ?? ""} />
+        <span className="mono muted">{flow.flowId.slice(0, 8)}</span>
+        <b className="grow">{operationName(flow.operationName)}</b>
+        <span className="muted">{clock(flow.startTime ?? 0)}</span>
+        <span className="number">{duration(flow.duration ?? flow.elapsedTime)}</span>
+      </A>
+    </li>
+  );
+}
+
+/** The time as it passes, ms; 0 before the first look. */
+function useNow(paused: boolean): number {
+  const [now, tell] = useState(0);
+  useEffect(() => {
+    if (paused) return;
+    const timer = setInterval(() => tell(Date.now()), SHOW_MS);
+    return () => clearInterval(timer);
+  }, [paused]);
+  return now;
+}

@@ -1,0 +1,41 @@
+// Flows as they happen: what runs, and what ended last. Bounded, because there may be thousands a second.
+
+import type { FlowFrame, LiveFlow } from "../../live/feed";
+
+export interface Running {
+  flow: LiveFlow;
+  /** When it was heard of first and last, ms by this machine's clock. */
+  since: number;
+  at: number;
+}
+
+export interface Flows {
+  running: ReadonlyMap<string, Running>;
+  ended: readonly Running[];
+  omitted: number;
+}
+
+export const NO_FLOWS: Flows = { running: new Map(), ended: [], omitted: 0 };
+const MOST_RUNNING = 500;
+const MOST_ENDED = 60;
+/** What isn't heard of for so long has ended unseen. */
+const FORGOTTEN_MS = 90_000;
+
+export function told(before: Flows, frames: FlowFrame[], omitted: number): Flows {
+  const running = new Map(before.running);
+  let ended = [...before.ended];
+  for (const { type, flow, at } of frames) {
+    const known = running.get(flow.flowId);
+    const now = { flow, at, since: known?.since ?? at - flow.elapsedTime / 1000 };
+    if (type === "flow_complete") {
+      running.delete(flow.flowId);
+      ended = [now, ...ended.filter((each) => each.flow.flowId !== flow.flowId)];
+    } else {
+      running.set(flow.flowId, now);
+    }
+  }
+  const last = frames.at(-1)?.at ?? 0;
+  for (const [id, { at }] of running) if (last - at > FORGOTTEN_MS) running.delete(id);
+  while (running.size > MOST_RUNNING) running.delete(running.keys().next().value ?? "");
+  return { running, ended: ended.slice(0, MOST_ENDED), omitted: before.omitted + omitted };
+}
