@@ -343,7 +343,9 @@ async fn the_page_is_served_with_a_strict_policy() {
     for view in ["/operations", "/flows/0af7651916cd43dd8448eb211c80319c"] {
         assert_eq!(read(view, "text/html").await.text().await.unwrap(), text, "{view} is a view of the page");
     }
-    for (path, accept) in [("/operations", "application/json"), ("/api/v1/nothing", "text/html"), ("/page/x.js", "*/*")] {
+    for (path, accept) in
+        [("/operations", "application/json"), ("/api/v1/nothing", "text/html"), ("/page/x.js", "*/*")]
+    {
         assert_eq!(read(path, accept).await.status(), 404, "{path} for {accept}");
     }
     // Without the dashboard the page names no files.
