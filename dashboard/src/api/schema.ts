@@ -2370,7 +2370,7 @@ export interface operations {
                 namespace?: string;
                 /** @description Exactly this environment. */
                 environment?: string;
-                /** @description The environment to compare with. */
+                /** @description The environment to compare with. Clusters are left out of nodes then, because environments mostly have their own. */
                 baselineEnvironment?: string;
                 /** @description Calls to `service` in this version; rollups know the callee's version only. */
                 version?: string;
