@@ -38,7 +38,7 @@ async function one(browser, run, { allow = [], ...context }) {
     await run(page);
   } catch (error) {
     problems.push(error.stack?.split("\n").slice(0, 4).join(" ") ?? String(error));
-    if (process.env.WEIR_TEST_SHOTS) await page.screenshot({ path: `${process.env.WEIR_TEST_SHOTS}/failed-${Date.now()}.png` });
+    if (process.env.WEIR_TEST_SHOTS) await page.screenshot({ path: `${process.env.WEIR_TEST_SHOTS}/failed-${Date.now()}.png` }).catch(() => {});
   } finally {
     await own.close();
   }

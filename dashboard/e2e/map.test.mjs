@@ -60,3 +60,18 @@ test("a shard that is behind is told in words", async (page) => {
   await page.locator('#freshness[data-light="stale"]', { hasText: "1 of 2 shards is late" }).click();
   await page.getByText("Shard 0: no commit for 40 s").waitFor();
 });
+
+test("the map is exported as CSV, JSON, Mermaid, SVG and PNG", async (page) => {
+  await page.goto(`${api}/?environment=${environment}&live=15m`);
+  await page.locator("[data-node]", { hasText: "page-auth" }).waitFor();
+  const begins = { CSV: "from,to,callCount", JSON: '{\n  "nodes"', Mermaid: "flowchart LR", SVG: "<svg", PNG: "\x89PNG" };
+  for (const [name, expected] of Object.entries(begins)) {
+    await page.getByRole("button", { name: "Export" }).click();
+    const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name, exact: true }).click()]);
+    const chunks = [];
+    for await (const chunk of await download.createReadStream()) chunks.push(chunk);
+    const content = Buffer.concat(chunks);
+    same(content.toString("latin1").slice(0, expected.length), expected, name);
+    same(content.includes("page-auth") || name === "PNG", true, `${name} names the services`);
+  }
+});

@@ -11,7 +11,7 @@ const CHORD_MS = 1_200;
 /** What keys do wherever the focus is, unless somebody types. */
 export function Keys() {
   const [shown, show] = useState<"keys" | "jump" | null>(null);
-  const goes = useRef(0);
+  const goes = useRef(-Infinity);
   useEffect(() => {
     const press = (event: KeyboardEvent) => {
       if ((event.metaKey || event.ctrlKey) && event.key.toLowerCase() === "k") {
@@ -20,7 +20,7 @@ export function Keys() {
       }
       if (event.metaKey || event.ctrlKey || event.altKey || isTyping(event.target)) return;
       if (event.timeStamp - goes.current < CHORD_MS) {
-        goes.current = 0;
+        goes.current = -Infinity;
         toViewOf(event.key); return;
       }
       if (event.key === "g") goes.current = event.timeStamp;

@@ -77,7 +77,7 @@ function Row({ line: { span, depth, below, isCritical }, top, from, length, isFo
         {below > 0 ? <button type="button" className="bare fold" aria-expanded={!isFolded} aria-label={span.name} onClick={() => onFold(span.spanId)}>{isFolded ? "▸" : "▾"}</button> : <i className="fold" />}
         <button type="button" className="bare grow" aria-pressed={isSelected} title={`${span.service.name} ${span.name}`} onClick={() => onSelect(span.spanId)}>{failed && <span className="bad">✕ </span>}<b>{span.service.name}</b> {span.name}</button>
       </span>
-      <span className="span-track" aria-hidden="true" onClick={() => onSelect(span.spanId)}><i className="span-bar" /><span className={`span-time ${left + width > 0.8 ? "before" : ""}`}>{duration(span.duration)}</span></span>
+      <span className="span-track" aria-hidden="true" onClick={() => onSelect(span.spanId)}><i className="span-bar" /><span className={`span-time ${left + width <= 0.8 ? "" : left > 0.15 ? "before" : "inside"}`}>{duration(span.duration)}</span></span>
     </div>
   );
 }
