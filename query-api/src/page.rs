@@ -23,7 +23,8 @@ const FILES: &[(&str, &[u8])] = &include!(concat!(env!("OUT_DIR"), "/dashboard.r
 const NOT_BUILT: &str = include_str!("not_built.html");
 
 /// First segments that are no views of the dashboard: a mistyped path of an API is told so, not shown a page.
-const NO_VIEWS: &[&str] = &["api", "auth", "graphql", "health", "jaeger", "metrics", "page", "ready", "tempo"];
+const NO_VIEWS: &[&str] =
+    &["api", "auth", "graphql", "health", "jaeger", "metrics", "page", "ready", "tempo"];
 
 /// Serves the page and its files.
 pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
@@ -32,7 +33,8 @@ pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
 
 /// What no route answers: views of the dashboard have addresses of their own, and the page finds out which it is.
 pub async fn anything_else(request: Request) -> Response {
-    let accepts = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let accepts =
+        request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if *request.method() == Method::GET && accepts.contains("text/html") && is_view(request.uri().path()) {
         return index();
     }
@@ -53,7 +55,9 @@ async fn file(Path(file): Path<String>) -> Response {
     let path = format!("/page/{file}");
     match find(&path) {
         Some(content) => sent(media_type(&path), FOR_EVER, content),
-        None => ApiError::not_found("the page has no such file; was it loaded before an update?").into_response(),
+        None => {
+            ApiError::not_found("the page has no such file; was it loaded before an update?").into_response()
+        }
     }
 }
 
