@@ -1,5 +1,5 @@
 import { api, ask, same, test, until } from "./harness.mjs";
-import { environment, send } from "./workload.mjs";
+import { environment, prepare, send } from "./workload.mjs";
 
 const row = (page) => page.locator("tbody tr", { hasText: "page-web" }).filter({ hasText: "page-auth" });
 const cell = async (page, index) => (await row(page).locator("td").nth(index).innerText()).trim();
@@ -62,6 +62,7 @@ test("a shard that is behind is told in words", async (page) => {
 });
 
 test("the map is exported as CSV, JSON, Mermaid, SVG and PNG", async (page) => {
+  await prepare();
   await page.goto(`${api}/?environment=${environment}&live=15m`);
   await page.locator("[data-node]", { hasText: "page-auth" }).waitFor();
   const begins = { CSV: "from,to,callCount", JSON: '{\n  "nodes"', Mermaid: "flowchart LR", SVG: "<svg", PNG: "\x89PNG" };

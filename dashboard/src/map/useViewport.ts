@@ -1,6 +1,6 @@
 // Where the map is looked at from: moved by dragging, nearer with the wheel and ctrl, whole until somebody moves it.
 
-import { useCallback, useEffect, useState, type PointerEvent, type RefObject } from "react";
+import { useCallback, useEffect, useMemo, useState, type PointerEvent, type RefObject } from "react";
 
 export interface Viewport {
   x: number;
@@ -24,7 +24,7 @@ export function useViewport(box: RefObject<HTMLElement | null>, size: { width: n
   const [room, measure] = useState({ width: 0, height: 0 });
   const [moved, move] = useState<Viewport | null>(null);
   const [drag, setDrag] = useState<{ x: number; y: number; from: Viewport } | null>(null);
-  const view = moved ?? fit(size, room, least);
+  const view = useMemo(() => moved ?? fit(size, room, least), [moved, size, room, least]);
 
   useEffect(() => {
     const element = box.current;

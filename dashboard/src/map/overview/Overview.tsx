@@ -9,7 +9,8 @@ import { nodeWords } from "../figures";
 import { matches } from "../shown";
 import { useViewport } from "../useViewport";
 import { step } from "../walk";
-import { linesOf, paint, scene } from "./paint";
+import { linesOf, moved, paint, paintLines, scene } from "./paint";
+import { useRested } from "./useRested";
 import { HEIGHT, WIDTH, type BigLayout } from "./place";
 import { useBigLayout } from "./useBigLayout";
 
@@ -23,10 +24,14 @@ interface Props {
   onNode: (id: string) => void;
 }
 
+/** Lines follow a moving view as a picture, and are painted anew when it rests for so long. */
+const REST_MS = 150;
+
 /** All of a large graph at once, on a canvas. */
 export function Overview({ nodes, edges, of, search, selected, onNode }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
+  const below = useRef<HTMLCanvasElement>(null);
   const layout = useBigLayout(nodes, edges, of);
   const { view, room, zoom, reset, dragging } = useViewport(box, layout, 0.05);
   const [pointed, point] = useState("");
@@ -36,7 +41,14 @@ export function Overview({ nodes, edges, of, search, selected, onNode }: Props) 
   const lines = useMemo(() => (here === "" ? null : linesOf(here, edges, layout)), [here, edges, layout]);
   const found = useMemo(() => (search.trim() === "" ? null : new Set([...nodes.values()].filter((node) => matches(node, search)).map(({ id }) => id))), [nodes, search]);
   const theme = `${isDark()} ${steps.contrast}`;
+  const rested = useRested(view, REST_MS);
+  const isDimmed = found !== null || lines !== null;
   useEffect(() => {
+    if (below.current === null || room.width === 0) return;
+    paintLines(below.current, drawn, { view: rested, room });
+  }, [drawn, rested, room, theme]);
+  useEffect(() => {
+    if (below.current) below.current.style.transform = moved(rested, view);
     const frame = requestAnimationFrame(() => {
       if (canvas.current === null || room.width === 0) return;
       performance.mark("overview");
@@ -44,7 +56,7 @@ export function Overview({ nodes, edges, of, search, selected, onNode }: Props) 
       performance.measure("overview painted", "overview");
     });
     return () => cancelAnimationFrame(frame);
-  }, [drawn, view, room, found, lines, here, theme]);
+  }, [drawn, view, rested, room, found, lines, here, theme]);
 
   const at = (event: PointerEvent) => {
     const frame = event.currentTarget.getBoundingClientRect();
@@ -62,8 +74,9 @@ export function Overview({ nodes, edges, of, search, selected, onNode }: Props) 
     <>
       <p className="overview-words small muted">{words.map.overview(exact(nodes.size), exact(edges.size))}</p>
       <div className="map-box" ref={box} {...dragging}>
+        <canvas className={`lines ${isDimmed ? "faint" : ""}`} ref={below} aria-hidden="true" />
         <canvas ref={canvas} tabIndex={0} role="application" aria-label={`${words.map.region}. ${node ? nodeWords(node) : ""}`} data-overview=""
-          onPointerMove={(event) => point(at(event))} onPointerLeave={() => point("")}
+          onPointerMove={(event) => event.buttons === 0 && point(at(event))} onPointerLeave={() => point("")}
           onClick={(event) => {
             const id = at(event as unknown as PointerEvent);
             if (id !== "") onNode(id);

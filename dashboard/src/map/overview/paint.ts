@@ -46,31 +46,32 @@ export interface Paint {
   picked: string;
 }
 
-export function paint(canvas: HTMLCanvasElement, { nodes, layout, lines }: Scene, { view, room, near, nearLines, picked }: Paint) {
-  const pen = canvas.getContext("2d");
-  if (pen === null) return;
-  const ratio = devicePixelRatio;
-  const size = { width: Math.round(room.width * ratio), height: Math.round(room.height * ratio) };
-  if (canvas.width !== size.width || canvas.height !== size.height) Object.assign(canvas, size);
-  const colour = colours(canvas);
-  pen.setTransform(1, 0, 0, 1, 0, 0);
-  pen.clearRect(0, 0, size.width, size.height);
-  pen.setTransform(view.scale * ratio, 0, 0, view.scale * ratio, view.x * ratio, view.y * ratio);
+/** The lines alone: thousands of curves, so only when the view has come to rest. */
+export function paintLines(canvas: HTMLCanvasElement, { lines }: Scene, { view, room }: Pick<Paint, "view" | "room">) {
+  const begun = begin(canvas, view, room);
+  if (begun === null) return;
+  const { pen, colour } = begun;
   for (const { path, level, width } of lines) {
-    pen.globalAlpha = near === null ? (level === "" ? 0.32 : 0.75) : 0.06;
+    pen.globalAlpha = level === "" ? 0.32 : 0.75;
     pen.strokeStyle = level === "" ? colour("--edge") : colour(level === "some" ? "--amber" : "--red");
     // Never thinner than the screen can show.
     pen.lineWidth = Math.max(width, 0.6 / view.scale);
     pen.stroke(path);
   }
-  pen.globalAlpha = 1;
+}
+
+/** Boxes, names and the lines of what is pointed at: those in sight, each frame. */
+export function paint(canvas: HTMLCanvasElement, { nodes, layout }: Scene, { view, room, near, nearLines, picked }: Paint) {
+  const begun = begin(canvas, view, room);
+  if (begun === null) return;
+  const { pen, colour } = begun;
   if (nearLines !== null) {
     pen.strokeStyle = colour("--accent");
     pen.lineWidth = Math.max(1.6, 1.2 / view.scale);
     pen.stroke(nearLines);
   }
   const inSight = { left: -view.x / view.scale - WIDTH, right: (room.width - view.x) / view.scale, top: -view.y / view.scale - HEIGHT, bottom: (room.height - view.y) / view.scale + HEIGHT };
-  const withNames = HEIGHT * view.scale * 0.62 >= READABLE * 0.62;
+  const withNames = HEIGHT * view.scale >= READABLE;
   pen.font = `10px ${getComputedStyle(document.body).fontFamily}`;
   pen.textBaseline = "middle";
   for (const [id, { x, y }] of layout.places) {
@@ -81,6 +82,24 @@ export function paint(canvas: HTMLCanvasElement, { nodes, layout, lines }: Scene
     if (withNames) name(pen, node, x, y, colour("--ink"));
   }
   pen.globalAlpha = 1;
+}
+
+function begin(canvas: HTMLCanvasElement, view: Viewport, room: Paint["room"]) {
+  const pen = canvas.getContext("2d");
+  if (pen === null) return null;
+  const ratio = devicePixelRatio;
+  const size = { width: Math.round(room.width * ratio), height: Math.round(room.height * ratio) };
+  if (canvas.width !== size.width || canvas.height !== size.height) Object.assign(canvas, size);
+  pen.setTransform(1, 0, 0, 1, 0, 0);
+  pen.clearRect(0, 0, size.width, size.height);
+  pen.setTransform(view.scale * ratio, 0, 0, view.scale * ratio, view.x * ratio, view.y * ratio);
+  return { pen, colour: colours(canvas) };
+}
+
+/** What brings lines painted for one view to where another has them. */
+export function moved(painted: Viewport, view: Viewport): string {
+  const ratio = view.scale / painted.scale;
+  return `translate(${view.x - painted.x * ratio}px, ${view.y - painted.y * ratio}px) scale(${ratio})`;
 }
 
 /** Healthy: a thin line. Degraded: dashed amber. Down: doubled red. */
