@@ -68,7 +68,7 @@ function useGraph(filters: Filters, isReady: boolean) {
   const isLive = time.kind === "live";
   const query = useMemo(() => graphQuery(filters), [filters]);
   const live = useFeed(isLive && isReady ? liveFilters(filters, time.window) : null);
-  const past = api.useQuery("get", "/api/v1/graph", { params: { query } }, { enabled: !isLive && isReady, refetchInterval: askAgainMs(time), placeholderData: (before) => before });
+  const past = api.useQuery("get", "/api/v1/graph", { params: { query } }, { enabled: !isLive && isReady, refetchInterval: askAgainMs(time) });
   const { refetch } = past;
   const pastGraph = useMemo(() => (past.data ? ofAnswer(past.data) : EMPTY), [past.data]);
   return useMemo(() => ({

@@ -35,21 +35,23 @@ export function useFeed(filters: Partial<LiveFilters> | null, ears: Ears = SILEN
 const SILENT: Ears = {};
 
 interface Held<T> {
+  /** What it is about. */
+  of: string;
   value: T;
   latest: T;
   waiting: number;
 }
 
-/** Holds what it had when paused, and counts what it has let pass since. */
-export function useHeld<T>(value: T, paused: boolean): { shown: T; waiting: number } {
+/** Holds what it had when paused, and counts what it has let pass since; what is about something else is let go. */
+export function useHeld<T>(value: T, paused: boolean, of: string): { shown: T; waiting: number } {
   const [held, hold] = useState<Held<T> | null>(null);
-  const next = paused ? stillHeld(held, value) : null;
+  const next = paused ? stillHeld(held, value, of) : null;
   // Changed while rendering: React starts over at once, and nothing in between is seen.
   if (next !== held) hold(next);
   return { shown: next === null ? value : next.value, waiting: next?.waiting ?? 0 };
 }
 
-function stillHeld<T>(held: Held<T> | null, value: T): Held<T> {
-  if (held === null) return { value, latest: value, waiting: 0 };
+function stillHeld<T>(held: Held<T> | null, value: T, of: string): Held<T> {
+  if (held?.of !== of) return { of, value, latest: value, waiting: 0 };
   return Object.is(held.latest, value) ? held : { ...held, latest: value, waiting: held.waiting + 1 };
 }

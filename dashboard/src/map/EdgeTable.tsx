@@ -31,7 +31,7 @@ export function EdgeTable({ nodes, edges, selected, onEdge }: {
       ms("p50", table.p50, (edge) => edge.p50Latency),
       ms("p95", table.p95, (edge) => edge.p95Latency),
       ms("p99", table.p99, (edge) => edge.p99Latency),
-      { id: "confidence", title: table.confidence, value: (edge) => (edge.latencySide === "caller" ? null : edge.confidence), show: (edge) => (edge.latencySide === "caller" ? "–" : asPercent(edge.confidence ?? 0)) },
+      { id: "confidence", title: table.confidence, value: (edge) => edge.confidence, show: (edge) => (edge.confidence == null ? "–" : asPercent(edge.confidence)) },
     ];
   }, [name, steps]);
   const rows = useMemo(() => [...edges.values()], [edges]);

@@ -29,13 +29,15 @@ export function MapView() {
   const look = useLook();
   const choice = useMapChoice();
   const group = useGroup(choice);
-  const { graph } = useMapGraph(group);
+  const { graph, error } = useMapGraph(group);
   const [paused, pause] = useState(false);
   const [tidied, tidy] = useState(0);
   const [search, find] = useState("");
-  const { shown: held, waiting } = useHeld(graph, paused);
-  const { cluster } = look.filters;
-  const { focus, hops, withRare } = choice;
+  const { shown: held, waiting } = useHeld(graph, paused && graph.loaded, JSON.stringify([look.filters, group]));
+  const { cluster, service, namespace } = look.filters;
+  const { focus, hops } = choice;
+  // Around a service, what is rare among all flows may be all there is.
+  const withRare = choice.withRare || [cluster, service, namespace].some((name) => name !== "");
   const seen = useMemo(() => part(held, { cluster, focus, hops, withRare }), [held, cluster, focus, hops, withRare]);
   const of = JSON.stringify([look.filters, group, focus, hops, withRare, tidied]);
   const isLarge = seen.nodes.size > FEW;
@@ -63,11 +65,11 @@ export function MapView() {
           <How url={look.how} />
           {look.filters.status !== "" && <span className="small muted">{words.filters.statusOnMap}</span>}
         </MapBar>
-        {!isEmpty && look.error != null && <Refused error={look.error} again={look.again} />}
+        {error != null && (!isEmpty || look.error == null) && <Refused error={error} again={look.again} />}
         {isEmpty ? <Empty /> : <>
           {choice.as === "map" && isLarge && <Overview nodes={seen.nodes} edges={seen.edges} of={of} search={search} selected={selected} onNode={onNode} />}
           {choice.as === "map" && !isLarge && <FlowMap key={of} drawn={drawn} present={held} label={choice.label} search={search} selected={selected}
-            moves={look.isLive && !paused && group === "none"} onNode={onNode} onEdge={onEdge} />}
+            moves={look.isLive && look.connection.state === "open" && !paused && group === "none"} onNode={onNode} onEdge={onEdge} />}
           {choice.as === "table" && <EdgeTable nodes={nodes} edges={seen.edges} selected={selected} onEdge={onEdge} />}
           {choice.as === "tree" && <EdgeTree nodes={seen.nodes} edges={seen.edges} onNode={onNode} onEdge={onEdge} />}
           {choice.as === "map" && <Legend />}

@@ -38,8 +38,8 @@ export function glyphs({ retryCount, rejected, timeouts }: Edge): string[] {
   return ([["↻", retryCount], ["⊘", rejected], ["◷", timeouts]] as const).filter(([, count]) => count > 0).map(([glyph, count]) => `${glyph}${number(count)}`);
 }
 
-/** Fewer than half of its calls were seen from both sides, though the other side could have been. */
-export const isOneSided = ({ confidence, latencySide }: Edge) => (confidence ?? 1) < 0.5 && latencySide !== "caller";
+/** Fewer than half of its calls were seen from both sides. Where there is only one, as with databases, all calls count as seen. */
+export const isOneSided = ({ confidence }: Edge) => (confidence ?? 1) < 0.5;
 
 export function nodeWords({ kind, service, metrics, status, id }: Node): string {
   return words.map.node(service.name || id, words.map.kinds[kind] ?? kind, number(metrics.rate), percent(metrics.errorRate), latency(metrics.p95Latency), words.map.statuses[status]);

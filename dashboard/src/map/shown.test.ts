@@ -25,10 +25,15 @@ describe("the part of the graph on the map", () => {
   it("ends at cycles", () => expect([...around("a", [edge("a", "b"), edge("b", "a"), edge("a", "a")], 10)].sort()).toEqual(["a", "b"]));
 
   it("leaves out rare calls that go well, and says how many", () => {
-    const some = graph([edge("web", "a"), edge("a", "rare", 3), edge("a", "failing", 6, 6)]);
+    const nodes = [{ ...node("web"), kind: "client" } as Node, node("a"), node("rare"), node("failing")];
+    const some = graph([edge("web", "a"), edge("a", "rare", 3), edge("a", "failing", 3, 1)], nodes);
     expect(part(some, all).rare).toBe(1);
     expect(ids(part(some, all))).toEqual(["a", "failing", "web"]);
     expect(ids(part(some, { ...all, withRare: true }))).toEqual(["a", "failing", "rare", "web"]);
+  });
+
+  it("calls nothing rare where it isn't known how many flows there were", () => {
+    expect(part(graph([edge("orders", "database", 150_000), edge("gateway", "orders", 1_000)]), all).rare).toBe(0);
   });
 
   it("keeps what touches a cluster, and services that call nobody", () => {

@@ -39,16 +39,16 @@ function touched(graph: GraphState, edges: [string, Edge][], focus: string, clus
   return new Map([...graph.nodes].filter(([id, node]) => ends.has(id) || id === focus || isAlone(node)));
 }
 
-/** Requests of clients, where the number of flows isn't known. */
-function flows({ totals, edges }: GraphState): number {
+/** How many there were, or what users and their clients called, where that isn't known. */
+function flows({ totals, nodes, edges }: GraphState): number {
   if (totals !== null) return totals.flowCount;
-  return Math.max(0, ...[...edges.values()].map(({ callCount }) => callCount));
+  const begin = [...edges.values()].filter(({ from }) => ["user", "client"].includes(nodes.get(from)?.kind ?? ""));
+  return begin.reduce((sum, { callCount }) => sum + callCount, 0);
 }
 
-/** Fewer than one call in a hundred flows, and hardly anything wrong with them: mostly halves of calls whose other half is
- * late. */
+/** Fewer than one call in a hundred flows, and nothing wrong with them: mostly halves of calls whose other half is late. */
 export const isRare = ({ callCount, errorCount, rejected, timeouts }: Edge, flowCount: number) =>
-  callCount * 100 < flowCount && errorCount + rejected + timeouts < 5;
+  callCount * 100 < flowCount && errorCount + rejected + timeouts === 0;
 
 /** Those that calls lead to from the node, and those that calls lead from to it; each way goes on by itself. */
 export function around(id: string, edges: Edge[], hops: number): Set<string> {

@@ -21,7 +21,9 @@ export function useMapGraph(group: Group): { graph: GraphState; error: unknown }
   const query = { ...graphQuery(filters), group: isGrouped ? group : "service" as const, ...(filters.service === "" && filters.namespace === "" ? {} : { direction: "both" as const, depth: 1 }) };
   const again = askAgainMs(filters.time);
   const grouped = api.useQuery("get", "/api/v1/dependencies", { params: { query } },
-    { enabled: isGrouped, refetchInterval: again === false ? false : Math.min(again, 2_000), placeholderData: (before) => before });
+    { enabled: isGrouped, refetchInterval: again === false ? false : Math.min(again, 2_000) });
   const ofGroups = useMemo(() => (grouped.data ? ofAnswer(grouped.data) : EMPTY), [grouped.data]);
-  return isGrouped ? { graph: { ...ofGroups, totals: graph.totals }, error: grouped.error } : { graph, error };
+  const { totals } = graph;
+  const whole = useMemo(() => ({ ...ofGroups, totals }), [ofGroups, totals]);
+  return isGrouped ? { graph: whole, error: grouped.error } : { graph, error };
 }

@@ -58,7 +58,7 @@ function EdgeFigures({ now, then }: { now: Schemas["EdgeMeasures"]; then: Schema
     { name: panel.rejected, value: exact(now.rejected) },
     { name: panel.timeouts, value: exact(now.timeouts) },
     { name: panel.wait, value: latency(now.wait.avgLatency) },
-    { name: panel.confidence, value: now.latencySide === "caller" ? "–" : percent(now.confidence) },
+    { name: panel.confidence, value: percent(now.confidence) },
   ];
   return <><Figures of={figures} />{now.latencySide && <p className="small muted">{panel.measuredBy(now.latencySide)}</p>}</>;
 }

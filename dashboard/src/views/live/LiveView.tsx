@@ -66,7 +66,7 @@ class Ears {
 
 function Happens() {
   const [paused, pause] = useState(false);
-  const { shown, waiting } = useHeld(useHappening(), paused);
+  const { shown, waiting } = useHeld(useHappening(), paused, JSON.stringify(useLook().filters));
   const all = [...shown.running.values()].sort((a, b) => b.since - a.since);
   const running = all.slice(0, SHOWN);
   const sampled = [...shown.ended, ...running].find(({ flow }) => flow.sampleRate < 1);
