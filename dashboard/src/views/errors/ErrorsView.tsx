@@ -10,6 +10,7 @@ import { How } from "../../parts/How";
 import { Answer, Nothing } from "../../parts/States";
 import { askAgainMs, given, timeQuery } from "../../url/filters";
 import { words } from "../../words";
+import { Unused } from "../Unused";
 import { Differs } from "./Differs";
 import { Groups } from "./Groups";
 import { useHeat } from "./useHeat";
@@ -18,16 +19,20 @@ const { errors: text } = words;
 
 export function ErrorsView() {
   const maySee = useMaySeeFlows();
-  const [region, choose] = useState<Region | null>(null);
+  const { filters: { operation, service } } = useLook();
+  const [drawn, choose] = useState<Region | null>(null);
+  // Cells of a service are of its requests, not of flows; those of an operation are of all its flows.
+  const canChoose = operation !== "" && service === "";
+  const region = canChoose ? drawn : null;
   const [failedOnly, compareFailed] = useState(false);
   if (!maySee) return <section className="card"><h1 className="card-head">{text.title}</h1><Nothing>{words.panel.notAllowed}</Nothing></section>;
   return (
     <div className="stack">
       <h1 className="unseen">{text.title}</h1>
-      <Durations region={region} choose={(next) => {
+      <Durations region={region} choose={canChoose ? (next) => {
         choose(next);
         compareFailed(false);
-      }} failedOnly={failedOnly} compareFailed={() => {
+      } : undefined} failedOnly={failedOnly} compareFailed={() => {
         choose(null);
         compareFailed(!failedOnly);
       }} />
@@ -40,19 +45,21 @@ export function ErrorsView() {
   );
 }
 
-function Durations({ region, choose, failedOnly, compareFailed }: { region: Region | null; choose: (region: Region | null) => void; failedOnly: boolean; compareFailed: () => void }) {
+function Durations({ region, choose, failedOnly, compareFailed }: { region: Region | null; choose: ((region: Region | null) => void) | undefined; failedOnly: boolean; compareFailed: () => void }) {
   const { heat, query, isAsked } = useHeat();
+  const { filters: { operation } } = useLook();
   return (
     <section className="card">
       <div className="card-head">
         <h2>{text.heatmap}</h2>
         {region && <span className="small muted">{text.selection(clock(region.from), clock(region.to), latency(region.fast), latency(region.slow))}</span>}
+        {isAsked && <Unused of={[...(operation === "" ? [] : ["service" as const, "namespace" as const]), "cluster", "status", "probes"]} />}
         <span className="push" />
         <button type="button" aria-pressed={failedOnly} onClick={compareFailed}>{text.failedOnly}</button>
         {isAsked && <How url={address("/api/v1/heatmap", query)} />}
       </div>
       <div className="card-body">
-        {isAsked ? <Answer of={heat}>{(map) => <Heatmap of={map} height={210} region={region} onRegion={choose} />}</Answer> : <Nothing>{text.heatmapNeeds}</Nothing>}
+        {isAsked ? <Answer of={heat}>{(map) => <Heatmap of={map} height={210} {...(choose && { region, onRegion: choose })} />}</Answer> : <Nothing>{text.heatmapNeeds}</Nothing>}
       </div>
     </section>
   );
@@ -68,6 +75,7 @@ function All() {
         <h2>{text.groups}</h2>
         {errors.data && <span className="small muted" data-figure="errors">{text.total(exact(errors.data.total), exact(errors.data.groupCount))}</span>}
         {errors.data?.truncated && <span className="small warn">{text.truncated}</span>}
+        <Unused of={["namespace", "cluster"]} />
         <span className="push" /><How url={address("/api/v1/errors", query)} />
       </div>
       <Answer of={errors}>{(answer) => <Groups of={answer.errors} />}</Answer>

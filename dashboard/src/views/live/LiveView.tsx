@@ -11,8 +11,9 @@ import { A } from "../../url/A";
 import { toView, useAddress } from "../../url/address";
 import { given } from "../../url/filters";
 import { words } from "../../words";
+import { Unused } from "../Unused";
 import { Flows } from "./FlowTable";
-import { NO_FLOWS, told, type Flows as Happening, type Running } from "./store";
+import { NO_FLOWS, told, type Flows as Happening, type Running, type Told } from "./store";
 
 const { live: text } = words;
 /** Numbers change at most so often. */
@@ -35,12 +36,17 @@ function useHappening(): Happening {
   const key = JSON.stringify(filters);
   const [flows, show] = useState<{ of: string; flows: Happening }>({ of: key, flows: NO_FLOWS });
   const ears = useMemo(() => new Ears(), []);
-  useFeed(filters, ears);
+  const { connection: { state } } = useFeed(filters, ears);
+  useEffect(() => (state === "lost" ? () => ears.lost() : undefined), [ears, state]);
   useEffect(() => {
     ears.clear();
     const timer = setInterval(() => {
-      const { frames, omitted } = ears.take();
-      if (frames.length + omitted > 0) show((before) => ({ of: key, flows: told(before.of === key ? before.flows : NO_FLOWS, frames, omitted) }));
+      const [taken, now] = [ears.take(), Date.now()];
+      show((before) => {
+        const known = before.of === key ? before.flows : NO_FLOWS;
+        const flows = told(known, taken, now);
+        return flows === known ? before : { of: key, flows };
+      });
     }, SHOW_MS);
     return () => clearInterval(timer);
   }, [ears, key]);
@@ -51,14 +57,17 @@ function useHappening(): Happening {
 class Ears {
   #frames: FlowFrame[] = [];
   #omitted = 0;
+  #wasLost = false;
   flow = (frame: FlowFrame) => void this.#frames.push(frame);
   omitted = (count: number) => void (this.#omitted += count);
+  lost = () => void (this.#wasLost = true);
   clear() {
     this.#frames = [];
     this.#omitted = 0;
+    this.#wasLost = false;
   }
-  take() {
-    const taken = { frames: this.#frames, omitted: this.#omitted };
+  take(): Told {
+    const taken = { frames: this.#frames, omitted: this.#omitted, wasLost: this.#wasLost };
     this.clear();
     return taken;
   }
@@ -76,6 +85,7 @@ function Happens() {
         <h1>{text.title}</h1>
         {shown.omitted > 0 && <span className="small muted">{text.omitted(exact(shown.omitted))}</span>}
         {sampled && <span className="small muted">{text.sampled(percent(sampled.flow.sampleRate))}</span>}
+        <Unused of={["namespace", "cluster"]} />
         <span className="push" />
         <button type="button" data-pause="" aria-pressed={paused} onClick={() => pause(!paused)}>
           <span className="with-icon"><Icon name={paused ? "play" : "pause"} size={13} />{paused ? words.map.resume(waiting) : words.map.pause}</span>
