@@ -25,19 +25,34 @@ const SHOWN = 8;
 
 /** Executions that went through a service: the slowest, the failed and the last ones. */
 export function ServiceFlows({ service }: { service: string }) {
-  const { filters: { operation, environment, time, probes } } = useLook();
   const [kind, choose] = useState<(typeof KINDS)[number]>("slowest");
-  const query = {
-    service, ...given({ operation, environment, probes }), ...timeQuery(time), pageSize: SHOWN,
-    sort: kind === "slowest" ? "-duration" as const : "-startTime" as const, ...(kind === "failed" ? { status: "error" as const } : {}),
-  };
-  const flows = api.useQuery("get", "/api/v1/flows", { params: { query } }, { enabled: useMaySeeFlows(), refetchInterval: askAgainMs(time), placeholderData: (before) => before });
-  return (
-    <Kinds kind={kind} choose={choose}>
-      <Answer of={flows}>{(answer) => <FlowList rows={answer.flows.map((flow) => ({ ...flow, id: flow.flowId, operation: flow.operationName, time: flow.startTime }))} />}</Answer>
-    </Kinds>
-  );
+  return <Kinds kind={kind} choose={choose}>{kind === "failed" ? <Failed key={service} service={service} /> : <Sorted key={kind} service={service} sort={kind === "slowest" ? "-duration" : "-startTime"} />}</Kinds>;
 }
+
+type Asked = { service: string; sort: "-duration" | "-startTime"; status?: "error" | "timeout" };
+
+function useFlows(asked: Asked) {
+  const { filters: { operation, environment, time, probes } } = useLook();
+  const query = { ...asked, ...given({ operation, environment, probes }), ...timeQuery(time), pageSize: SHOWN };
+  return api.useQuery("get", "/api/v1/flows", { params: { query } }, { enabled: useMaySeeFlows(), refetchInterval: askAgainMs(time), placeholderData: (before) => before });
+}
+
+function Sorted(asked: Asked) {
+  return <Answer of={useFlows(asked)}>{({ flows }) => <FlowList rows={flows.map(rowOf)} />}</Answer>;
+}
+
+/** A status is exactly one, and what timed out has failed too. */
+function Failed({ service }: { service: string }) {
+  const errors = useFlows({ service, sort: "-startTime", status: "error" });
+  const timeouts = useFlows({ service, sort: "-startTime", status: "timeout" });
+  return <Answer of={errors}>{({ flows }) => <Answer of={timeouts}>{(more) => <FlowList rows={newestOf(flows, more.flows).map(rowOf)} />}</Answer>}</Answer>;
+}
+
+type Flow = Schemas["FlowListed"];
+const rowOf = (flow: Flow): FlowRow => ({ ...flow, id: flow.flowId, operation: flow.operationName, time: flow.startTime });
+
+/** Those of both lists that began last. */
+export const newestOf = (some: Flow[], more: Flow[]) => [...some, ...more].sort((a, b) => b.startTime - a.startTime).slice(0, SHOWN);
 
 /** Executions that the edge's numbers came from. */
 export function ExemplarFlows({ exemplars }: { exemplars: Schemas["Exemplar"][] }) {
