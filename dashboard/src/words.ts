@@ -25,6 +25,8 @@ export const words = {
     unnamed: "unknown (being named)",
     typed: "Type a name",
     clear: (what: string) => `Remove the filter ${what}`,
+    names: { operation: "operation", service: "service", namespace: "namespace", cluster: "cluster", status: "how flows ended", probes: "health checks", version: "version" },
+    unused: (names: string) => `Not applied here: ${names}.`,
     statusOnMap: "Graphs can't be split by how flows ended: the map shows calls of all flows. Flows, errors and the live list are filtered.",
   },
   time: {
@@ -147,6 +149,7 @@ export const words = {
     overTime: "Over time", rate: "Rate", errors: "Errors", latency: "Latency", heatmap: "Latency, how often",
     requests: "Requests", calls: "Calls", errorShare: "Error share",
     selfTime: "Own work", wait: "Wait between", retries: "Retries", rejected: "Rejected", timeouts: "Timed out", confidence: "Seen from both sides",
+    grouped: "Of groups these figures are known only. Show services to see their course and their flows.",
     measuredBy: (side: string) => `measured by the ${side}`,
     callers: "Called by", callees: "Calls",
     endpoints: "Endpoints", endpoint: "Endpoint", noEndpoints: "No endpoint was told by its spans.",

@@ -1,52 +1,83 @@
-import { useState } from "react";
-import { api, type Node, type Schemas } from "../api/client";
+import { api, type Edge, type Node, type Schemas } from "../api/client";
 import { address } from "../api/how";
 import { Heatmap } from "../charts/Heatmap";
 import { namer } from "../format/names";
 import { change, exact, latency, percent, rate, trouble } from "../format/numbers";
 import { useLook } from "../look";
 import { set } from "../url/address";
-import { openNode } from "../map/choice";
+import { openNode, useMapChoice } from "../map/choice";
+import { useGroup, useMapGraph } from "../map/useMapGraph";
+import { edgeKey } from "../live/state";
 import { How } from "../parts/How";
 import { Answer } from "../parts/States";
 import { useSettings } from "../settings";
 import { askAgainMs, given, timeQuery } from "../url/filters";
+import { Unused } from "../views/Unused";
 import { words } from "../words";
 import { ExemplarFlows } from "./Flows";
 import { Figures, Panel, Section, type Figure } from "./Panel";
 import { Series, whole } from "./Series";
 import { before } from "./windows";
 
-export function EdgePanel({ from, to, nodes, onClose }: { from: string; to: string; nodes: ReadonlyMap<string, Node>; onClose: () => void }) {
-  const { filters: { operation, environment, time } } = useLook();
-  const [opened] = useState(() => Date.now());
+interface Ends {
+  from: string;
+  to: string;
+}
+
+export function EdgePanel({ from, to, nodes, onClose }: Ends & { nodes: ReadonlyMap<string, Node>; onClose: () => void }) {
   const name = namer(nodes);
+  const group = useGroup(useMapChoice());
+  const { graph } = useMapGraph(group);
+  const edge = graph.edges.get(edgeKey({ from, to }));
+  return (
+    <Panel kind="edge" onClose={onClose} title={<>
+      <button type="button" className="link" onClick={() => set(openNode(from))}>{name(from)}</button> → <button type="button" className="link" onClick={() => set(openNode(to))}>{name(to)}</button></>}>
+      {group === "none" ? <Asked from={from} to={to} /> : <OfGroups edge={edge} />}
+    </Panel>
+  );
+}
+
+/** The API knows edges of services only; of groups there is what the map says. */
+function OfGroups({ edge }: { edge: Edge | undefined }) {
+  return (
+    <Section title={words.panel.calls}>
+      {edge ? <EdgeFigures now={edge} then={undefined} /> : <p className="muted">{words.chart.none}</p>}
+      <p className="small muted">{words.panel.grouped}</p>
+    </Section>
+  );
+}
+
+function Asked({ from, to }: Ends) {
+  const { filters: { operation, environment, time }, graph: { window } } = useLook();
   const shared = given({ operation, environment });
   const query = { ...shared, ...timeQuery(time) };
   const path = { from, to };
   const again = { refetchInterval: askAgainMs(time), placeholderData: <T,>(last: T) => last };
   const stats = api.useQuery("get", "/api/v1/edges/{from}/{to}/stats", { params: { path, query } }, again);
-  const earlier = api.useQuery("get", "/api/v1/edges/{from}/{to}/stats", { params: { path, query: { ...shared, ...before(time, opened) } } }, { staleTime: Infinity });
+  const earlier = api.useQuery("get", "/api/v1/edges/{from}/{to}/stats", { params: { path, query: { ...shared, ...before(time, (window?.to ?? 0) / 1000) } } },
+    { enabled: window !== null, staleTime: Infinity, placeholderData: <T,>(last: T) => last });
   const heatQuery = { ...path, ...given({ environment }), ...timeQuery(time) };
   const heat = api.useQuery("get", "/api/v1/heatmap", { params: { query: heatQuery } }, again);
   const url = address(`/api/v1/edges/${encodeURIComponent(from)}/${encodeURIComponent(to)}/stats`, query);
   return (
-    <Panel kind="edge" onClose={onClose} title={<>
-      <button type="button" className="link" onClick={() => set(openNode(from))}>{name(from)}</button> → <button type="button" className="link" onClick={() => set(openNode(to))}>{name(to)}</button></>}>
+    <>
       <Answer of={stats}>{(answer) => <>
-        <Section title={words.panel.calls} how={<How url={url} />}><EdgeFigures now={answer.metrics} then={earlier.data?.metrics} /></Section>
+        <Section title={words.panel.calls} how={<How url={url} />}><EdgeFigures now={measured(answer.metrics)} then={earlier.data && measured(earlier.data.metrics)} /><Unused of={["probes"]} /></Section>
         <Section title={words.panel.overTime}><Series of={whole(answer)} /></Section>
         {operation === "" && <Section title={words.panel.heatmap} how={<How url={address("/api/v1/heatmap", heatQuery)} />}><Answer of={heat}>{(map) => <Heatmap of={map} />}</Answer></Section>}
         <Section title={words.panel.flows}><ExemplarFlows exemplars={answer.exemplars} /></Section>
       </>}</Answer>
-    </Panel>
+    </>
   );
 }
 
-function EdgeFigures({ now, then }: { now: Schemas["EdgeMeasures"]; then: Schemas["EdgeMeasures"] | undefined }) {
+type Measured = Omit<Edge, "from" | "to">;
+const measured = (metrics: Schemas["EdgeMeasures"]): Measured => ({ ...metrics, avgWait: metrics.wait.avgLatency ?? null });
+
+function EdgeFigures({ now, then }: { now: Measured; then: Measured | undefined }) {
   const { panel } = words;
   const level = { "": "", some: "warn", many: "bad" }[trouble(now.errorRate, useSettings())];
-  const against = (of: (each: Schemas["EdgeMeasures"]) => number | null | undefined) => change(of(now) ?? null, then === undefined ? null : of(then) ?? null);
+  const against = (of: (each: Measured) => number | null | undefined) => change(of(now) ?? null, then === undefined ? null : of(then) ?? null);
   const figures: Figure[] = [
     { name: panel.calls, value: exact(now.callCount), id: "calls", change: against((each) => each.callCount) },
     { name: panel.rate, value: rate(now.rate) },
@@ -57,7 +88,7 @@ function EdgeFigures({ now, then }: { now: Schemas["EdgeMeasures"]; then: Schema
     { name: panel.retries, value: exact(now.retryCount) },
     { name: panel.rejected, value: exact(now.rejected) },
     { name: panel.timeouts, value: exact(now.timeouts) },
-    { name: panel.wait, value: latency(now.wait.avgLatency) },
+    { name: panel.wait, value: latency(now.avgWait) },
     { name: panel.confidence, value: percent(now.confidence) },
   ];
   return <><Figures of={figures} />{now.latencySide && <p className="small muted">{panel.measuredBy(now.latencySide)}</p>}</>;

@@ -32,8 +32,8 @@ export function ServiceFlows({ service }: { service: string }) {
 type Asked = { service: string; sort: "-duration" | "-startTime"; status?: "error" | "timeout" };
 
 function useFlows(asked: Asked) {
-  const { filters: { operation, environment, time, probes } } = useLook();
-  const query = { ...asked, ...given({ operation, environment, probes }), ...timeQuery(time), pageSize: SHOWN };
+  const { filters: { operation, environment, status, time, probes } } = useLook();
+  const query = { ...(status === "" ? {} : { status: status as "error" }), ...asked, ...given({ operation, environment, probes }), ...timeQuery(time), pageSize: SHOWN };
   return api.useQuery("get", "/api/v1/flows", { params: { query } }, { enabled: useMaySeeFlows(), refetchInterval: askAgainMs(time), placeholderData: (before) => before });
 }
 

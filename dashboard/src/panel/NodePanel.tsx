@@ -1,8 +1,7 @@
-import { useState } from "react";
 import { api, type Edge, type Node, type Schemas } from "../api/client";
 import { address } from "../api/how";
 import { Heatmap } from "../charts/Heatmap";
-import { namer, whereabouts } from "../format/names";
+import { namer, shortId, whereabouts } from "../format/names";
 import { change, exact, latency, percent, rate, trouble } from "../format/numbers";
 import { useLook } from "../look";
 import { How } from "../parts/How";
@@ -11,6 +10,7 @@ import { filled, useSettings } from "../settings";
 import { A } from "../url/A";
 import { set, toView, useAddress } from "../url/address";
 import { askAgainMs, given, timeQuery } from "../url/filters";
+import { Unused } from "../views/Unused";
 import { words } from "../words";
 import { ServiceFlows } from "./Flows";
 import { Endpoints, Neighbours, Pods } from "./NodeParts";
@@ -42,7 +42,7 @@ export function NodePanel({ node, nodes, edges, onClose }: Props) {
         {kind === "service" && <A className="button" href={toView("/errors", query, { service: service.name })}>{words.panel.openErrors}</A>}
         {logs && <a className="button" href={logs} target="_blank" rel="noreferrer">{words.panel.logs}</a>}
       </>}>
-      {kind === "service" ? <Service node={node} /> : <Silent node={node} />}
+      {kind === "service" ? <Service node={node} nodes={nodes} /> : <Silent node={node} />}
       <Section title={words.panel.callers}><Neighbours edges={[...edges.values()].filter(({ to }) => to === node.id)} end="from" name={name} /></Section>
       <Section title={words.panel.callees}><Neighbours edges={[...edges.values()].filter(({ from }) => from === node.id)} end="to" name={name} /></Section>
     </Panel>
@@ -59,20 +59,34 @@ function Silent({ node: { metrics, kind } }: { node: Node }) {
   );
 }
 
-function Service({ node: { service: { name, namespace } } }: { node: Node }) {
-  const { filters: { operation, environment, time } } = useLook();
-  const [opened] = useState(() => Date.now());
+/** "" unless the node is one version of a service. */
+export const versionOf = ({ id, service: { name, version } }: Node) => (version !== "" && shortId(id) === `${name}@${version.replaceAll("@", "%40")}` ? version : "");
+
+/** What the API can't tell the node apart by from others of its name. */
+function mixed({ service }: Node, nodes: ReadonlyMap<string, Node>, isNamespaceAsked: boolean) {
+  const others = [...nodes.values()].filter((each) => each.kind === "service" && each.service.name === service.name && (!isNamespaceAsked || each.service.namespace === service.namespace));
+  return (["namespace", "cluster"] as const).filter((by) => others.some((each) => each.service[by] !== service[by]));
+}
+
+function Service({ node, nodes }: { node: Node; nodes: ReadonlyMap<string, Node> }) {
+  const { service: { name, namespace } } = node;
+  const { filters: { operation, environment, time }, graph: { window } } = useLook();
+  const version = versionOf(node);
+  const also = mixed(node, nodes, namespace !== "");
+  const noVersion = version === "" ? [] : ["version" as const];
   const steps = useSettings();
   const path = { name };
   const shared = given({ namespace, environment });
   const query = { ...shared, ...timeQuery(time) };
-  const statsQuery = { ...query, ...given({ operation }) };
+  const versionQuery = { ...query, ...given({ version }) };
+  const statsQuery = { ...versionQuery, ...given({ operation }) };
   const again = { refetchInterval: askAgainMs(time), placeholderData: <T,>(last: T) => last };
   const stats = api.useQuery("get", "/api/v1/services/{name}/stats", { params: { path, query: statsQuery } }, again);
-  const earlier = api.useQuery("get", "/api/v1/services/{name}/stats", { params: { path, query: { ...shared, ...given({ operation }), ...before(time, opened) } } }, { staleTime: Infinity, retry: false });
+  const earlier = api.useQuery("get", "/api/v1/services/{name}/stats", { params: { path, query: { ...shared, ...given({ operation, version }), ...before(time, (window?.to ?? 0) / 1000) } } },
+    { enabled: window !== null, staleTime: Infinity, retry: false, placeholderData: <T,>(last: T) => last });
   const heatQuery = { service: name, ...query };
   const heat = api.useQuery("get", "/api/v1/heatmap", { params: { query: heatQuery } }, again);
-  const endpoints = api.useQuery("get", "/api/v1/services/{name}/endpoints", { params: { path, query } }, again);
+  const endpoints = api.useQuery("get", "/api/v1/services/{name}/endpoints", { params: { path, query: versionQuery } }, again);
   const details = api.useQuery("get", "/api/v1/services/{name}", { params: { path, query } }, again);
   const url = (end: string, asked: Record<string, string | undefined>) => address(`/api/v1/services/${encodeURIComponent(name)}${end}`, asked);
   return (
@@ -80,13 +94,14 @@ function Service({ node: { service: { name, namespace } } }: { node: Node }) {
       <Answer of={stats}>{(answer) => <>
         <Section title={words.panel.requests} how={<How url={url("/stats", statsQuery)} />}>
           <Figures of={figures(answer.metrics, earlier.data?.metrics, { "": "", some: "warn", many: "bad" }[trouble(answer.metrics.errorRate, steps)])} />
+          <Unused of={["probes", "cluster"]} also={also} />
         </Section>
         <Section title={words.panel.overTime}><Series of={whole(answer)} /></Section>
       </>}</Answer>
-      {operation === "" && <Section title={words.panel.heatmap} how={<How url={address("/api/v1/heatmap", heatQuery)} />}><Answer of={heat}>{(map) => <Heatmap of={map} />}</Answer></Section>}
-      <Section title={words.panel.endpoints} how={<How url={url("/endpoints", query)} />}><Answer of={endpoints}>{(answer) => <Endpoints of={answer.endpoints} />}</Answer></Section>
-      <Section title={words.panel.flows}><ServiceFlows service={name} /></Section>
-      <Section title={words.panel.pods} how={<How url={url("", query)} />}><Answer of={details}>{(answer) => <Pods of={answer.service} />}</Answer></Section>
+      {operation === "" && <Section title={words.panel.heatmap} how={<How url={address("/api/v1/heatmap", heatQuery)} />}><Unused of={["probes", "cluster"]} also={[...also, ...noVersion]} /><Answer of={heat}>{(map) => <Heatmap of={map} />}</Answer></Section>}
+      <Section title={words.panel.endpoints} how={<How url={url("/endpoints", versionQuery)} />}><Unused of={["operation", "probes", "cluster"]} also={also} /><Answer of={endpoints}>{(answer) => <Endpoints of={answer.endpoints} />}</Answer></Section>
+      <Section title={words.panel.flows}><Unused of={["namespace", "cluster"]} also={[...mixed(node, nodes, false), ...noVersion]} /><ServiceFlows service={name} /></Section>
+      <Section title={words.panel.pods} how={<How url={url("", query)} />}><Unused of={["operation", "probes", "cluster"]} also={also} /><Answer of={details}>{(answer) => <Pods of={answer.service} version={version} />}</Answer></Section>
     </>
   );
 }

@@ -45,10 +45,11 @@ export function Endpoints({ of }: { of: Schemas["Endpoint"][] }) {
   );
 }
 
-export function Pods({ of }: { of: Schemas["ServiceDetails"] }) {
-  const pods = of.pods ?? [];
+/** All of them, or those of one version. */
+export function Pods({ of, version }: { of: Schemas["ServiceDetails"]; version: string }) {
+  const pods = (of.pods ?? []).filter((pod) => version === "" || pod.version === version);
   const { graph: { asOf } } = useLook();
-  if (pods.length === 0) return <p className="muted">{of.podCount == null ? words.panel.noPods : exact(of.podCount)}</p>;
+  if (pods.length === 0) return <p className="muted">{of.podCount == null || version !== "" ? words.panel.noPods : exact(of.podCount)}</p>;
   return (
     <div className="table-scroll" tabIndex={0} role="region" aria-label={words.panel.pods}>
       <table className="simple">
