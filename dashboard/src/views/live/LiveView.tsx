@@ -12,7 +12,7 @@ import { toView, useAddress } from "../../url/address";
 import { given } from "../../url/filters";
 import { words } from "../../words";
 import { Flows } from "./FlowTable";
-import { NO_FLOWS, told, type Flows as Happening, type Running } from "./store";
+import { NO_FLOWS, told, type Flows as Happening, type Running, type Told } from "./store";
 
 const { live: text } = words;
 /** Numbers change at most so often. */
@@ -35,12 +35,17 @@ function useHappening(): Happening {
   const key = JSON.stringify(filters);
   const [flows, show] = useState<{ of: string; flows: Happening }>({ of: key, flows: NO_FLOWS });
   const ears = useMemo(() => new Ears(), []);
-  useFeed(filters, ears);
+  const { connection: { state } } = useFeed(filters, ears);
+  useEffect(() => (state === "lost" ? () => ears.lost() : undefined), [ears, state]);
   useEffect(() => {
     ears.clear();
     const timer = setInterval(() => {
-      const { frames, omitted } = ears.take();
-      if (frames.length + omitted > 0) show((before) => ({ of: key, flows: told(before.of === key ? before.flows : NO_FLOWS, frames, omitted) }));
+      const [taken, now] = [ears.take(), Date.now()];
+      show((before) => {
+        const known = before.of === key ? before.flows : NO_FLOWS;
+        const flows = told(known, taken, now);
+        return flows === known ? before : { of: key, flows };
+      });
     }, SHOW_MS);
     return () => clearInterval(timer);
   }, [ears, key]);
@@ -51,14 +56,17 @@ function useHappening(): Happening {
 class Ears {
   #frames: FlowFrame[] = [];
   #omitted = 0;
+  #wasLost = false;
   flow = (frame: FlowFrame) => void this.#frames.push(frame);
   omitted = (count: number) => void (this.#omitted += count);
+  lost = () => void (this.#wasLost = true);
   clear() {
     this.#frames = [];
     this.#omitted = 0;
+    this.#wasLost = false;
   }
-  take() {
-    const taken = { frames: this.#frames, omitted: this.#omitted };
+  take(): Told {
+    const taken = { frames: this.#frames, omitted: this.#omitted, wasLost: this.#wasLost };
     this.clear();
     return taken;
   }

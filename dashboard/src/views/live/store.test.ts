@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import type { FlowFrame } from "../../live/feed";
-import { NO_FLOWS, told } from "./store";
+import { NO_FLOWS, told as toldAt, type Flows } from "./store";
 
 const frame = (type: FlowFrame["type"], flowId: string, at: number) => ({ type, at, flow: { flowId, elapsedTime: 2_000_000 } }) as FlowFrame;
+const told = (before: Flows, frames: FlowFrame[], omitted = 0, nowMs = frames.at(-1)?.at ?? 0, wasLost = false) => toldAt(before, { frames, omitted, wasLost }, nowMs);
 
 describe("flows as they happen", () => {
   it("run from their first span until they end", () => {
@@ -18,5 +19,16 @@ describe("flows as they happen", () => {
     const many = told(NO_FLOWS, Array.from({ length: 1_200 }, (_, index) => frame(index % 2 ? "flow_start" : "flow_complete", `f${index}`, index)), 0);
     expect([many.running.size, many.ended.length]).toEqual([500, 60]);
     expect(told(many, [frame("flow_start", "new", 200_000)], 0).running.size).toBe(1);
+  });
+  it("are forgotten on time when nothing at all is heard", () => {
+    const one = told(NO_FLOWS, [frame("flow_start", "a", 10_000)]);
+    expect(told(one, [], 0, 99_000)).toBe(one);
+    expect(told(one, [], 0, 101_000).running.size).toBe(0);
+  });
+  it.each([[3, false], [0, true]])("are doubted soon where their end may have been left out: %d omitted, lost: %s", (omitted, wasLost) => {
+    const gap = told(told(NO_FLOWS, [frame("flow_start", "a", 10_000), frame("flow_start", "b", 10_000)]), [], omitted, 11_000, wasLost);
+    const heard = told(gap, [frame("flow_update", "b", 12_000)]);
+    expect([...told(heard, [], 0, 14_000).running.keys()]).toEqual(["a", "b"]);
+    expect([...told(heard, [], 0, 18_000).running.keys()]).toEqual(["b"]);
   });
 });

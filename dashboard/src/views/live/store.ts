@@ -13,15 +13,30 @@ export interface Flows {
   running: ReadonlyMap<string, Running>;
   ended: readonly Running[];
   omitted: number;
+  /** When something was last left untold, ms: the end of any flow may be among it. */
+  gapAt: number;
 }
 
-export const NO_FLOWS: Flows = { running: new Map(), ended: [], omitted: 0 };
+export const NO_FLOWS: Flows = { running: new Map(), ended: [], omitted: 0, gapAt: 0 };
 const MOST_RUNNING = 500;
 const MOST_ENDED = 60;
 /** What isn't heard of for so long has ended unseen. */
 const FORGOTTEN_MS = 90_000;
+/** The same where its end may have been left out. */
+const DOUBTED_MS = 5_000;
 
-export function told(before: Flows, frames: FlowFrame[], omitted: number): Flows {
+export interface Told {
+  frames: FlowFrame[];
+  omitted: number;
+  /** Whether the connection was lost in between. */
+  wasLost: boolean;
+}
+
+/** The same object where nothing has changed. */
+export function told(before: Flows, { frames, omitted, wasLost }: Told, nowMs: number): Flows {
+  const gapAt = wasLost || omitted > 0 ? nowMs : before.gapAt;
+  const isOver = ({ at }: Running) => nowMs - at > (at <= gapAt ? DOUBTED_MS : FORGOTTEN_MS);
+  if (frames.length === 0 && gapAt === before.gapAt && ![...before.running.values()].some(isOver)) return before;
   const running = new Map(before.running);
   let ended = [...before.ended];
   for (const { type, flow, at } of frames) {
@@ -34,8 +49,7 @@ export function told(before: Flows, frames: FlowFrame[], omitted: number): Flows
       running.set(flow.flowId, now);
     }
   }
-  const last = frames.at(-1)?.at ?? 0;
-  for (const [id, { at }] of running) if (last - at > FORGOTTEN_MS) running.delete(id);
+  for (const [id, each] of running) if (isOver(each)) running.delete(id);
   while (running.size > MOST_RUNNING) running.delete(running.keys().next().value ?? "");
-  return { running, ended: ended.slice(0, MOST_ENDED), omitted: before.omitted + omitted };
+  return { running, ended: ended.slice(0, MOST_ENDED), omitted: before.omitted + omitted, gapAt };
 }
