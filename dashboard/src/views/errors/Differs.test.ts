@@ -14,3 +14,7 @@ describe("flows that failed against the others", () => {
     expect(mirrored(answer)).toMatchObject({ selection: { flows: 10, sampled: 8 }, baseline: { flows: 90 }, attributes: [{ selectionShare: 0.9, baselineShare: 0.1, difference: 0.8, significance: 6 }] });
   });
 });
+
+it("asks for a region by when its flows may have begun", () =>
+  expect(question(filters("operation=login"), { from: 100e6, to: 110e6, fast: 500, slow: 2000 }).selection)
+    .toMatchObject({ startTime: "98000000", endTime: "109500000", minDuration: "500000", maxDuration: "2000000", window: null }));

@@ -27,7 +27,10 @@ export function Differs({ region, onClose }: { region: Region | null; onClose: (
         <Copy text={`curl '${location.origin}/api/v1/diff' -H 'content-type: application/json' -d '${JSON.stringify(body)}'`} />
         <button type="button" className="bare" data-escape="" title={text.clear} onClick={onClose}><Icon name="close" /><span className="unseen">{text.clear}</span></button>
       </div>
-      <Answer of={diff}>{(answer) => <Found of={answer} />}</Answer>
+      <Answer of={diff}>{(answer) => <>
+        <LookedAt of={answer} />
+        {answer.selection.sampled > 0 && answer.baseline.sampled > 0 && <Found of={answer} />}
+      </>}</Answer>
     </section>
   );
 }
@@ -39,7 +42,8 @@ export function question({ operation, environment, service, probes, time }: Filt
   const all = { ...NOT_CHOSEN, ...given({ operation, environment, service }), probes, ...timeQuery(time) };
   // A status is exactly one; those that failed, with an error or a time-out, are the rest of those that went well.
   if (region === null) return { selection: { ...all, status: "success" }, baseline: all };
-  const when = { window: null, startTime: String(Math.round(region.from)), endTime: String(Math.round(region.to)) };
+  // Cells are of when flows ended, and are asked for by when they began: at most as long before as the slowest of them took.
+  const when = { window: null, startTime: String(Math.max(0, Math.round(region.from - region.slow * 1000))), endTime: String(Math.round(region.to - region.fast * 1000)) };
   const long = { minDuration: `${Math.floor(region.fast * 1000)}`, maxDuration: `${Math.ceil(region.slow * 1000)}` };
   return { selection: { ...all, ...when, ...long }, baseline: all };
 }
@@ -58,6 +62,14 @@ export function mirrored(answer: Schemas["DiffAnswer"]): Schemas["DiffAnswer"] {
 
 /** Less than this is no difference to act on, or may be chance (one in a hundred). */
 const says = ({ difference, significance }: Schemas["Difference"]) => Math.abs(difference) >= 0.05 && Math.abs(significance) >= 2.58;
+
+/** How much of both sides the shares are of, and why there are none. */
+function LookedAt({ of: { selection, baseline, staleness } }: { of: Schemas["DiffAnswer"] }) {
+  const few = [selection, baseline].some(({ flows, sampled }) => sampled < flows);
+  const none = [selection, baseline].some(({ flows }) => flows === 0) ? text.noneToCompare : [selection, baseline].some(({ sampled }) => sampled === 0) ? text.noneLookedAt : "";
+  const notes = [few ? text.lookedAt(exact(selection.sampled), exact(selection.flows), exact(baseline.sampled), exact(baseline.flows)) : "", none].filter((note) => note !== "");
+  return <>{notes.map((note) => <p key={note} className="small muted card-pad">{note}</p>)}{!staleness.fresh && <p className="small warn card-pad">{staleness.message}</p>}</>;
+}
 
 function Found({ of: answer }: { of: Schemas["DiffAnswer"] }) {
   const of = Object.fromEntries(KINDS.map((kind) => [kind, answer[kind].filter(says)])) as Record<(typeof KINDS)[number], Schemas["Difference"][]>;

@@ -18,16 +18,20 @@ const { errors: text } = words;
 
 export function ErrorsView() {
   const maySee = useMaySeeFlows();
-  const [region, choose] = useState<Region | null>(null);
+  const { filters: { operation, service } } = useLook();
+  const [drawn, choose] = useState<Region | null>(null);
+  // Cells of a service are of its requests, not of flows; those of an operation are of all its flows.
+  const canChoose = operation !== "" && service === "";
+  const region = canChoose ? drawn : null;
   const [failedOnly, compareFailed] = useState(false);
   if (!maySee) return <section className="card"><h1 className="card-head">{text.title}</h1><Nothing>{words.panel.notAllowed}</Nothing></section>;
   return (
     <div className="stack">
       <h1 className="unseen">{text.title}</h1>
-      <Durations region={region} choose={(next) => {
+      <Durations region={region} choose={canChoose ? (next) => {
         choose(next);
         compareFailed(false);
-      }} failedOnly={failedOnly} compareFailed={() => {
+      } : undefined} failedOnly={failedOnly} compareFailed={() => {
         choose(null);
         compareFailed(!failedOnly);
       }} />
@@ -40,7 +44,7 @@ export function ErrorsView() {
   );
 }
 
-function Durations({ region, choose, failedOnly, compareFailed }: { region: Region | null; choose: (region: Region | null) => void; failedOnly: boolean; compareFailed: () => void }) {
+function Durations({ region, choose, failedOnly, compareFailed }: { region: Region | null; choose: ((region: Region | null) => void) | undefined; failedOnly: boolean; compareFailed: () => void }) {
   const { heat, query, isAsked } = useHeat();
   return (
     <section className="card">
@@ -52,7 +56,7 @@ function Durations({ region, choose, failedOnly, compareFailed }: { region: Regi
         {isAsked && <How url={address("/api/v1/heatmap", query)} />}
       </div>
       <div className="card-body">
-        {isAsked ? <Answer of={heat}>{(map) => <Heatmap of={map} height={210} region={region} onRegion={choose} />}</Answer> : <Nothing>{text.heatmapNeeds}</Nothing>}
+        {isAsked ? <Answer of={heat}>{(map) => <Heatmap of={map} height={210} {...(choose && { region, onRegion: choose })} />}</Answer> : <Nothing>{text.heatmapNeeds}</Nothing>}
       </div>
     </section>
   );
