@@ -14,6 +14,7 @@ import { useSettings } from "../settings";
 import { go, toView, useAddress } from "../url/address";
 import { EVERYWHERE, askAgainMs, given, timeQuery } from "../url/filters";
 import { words } from "../words";
+import { Unused } from "./Unused";
 
 type Operation = Schemas["OperationAnswer"];
 
@@ -23,7 +24,7 @@ export function OperationsView() {
   const operations = api.useQuery("get", "/api/v1/operations", { params: { query } }, { refetchInterval: askAgainMs(time), placeholderData: (before) => before });
   return (
     <section className="card">
-      <div className="card-head"><h1>{words.operations.title}</h1><span className="push" /><How url={address("/api/v1/operations", query)} /></div>
+      <div className="card-head"><h1>{words.operations.title}</h1><Unused of={["service", "namespace", "cluster", "status"]} /><span className="push" /><How url={address("/api/v1/operations", query)} /></div>
       <Answer of={operations}>{(answer) => <List of={answer} />}</Answer>
     </section>
   );

@@ -12,6 +12,7 @@ import { Answer, Nothing } from "../../parts/States";
 import { Table, type Column } from "../../parts/Table";
 import { go, toView, useAddress } from "../../url/address";
 import { words } from "../../words";
+import { Unused } from "../Unused";
 import { question, useCompareChoice, type CompareChoice } from "./choice";
 import { Chooser } from "./Chooser";
 import { DifferenceMap } from "./DifferenceMap";
@@ -27,7 +28,7 @@ export function CompareView() {
   return (
     <div className="stack">
       <section className="card">
-        <div className="card-head"><h1>{text.title}</h1><Chooser choice={choice} />
+        <div className="card-head"><h1>{text.title}</h1><Chooser choice={choice} /><Unused of={[...(choice.mode === "versions" ? ["service" as const] : []), "cluster", "status"]} />
           <span className="push" /><button type="button" onClick={() => open(Date.now())}>{words.problem.refresh}</button>
           {query && <How url={address("/api/v1/dependencies/compare", query)} />}
         </div>

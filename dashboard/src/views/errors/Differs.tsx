@@ -7,6 +7,7 @@ import { Icon } from "../../parts/Icon";
 import { Answer, Nothing } from "../../parts/States";
 import { given, timeQuery, type Filters } from "../../url/filters";
 import { words } from "../../words";
+import { Unused } from "../Unused";
 
 const { errors: text } = words;
 const KINDS = ["attributes", "services", "versions", "endpoints"] as const;
@@ -23,6 +24,7 @@ export function Differs({ region, onClose }: { region: Region | null; onClose: (
       <div className="card-head">
         <h2>{text.differs}</h2>
         {diff.data && <span className="small muted">{text.differsFlows(exact(diff.data.selection.flows), exact(diff.data.baseline.flows))}</span>}
+        <Unused of={["namespace", "cluster", "status"]} />
         <span className="push" />
         <Copy text={`curl '${location.origin}/api/v1/diff' -H 'content-type: application/json' -d '${JSON.stringify(body)}'`} />
         <button type="button" className="bare" data-escape="" title={text.clear} onClick={onClose}><Icon name="close" /><span className="unseen">{text.clear}</span></button>

@@ -10,6 +10,7 @@ import { How } from "../../parts/How";
 import { Answer, Nothing } from "../../parts/States";
 import { askAgainMs, given, timeQuery } from "../../url/filters";
 import { words } from "../../words";
+import { Unused } from "../Unused";
 import { Differs } from "./Differs";
 import { Groups } from "./Groups";
 import { useHeat } from "./useHeat";
@@ -46,11 +47,13 @@ export function ErrorsView() {
 
 function Durations({ region, choose, failedOnly, compareFailed }: { region: Region | null; choose: ((region: Region | null) => void) | undefined; failedOnly: boolean; compareFailed: () => void }) {
   const { heat, query, isAsked } = useHeat();
+  const { filters: { operation } } = useLook();
   return (
     <section className="card">
       <div className="card-head">
         <h2>{text.heatmap}</h2>
         {region && <span className="small muted">{text.selection(clock(region.from), clock(region.to), latency(region.fast), latency(region.slow))}</span>}
+        {isAsked && <Unused of={[...(operation === "" ? [] : ["service" as const, "namespace" as const]), "cluster", "status", "probes"]} />}
         <span className="push" />
         <button type="button" aria-pressed={failedOnly} onClick={compareFailed}>{text.failedOnly}</button>
         {isAsked && <How url={address("/api/v1/heatmap", query)} />}
@@ -72,6 +75,7 @@ function All() {
         <h2>{text.groups}</h2>
         {errors.data && <span className="small muted" data-figure="errors">{text.total(exact(errors.data.total), exact(errors.data.groupCount))}</span>}
         {errors.data?.truncated && <span className="small warn">{text.truncated}</span>}
+        <Unused of={["namespace", "cluster"]} />
         <span className="push" /><How url={address("/api/v1/errors", query)} />
       </div>
       <Answer of={errors}>{(answer) => <Groups of={answer.errors} />}</Answer>

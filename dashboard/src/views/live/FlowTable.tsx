@@ -15,6 +15,7 @@ import { Table, type Column } from "../../parts/Table";
 import { go, toView, useAddress } from "../../url/address";
 import { askAgainMs, given, timeQuery } from "../../url/filters";
 import { words } from "../../words";
+import { Unused } from "../Unused";
 
 type Flow = Schemas["FlowListed"];
 const { live: text } = words;
@@ -48,6 +49,7 @@ export function Flows() {
       <div className="card-head">
         <h2>{text.list}</h2>
         {flows.data && <span className="small muted" data-figure="flows">{text.total(exact(total))}</span>}
+        <Unused of={["namespace", "cluster"]} />
         <span className="push" />
         <div className="segments small" role="group">
           <button type="button" aria-pressed={!slowest} onClick={() => sort(false)}>{text.newest}</button>

@@ -11,6 +11,7 @@ import { A } from "../../url/A";
 import { toView, useAddress } from "../../url/address";
 import { given } from "../../url/filters";
 import { words } from "../../words";
+import { Unused } from "../Unused";
 import { Flows } from "./FlowTable";
 import { NO_FLOWS, told, type Flows as Happening, type Running, type Told } from "./store";
 
@@ -84,6 +85,7 @@ function Happens() {
         <h1>{text.title}</h1>
         {shown.omitted > 0 && <span className="small muted">{text.omitted(exact(shown.omitted))}</span>}
         {sampled && <span className="small muted">{text.sampled(percent(sampled.flow.sampleRate))}</span>}
+        <Unused of={["namespace", "cluster"]} />
         <span className="push" />
         <button type="button" data-pause="" aria-pressed={paused} onClick={() => pause(!paused)}>
           <span className="with-icon"><Icon name={paused ? "play" : "pause"} size={13} />{paused ? words.map.resume(waiting) : words.map.pause}</span>
