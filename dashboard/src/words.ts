@@ -270,6 +270,7 @@ export const words = {
     documents: "Documentation",
     api: "API, to browse and try", openapi: "OpenAPI document", graphql: "GraphQL", metrics: "Metrics of this process",
     nothingLost: "Nothing was dropped or rejected.",
+    nothingKnownLost: "Nothing was dropped or rejected by the processes that answer.",
   },
   settings: {
     title: "Settings",

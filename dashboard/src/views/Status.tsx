@@ -18,7 +18,7 @@ export function StatusView() {
       <Answer of={status}>{(answer) => <>
         {answer.message !== "" && <p className={`card card-body ${answer.fresh ? "" : "warn"}`} role="status">{answer.message}</p>}
         <div className="columns"><Graphs of={answer.graphs} /><Spans of={answer.spans} /><Roles of={answer} /></div>
-        <Counts of={answer.counts} />
+        <Counts of={answer.counts} all={answer.roles.every(({ answers }) => answers)} />
         <Documents />
       </>}</Answer>
     </div>
@@ -70,14 +70,14 @@ function Roles({ of: { roles } }: { of: Schemas["StatusAnswer"] }) {
   );
 }
 
-function Counts({ of }: { of: Schemas["StatusCount"][] }) {
+function Counts({ of, all }: { of: Schemas["StatusCount"][]; all: boolean }) {
   const [withZero, showZero] = useState(false);
   const some = of.filter(({ count }) => count > 0);
   const zero = of.length - some.length;
   return (
     <section className="card card-body">
       <h2>{text.counts}</h2>
-      {some.every(({ kind }) => kind === "corrected") && <p className="muted">{text.nothingLost}</p>}
+      {some.every(({ kind }) => kind === "corrected") && <p className="muted">{all ? text.nothingLost : text.nothingKnownLost}</p>}
       <div className="table-scroll" tabIndex={0} role="region" aria-label={text.counts}>
         <table className="simple">
           <thead><tr><th scope="col" className="number">{text.count}</th><th scope="col">{text.what}</th><th scope="col">{text.explanation}</th><th scope="col">{text.role}</th></tr></thead>

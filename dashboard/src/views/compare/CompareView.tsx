@@ -25,11 +25,17 @@ export function CompareView() {
   const [opened, open] = useState(() => Date.now());
   const query = question(filters, choice, opened);
   const compared = api.useQuery("get", "/api/v1/dependencies/compare", { params: { query: query ?? {} } }, { enabled: query !== null, staleTime: Infinity, placeholderData: (before) => before });
+  const refresh = () => {
+    const now = Date.now();
+    // Only windows up to now become other ones.
+    if (JSON.stringify(question(filters, choice, now)) === JSON.stringify(query)) void compared.refetch();
+    else open(now);
+  };
   return (
     <div className="stack">
       <section className="card">
         <div className="card-head"><h1>{text.title}</h1><Chooser choice={choice} /><Unused of={[...(choice.mode === "versions" ? ["service" as const] : []), "cluster", "status"]} />
-          <span className="push" /><button type="button" onClick={() => open(Date.now())}>{words.problem.refresh}</button>
+          <span className="push" /><button type="button" disabled={query === null} onClick={refresh}>{words.problem.refresh}</button>
           {query && <How url={address("/api/v1/dependencies/compare", query)} />}
         </div>
         {query === null && <Nothing>{text.choose}</Nothing>}
