@@ -192,6 +192,7 @@ export const words = {
     stored: "Its spans are gone by now; what remains is the graph stored when it ended.",
     skew: "Clocks of its hosts differed; times were put right.",
     attributes: "Attributes", resource: "Where it ran", events: "Events", links: "Links", raw: "As JSON", select: "Select a call or a bar to see its span.",
+    notYet: "No such flow is stored yet. One that has just begun is there some seconds later: it is asked for again …",
     noSpans: "Its spans are no longer stored.",
     calls: (from: string, to: string) => `${from} calls ${to}`,
     begins: (to: string) => `${to} begins`,

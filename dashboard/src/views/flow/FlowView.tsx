@@ -1,5 +1,5 @@
 import { useMemo, useState } from "react";
-import { api, type Schemas } from "../../api/client";
+import { api, isProblem, type Schemas } from "../../api/client";
 import { address } from "../../api/how";
 import { namer, operationName } from "../../format/names";
 import { duration, exact } from "../../format/numbers";
@@ -23,12 +23,21 @@ import { Waterfall } from "./Waterfall";
 const { flow: text } = words;
 /** A flow that is going on gets more spans. */
 const AGAIN_MS = 3_000;
+/** What is missing by then doesn't come any more. */
+const GOES_ON_MS = 600_000;
+/** A flow that has just begun isn't stored yet. */
+const MOST_TRIES = 20;
+const isUnknown = (error: unknown) => isProblem(error) && error.status === 404;
+const goesOn = (metadata: Schemas["OfSpans_FlowAnswer"]["metadata"] | undefined) => metadata?.complete === false && Date.now() - metadata.endTime / 1000 < GOES_ON_MS;
 
 export function FlowView() {
   const { path, query } = useAddress();
   const flowId = decodeURIComponent(path.split("/")[2] ?? "");
   const asked = { params: { path: { flowId } } };
-  const flow = api.useQuery("get", "/api/v1/flows/{flowId}", asked, { refetchInterval: ({ state }) => (state.data?.metadata.complete === false ? AGAIN_MS : false) });
+  const flow = api.useQuery("get", "/api/v1/flows/{flowId}", asked, {
+    refetchInterval: ({ state }) => (goesOn(state.data?.metadata) ? AGAIN_MS : false),
+    retry: (failures, error) => (isUnknown(error) ? failures < MOST_TRIES : !isProblem(error) && failures < 2), retryDelay: AGAIN_MS,
+  });
   return (
     <div className="stack">
       <div className="view-head">
@@ -41,14 +50,18 @@ export function FlowView() {
         <span className="push" />
         <How url={address(`/api/v1/flows/${flowId}`)} />
       </div>
-      <Answer of={flow}>{(answer) => <Flow of={answer} />}</Answer>
+      {flow.isPending && isUnknown(flow.failureReason) ? <Nothing>{text.notYet}</Nothing> : <Answer of={flow}>{(answer) => <Flow of={answer} at={flow.dataUpdatedAt} />}</Answer>}
     </div>
   );
 }
 
-function Flow({ of }: { of: Schemas["OfSpans_FlowAnswer"] }) {
+/** `at` is when it was answered, ms. */
+function Flow({ of, at }: { of: Schemas["OfSpans_FlowAnswer"]; at: number }) {
   const { query } = useAddress();
-  const trace = api.useQuery("get", "/api/v1/traces/{traceId}", { params: { path: { traceId: of.flowId } } }, { retry: false });
+  const trace = api.useQuery("get", "/api/v1/traces/{traceId}", { params: { path: { traceId: of.flowId } } }, {
+    // Together with the flow, and once more when that is whole.
+    retry: false, refetchInterval: ({ state }) => (goesOn(of.metadata) || (state.dataUpdatedAt > 0 && state.dataUpdatedAt < at) ? AGAIN_MS : false),
+  });
   const all = useMemo(() => lines(trace.data?.spans ?? []), [trace.data]);
   const nodes = useMemo(() => new Map((of.graph?.nodes ?? []).map((node) => [node.id, node])), [of.graph]);
   const name = useMemo(() => namer(nodes), [nodes]);
