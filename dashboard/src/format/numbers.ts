@@ -5,10 +5,12 @@ const SPACE = "\u202f";
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const thousands = /(\.\d*?)0+$/;
 
-/** 0.03, 1.2, 84, 1,240, 12.4k, 3.1M. */
+/** < 0.01, 0.03, 1.2, 84, 1,240, 12.4k, 3.1M. */
 export function number(value: number): string {
   const size = Math.abs(value);
   if (size === 0) return "0";
+  // Little is not nothing.
+  if (size < 0.005) return `${value < 0 ? "−" : ""}<${SPACE}0.01`;
   if (size < 0.095) return value.toFixed(2);
   if (Number.isInteger(value) && size < 10_000) return whole.format(value);
   if (size < 9.95) return value.toFixed(1);

@@ -6,8 +6,11 @@ const zone = () => (settings().timeZone === "utc" ? "UTC" : undefined);
 const format = (us: number, options: Intl.DateTimeFormatOptions) =>
   new Intl.DateTimeFormat("en-GB", { ...options, timeZone: zone() }).format(us / 1000);
 
-/** 14:03:07 */
-export const clock = (us: number) => format(us, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const DAY_MS = 86_400_000;
+const ofDay = (us: number) => format(us, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+
+/** 14:03:07, and with its date what is a day away or more. */
+export const clock = (us: number) => (Math.abs(Date.now() - us / 1000) < DAY_MS ? ofDay(us) : moment(us));
 
 /** 29 Nov, 14:03:07, with the zone where it isn't the reader's own. */
 export const moment = (us: number) =>
@@ -15,7 +18,7 @@ export const moment = (us: number) =>
 
 /** For the axis of a chart that is so many seconds long. */
 export function tick(us: number, seconds: number): string {
-  if (seconds <= 300) return clock(us);
+  if (seconds <= 300) return ofDay(us);
   if (seconds <= 172_800) return format(us, { hour: "2-digit", minute: "2-digit" });
   return format(us, { day: "numeric", month: "short" });
 }

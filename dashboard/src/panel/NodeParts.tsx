@@ -1,5 +1,5 @@
 import type { Edge, Schemas } from "../api/client";
-import { ago } from "../format/time";
+import { ago, clock } from "../format/time";
 import { exact, latency, number, percent, rate, trouble } from "../format/numbers";
 import { useLook } from "../look";
 import { openEdge } from "../map/choice";
@@ -48,7 +48,7 @@ export function Endpoints({ of }: { of: Schemas["Endpoint"][] }) {
 /** All of them, or those of one version. */
 export function Pods({ of, version }: { of: Schemas["ServiceDetails"]; version: string }) {
   const pods = (of.pods ?? []).filter((pod) => version === "" || pod.version === version);
-  const { graph: { asOf } } = useLook();
+  const { graph: { asOf }, isLive } = useLook();
   if (pods.length === 0) return <p className="muted">{of.podCount == null || version !== "" ? words.panel.noPods : exact(of.podCount)}</p>;
   return (
     <div className="table-scroll" tabIndex={0} role="region" aria-label={words.panel.pods}>
@@ -56,7 +56,7 @@ export function Pods({ of, version }: { of: Schemas["ServiceDetails"]; version: 
         <thead><tr>{[words.panel.pod, words.panel.version, words.panel.node_].map((name) => <th key={name} scope="col">{name}</th>)}
           <th scope="col" className="number">{words.panel.requests}</th><th scope="col" className="number">{words.panel.lastSeen}</th></tr></thead>
         <tbody>{pods.map((pod) => (
-          <tr key={pod.name}><td className="wrap">{pod.name}</td><td>{pod.version}</td><td>{pod.node}</td><td className="number">{number(pod.requestCount)}</td><td className="number">{ago(pod.lastSeen, asOf / 1000)}</td></tr>
+          <tr key={pod.name}><td className="wrap">{pod.name}</td><td>{pod.version}</td><td>{pod.node}</td><td className="number">{number(pod.requestCount)}</td><td className="number">{isLive ? ago(pod.lastSeen, asOf / 1000) : clock(pod.lastSeen)}</td></tr>
         ))}</tbody>
       </table>
     </div>

@@ -5,7 +5,7 @@ import { Sparkline } from "../charts/Sparkline";
 import { digits, asPercent } from "../format/cells";
 import { operationName } from "../format/names";
 import { exact, number, trouble } from "../format/numbers";
-import { ago, moment } from "../format/time";
+import { ago, clock, moment } from "../format/time";
 import { useLook } from "../look";
 import { How } from "../parts/How";
 import { Answer } from "../parts/States";
@@ -32,6 +32,7 @@ export function OperationsView() {
 
 function List({ of: { operations, window } }: { of: Schemas["OperationsAnswer"] }) {
   const steps = useSettings();
+  const { isLive } = useLook();
   const { query } = useAddress();
   const columns = useMemo<Column<Operation>[]>(() => {
     const { operations: text } = words;
@@ -45,9 +46,9 @@ function List({ of: { operations, window } }: { of: Schemas["OperationsAnswer"] 
       ms("average", text.average, (row) => row.avgLatency),
       ms("p50", text.p50, (row) => row.p50Latency), ms("p95", text.p95, (row) => row.p95Latency), ms("p99", text.p99, (row) => row.p99Latency),
       { id: "trend", title: text.trend, value: () => "", isFixed: true, show: (row) => <Trend of={row} /> },
-      { id: "lastSeen", title: text.lastSeen, value: (row) => row.lastSeen, show: (row) => <span title={moment(row.lastSeen)}>{ago(row.lastSeen, window.to / 1000)}</span> },
+      { id: "lastSeen", title: text.lastSeen, value: (row) => row.lastSeen, show: (row) => <span title={moment(row.lastSeen)}>{isLive ? ago(row.lastSeen, window.to / 1000) : clock(row.lastSeen)}</span> },
     ];
-  }, [steps, window.to]);
+  }, [steps, isLive, window.to]);
   return (
     <Table caption={words.operations.title} rows={operations} columns={columns} keyOf={(row) => `${row.environment}\n${row.name}`} sortBy="count"
       text={(row) => `${operationName(row.name)} ${row.environment}`} none={words.operations.none}
