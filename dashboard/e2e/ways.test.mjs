@@ -38,6 +38,8 @@ test("everything is reached with keys alone", async (page) => {
   await page.keyboard.press("?");
   await page.getByRole("dialog", { name: "Keys" }).waitFor();
   await page.keyboard.press("Escape");
+  // Until the dialog is gone, nothing behind it can have the focus.
+  await page.getByRole("dialog", { name: "Keys" }).waitFor({ state: "detached" });
   await page.keyboard.press("/");
   same(await page.evaluate(() => document.activeElement?.getAttribute("aria-label")), "Find on the map", "focus of /");
   await page.locator("[data-node][tabindex='0']").focus();
