@@ -52,13 +52,12 @@ export function MapView() {
     if (edge) set(openEdge(edge), { replace: selected !== "" });
   };
   const isEmpty = nodes.size === 0;
-  const shown = isLarge ? { ...drawn, nodes: seen.nodes, edges: seen.edges } : drawn;
   return (
     <div className="with-panel">
       <section className="card map-card" aria-label={words.map.title}>
         <h1 className="unseen">{words.map.title}</h1>
         <MapBar choice={choice} group={group} search={search} onSearch={find} found={found} paused={paused} waiting={waiting}
-          onPause={() => pause(!paused)} onTidy={() => tidy(tidied + 1)} exports={exporting(shown, isLarge)}>
+          onPause={() => pause(!paused)} onTidy={() => tidy(tidied + 1)} exports={exporting(seen, drawn.layout, isLarge)}>
           <Focus choice={choice} name={namer(nodes)} />
           {choice.group === null && group === "namespace" && <ByNamespace services={look.graph.nodes.size} />}
           <Rare rare={seen.rare} withRare={withRare} />
@@ -75,12 +74,13 @@ export function MapView() {
           {choice.as === "map" && <Legend />}
         </>}
       </section>
-      <Boundary key={selected}><Selected choice={choice} drawn={shown} /></Boundary>
+      <Boundary key={selected}><Selected choice={choice} nodes={nodes} edges={seen.edges} /></Boundary>
     </div>
   );
 }
 
-function Selected({ choice: { node, edge }, drawn: { nodes, edges } }: { choice: MapChoice; drawn: Drawn }) {
+/** A node that has gone quiet keeps its panel; calls that are gone are not listed. */
+function Selected({ choice: { node, edge }, nodes, edges }: { choice: MapChoice } & Pick<Drawn, "nodes" | "edges">) {
   const close = () => set(CLOSED);
   const selected = nodes.get(node);
   if (selected) return <NodePanel node={selected} nodes={nodes} edges={edges} onClose={close} />;
@@ -112,9 +112,9 @@ function Rare({ rare, withRare }: { rare: number; withRare: boolean }) {
   return <span className="small muted">{words.map.rareHidden(exact(rare))} <button type="button" className="link small" onClick={() => set({ rare: "true" })}>{words.map.showRare}</button></span>;
 }
 
-function exporting({ nodes, edges, layout }: Drawn, isLarge: boolean) {
+function exporting({ nodes, edges }: Pick<Drawn, "nodes" | "edges">, layout: Drawn["layout"], isLarge: boolean) {
   const name = (ending: string) => `weir-map-${new Date().toISOString().slice(0, 19).replaceAll(":", "")}.${ending}`;
-    const picture = () => {
+  const picture = () => {
     const drawing = document.querySelector<SVGSVGElement>("svg.map[role=group]");
     return drawing && svg(drawing, layout);
   };
