@@ -14,13 +14,14 @@ import { CLOSED, MOST_HOPS, openEdge, openNode, useMapChoice, type MapChoice } f
 import { EdgeTable } from "./EdgeTable";
 import { EdgeTree } from "./EdgeTree";
 import { Empty } from "./Empty";
-import { csv, json, mermaid, png, save, svg } from "./exports";
+import { csv, json, mermaid, png, save, svg, type Edges, type Nodes } from "./exports";
 import { FlowMap } from "./FlowMap";
+import type { Layout } from "./layout/shapes";
 import { Legend } from "./Legend";
 import { MapBar } from "./MapBar";
 import { Overview } from "./overview/Overview";
 import { matches, part } from "./shown";
-import { useLayout, type Drawn } from "./useLayout";
+import { useLayout } from "./useLayout";
 import { FEW, useGroup, useMapGraph } from "./useMapGraph";
 
 const NOTHING = new Map<string, never>();
@@ -52,13 +53,14 @@ export function MapView() {
     if (edge) set(openEdge(edge), { replace: selected !== "" });
   };
   const isEmpty = nodes.size === 0;
-  const shown = isLarge ? { ...drawn, nodes: seen.nodes, edges: seen.edges } : drawn;
+  // What has gone quiet can be opened, but calls nobody; what is hidden as rare does.
+  const known = useMemo(() => new Map([...nodes, ...held.nodes]), [nodes, held.nodes]);
   return (
     <div className="with-panel">
       <section className="card map-card" aria-label={words.map.title}>
         <h1 className="unseen">{words.map.title}</h1>
         <MapBar choice={choice} group={group} search={search} onSearch={find} found={found} paused={paused} waiting={waiting}
-          onPause={() => pause(!paused)} onTidy={() => tidy(tidied + 1)} exports={exporting(shown, isLarge)}>
+          onPause={() => pause(!paused)} onTidy={() => tidy(tidied + 1)} exports={exporting(seen, drawn.layout, isLarge)}>
           <Focus choice={choice} name={namer(nodes)} />
           {choice.group === null && group === "namespace" && <ByNamespace services={look.graph.nodes.size} />}
           <Rare rare={seen.rare} withRare={withRare} />
@@ -75,12 +77,12 @@ export function MapView() {
           {choice.as === "map" && <Legend />}
         </>}
       </section>
-      <Boundary key={selected}><Selected choice={choice} drawn={shown} /></Boundary>
+      <Boundary key={selected}><Selected choice={choice} nodes={known} edges={held.edges} /></Boundary>
     </div>
   );
 }
 
-function Selected({ choice: { node, edge }, drawn: { nodes, edges } }: { choice: MapChoice; drawn: Drawn }) {
+function Selected({ choice: { node, edge }, nodes, edges }: { choice: MapChoice; nodes: Nodes; edges: Edges }) {
   const close = () => set(CLOSED);
   const selected = nodes.get(node);
   if (selected) return <NodePanel node={selected} nodes={nodes} edges={edges} onClose={close} />;
@@ -112,9 +114,10 @@ function Rare({ rare, withRare }: { rare: number; withRare: boolean }) {
   return <span className="small muted">{words.map.rareHidden(exact(rare))} <button type="button" className="link small" onClick={() => set({ rare: "true" })}>{words.map.showRare}</button></span>;
 }
 
-function exporting({ nodes, edges, layout }: Drawn, isLarge: boolean) {
+/** Pictures are of what is drawn; figures only of what there is now. */
+function exporting({ nodes, edges }: { nodes: Nodes; edges: Edges }, layout: Layout, isLarge: boolean) {
   const name = (ending: string) => `weir-map-${new Date().toISOString().slice(0, 19).replaceAll(":", "")}.${ending}`;
-    const picture = () => {
+  const picture = () => {
     const drawing = document.querySelector<SVGSVGElement>("svg.map[role=group]");
     return drawing && svg(drawing, layout);
   };
