@@ -6,6 +6,7 @@ import { address } from "./api/how";
 import type { Connection } from "./live/feed";
 import { EMPTY, edgeKey, type GraphState } from "./live/state";
 import { useFeed } from "./live/useFeed";
+import { useIsLarge } from "./map/large";
 import { useAddress } from "./url/address";
 import { askAgainMs, given, timeQuery, useFilters, type Filters } from "./url/filters";
 
@@ -14,6 +15,8 @@ export interface Look {
   /** Operations and environments of the last 15 minutes; undefined until they are known. */
   known: Schemas["OperationsAnswer"] | undefined;
   graph: GraphState;
+  /** Whether it has more nodes than can be read one by one. */
+  isLarge: boolean;
   connection: Connection;
   isLive: boolean;
   /** Why there is no graph of a past time. */
@@ -71,14 +74,17 @@ function useGraph(filters: Filters, isReady: boolean) {
   const past = api.useQuery("get", "/api/v1/graph", { params: { query } }, { enabled: !isLive && isReady, refetchInterval: askAgainMs(time) });
   const { refetch } = past;
   const pastGraph = useMemo(() => (past.data ? ofAnswer(past.data) : EMPTY), [past.data]);
+  const graph = isLive ? live.graph : pastGraph;
+  const isLarge = useIsLarge(graph.nodes.size, JSON.stringify(filters));
   return useMemo(() => ({
-    graph: isLive ? live.graph : pastGraph,
+    graph,
+    isLarge,
     connection: isLive ? live.connection : OPEN,
     isLive,
     error: isLive ? null : past.error,
     again: () => void refetch(),
     how: address("/api/v1/graph", query),
-  }), [isLive, live.graph, live.connection, pastGraph, past.error, refetch, query]);
+  }), [isLive, graph, isLarge, live.connection, past.error, refetch, query]);
 }
 
 const OPEN: Connection = { state: "open" };

@@ -16,13 +16,14 @@ import { EdgeTree } from "./EdgeTree";
 import { Empty } from "./Empty";
 import { csv, json, mermaid, png, save, svg, type Edges, type Nodes } from "./exports";
 import { FlowMap } from "./FlowMap";
+import { useIsLarge } from "./large";
 import type { Layout } from "./layout/shapes";
 import { Legend } from "./Legend";
 import { MapBar } from "./MapBar";
 import { Overview } from "./overview/Overview";
 import { matches, part } from "./shown";
 import { useLayout } from "./useLayout";
-import { FEW, useGroup, useMapGraph } from "./useMapGraph";
+import { useGroup, useMapGraph } from "./useMapGraph";
 
 const NOTHING = new Map<string, never>();
 
@@ -41,7 +42,7 @@ export function MapView() {
   const withRare = choice.withRare || [cluster, service, namespace].some((name) => name !== "");
   const seen = useMemo(() => part(held, { cluster, focus, hops, withRare }), [held, cluster, focus, hops, withRare]);
   const of = JSON.stringify([look.filters, group, focus, hops, withRare, tidied]);
-  const isLarge = seen.nodes.size > FEW;
+  const isLarge = useIsLarge(seen.nodes.size, of);
   // Only what is drawn one by one is laid out with care.
   const drawn = useLayout(isLarge ? NOTHING : seen.nodes, isLarge ? NOTHING : seen.edges, of);
   const nodes = isLarge ? seen.nodes : drawn.nodes;

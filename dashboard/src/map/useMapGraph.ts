@@ -5,13 +5,10 @@ import { graphQuery, ofAnswer, useLook } from "../look";
 import { askAgainMs } from "../url/filters";
 import type { Group, MapChoice } from "./choice";
 
-/** More than so many nodes are drawn as an overview. */
-export const FEW = 150;
-
 /** What becomes one box: what is chosen, or namespaces where the services are too many to be read. */
 export function useGroup({ group, focus }: MapChoice): Group {
-  const { graph } = useLook();
-  return group ?? (graph.nodes.size > FEW && focus === "" ? "namespace" : "none");
+  const { isLarge } = useLook();
+  return group ?? (isLarge && focus === "" ? "namespace" : "none");
 }
 
 /** The graph of the map: the common one, or one of groups, whose sums and percentiles only the server can work out. */
