@@ -31,7 +31,7 @@ export function MapView() {
   const look = useLook();
   const choice = useMapChoice();
   const group = useGroup(choice);
-  const { graph, error } = useMapGraph(group);
+  const { graph, error, again, how } = useMapGraph(group);
   const [paused, pause] = useState(false);
   const [tidied, tidy] = useState(0);
   const [search, find] = useState("");
@@ -65,10 +65,10 @@ export function MapView() {
           <Focus choice={choice} name={namer(nodes)} />
           {choice.group === null && group === "namespace" && <ByNamespace services={look.graph.nodes.size} />}
           <Rare rare={seen.rare} withRare={withRare} />
-          <How url={look.how} />
+          <How url={how} />
           {look.filters.status !== "" && <span className="small muted">{words.filters.statusOnMap}</span>}
         </MapBar>
-        {error != null && (!isEmpty || look.error == null) && <Refused error={error} again={look.again} />}
+        {error != null && (!isEmpty || look.error == null) && <Refused error={error} again={again} />}
         {isEmpty ? <Empty /> : <>
           {choice.as === "map" && isLarge && <Overview nodes={seen.nodes} edges={seen.edges} of={of} search={search} selected={selected} onNode={onNode} />}
           {choice.as === "map" && !isLarge && <FlowMap key={of} drawn={drawn} present={held} label={choice.label} search={search} selected={selected}
