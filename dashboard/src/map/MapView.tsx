@@ -31,7 +31,8 @@ export function MapView() {
   const look = useLook();
   const choice = useMapChoice();
   const group = useGroup(choice);
-  const { graph, error, again, how } = useMapGraph(group);
+  const mapped = useMapGraph(group);
+  const { graph, error, again, how } = mapped;
   const [paused, pause] = useState(false);
   const [tidied, tidy] = useState(0);
   const [search, find] = useState("");
@@ -66,10 +67,11 @@ export function MapView() {
           {choice.group === null && group === "namespace" && <ByNamespace services={look.graph.nodes.size} />}
           <Rare rare={seen.rare} withRare={withRare} />
           <How url={how} />
+          {group !== "none" && graph.staleness?.fresh === false && <span className="small muted">{graph.staleness.message}</span>}
           {look.filters.status !== "" && <span className="small muted">{words.filters.statusOnMap}</span>}
         </MapBar>
-        {error != null && (!isEmpty || look.error == null) && <Refused error={error} again={again} />}
-        {isEmpty ? <Empty /> : <>
+        {error != null && graph.loaded && <Refused error={error} again={again} />}
+        {isEmpty ? <Empty of={mapped} /> : <>
           {choice.as === "map" && isLarge && <Overview nodes={seen.nodes} edges={seen.edges} of={of} search={search} selected={selected} onNode={onNode} />}
           {choice.as === "map" && !isLarge && <FlowMap key={of} drawn={drawn} present={held} label={choice.label} search={search} selected={selected}
             moves={look.isLive && look.connection.state === "open" && !paused && group === "none"} onNode={onNode} onEdge={onEdge} />}

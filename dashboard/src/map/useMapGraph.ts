@@ -12,7 +12,7 @@ export function useGroup({ group, focus }: MapChoice): Group {
   return group ?? (isLarge && focus === "" ? "namespace" : "none");
 }
 
-type MapGraph = Pick<Look, "graph" | "error" | "again" | "how">;
+export type MapGraph = Pick<Look, "graph" | "error" | "again" | "how">;
 
 /** The graph of the map: the common one, or one of groups, whose sums and percentiles only the server can work out. */
 export function useMapGraph(group: Group): MapGraph {
