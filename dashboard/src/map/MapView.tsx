@@ -65,7 +65,7 @@ export function MapView() {
           onPause={() => pause(!paused)} onTidy={() => tidy(tidied + 1)} exports={exporting(seen, drawn.layout, isLarge)}>
           <Focus choice={choice} name={namer(nodes)} />
           {choice.group === null && group === "namespace" && <ByNamespace services={look.graph.nodes.size} />}
-          <Rare rare={seen.rare} withRare={withRare} />
+          {(choice.withRare || !withRare) && <Rare rare={seen.rare} withRare={withRare} />}
           <How url={how} />
           {group !== "none" && graph.staleness?.fresh === false && <span className="small muted">{graph.staleness.message}</span>}
           {look.filters.status !== "" && <span className="small muted">{words.filters.statusOnMap}</span>}
