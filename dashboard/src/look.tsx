@@ -1,19 +1,22 @@
 // What all views look at together: the filters, the graph of the chosen time, and how current it is.
 
-import { createContext, use, useMemo, useState, type ReactNode } from "react";
+import { createContext, use, useEffect, useMemo, useState, type ReactNode } from "react";
 import { api, type Schemas } from "./api/client";
 import { address } from "./api/how";
 import type { Connection } from "./live/feed";
 import { EMPTY, edgeKey, type GraphState } from "./live/state";
 import { useFeed } from "./live/useFeed";
-import { useAddress } from "./url/address";
-import { askAgainMs, given, timeQuery, useFilters, type Filters } from "./url/filters";
+import { useIsLarge } from "./map/large";
+import { set, useAddress } from "./url/address";
+import { EVERYWHERE, askAgainMs, given, timeQuery, useFilters, type Filters } from "./url/filters";
 
 export interface Look {
   filters: Filters;
   /** Operations and environments of the last 15 minutes; undefined until they are known. */
   known: Schemas["OperationsAnswer"] | undefined;
   graph: GraphState;
+  /** Whether it has more nodes than can be read one by one. */
+  isLarge: boolean;
   connection: Connection;
   isLive: boolean;
   /** Why there is no graph of a past time. */
@@ -35,12 +38,15 @@ const KNOWN_AGAIN_MS = 5_000;
 
 export function Looking({ children }: { children: ReactNode }) {
   const known = api.useQuery("get", "/api/v1/operations", {}, { refetchInterval: KNOWN_AGAIN_MS });
-  const { query } = useAddress();
+  const isChosen = useAddress().query.has("environment");
   const busiest = useMemo(() => busiestEnvironment(known.data), [known.data]);
   // It stays what it was when the page was opened: the view must not jump when another one becomes busier.
-  const first = useFirst(known.isPending ? null : busiest);
+  const first = useFirst(busiest);
+  useEffect(() => {
+    if (!isChosen && first !== null) set({ environment: first }, { replace: true });
+  }, [isChosen, first]);
   const filters = useFilters(first ?? "");
-  const isReady = query.has("environment") || first !== null;
+  const isReady = isChosen || !known.isPending;
   const look = useGraph(filters, isReady);
   const value = useMemo(() => ({ ...look, filters, known: known.data }), [look, filters, known.data]);
   return <Context value={value}>{children}</Context>;
@@ -53,14 +59,14 @@ function useFirst<T>(value: T | null): T | null {
   return first ?? value;
 }
 
-/** The environment with the most flows; nobody's checks count. */
-export function busiestEnvironment(known: Schemas["OperationsAnswer"] | undefined): string {
+/** The environment with the most flows, all of them where flows name none, null while there are no flows; nobody's checks count. */
+export function busiestEnvironment(known: Schemas["OperationsAnswer"] | undefined): string | null {
   const flows = new Map<string, number>();
   for (const { probe, environment, count } of known?.operations ?? []) {
     if (!probe) flows.set(environment, (flows.get(environment) ?? 0) + count);
   }
   const [busiest] = [...flows].filter(([name]) => name !== "").sort(([, a], [, b]) => b - a);
-  return busiest?.[0] ?? "";
+  return busiest?.[0] ?? (flows.size > 0 ? EVERYWHERE : null);
 }
 
 function useGraph(filters: Filters, isReady: boolean) {
@@ -71,14 +77,17 @@ function useGraph(filters: Filters, isReady: boolean) {
   const past = api.useQuery("get", "/api/v1/graph", { params: { query } }, { enabled: !isLive && isReady, refetchInterval: askAgainMs(time) });
   const { refetch } = past;
   const pastGraph = useMemo(() => (past.data ? ofAnswer(past.data) : EMPTY), [past.data]);
+  const graph = isLive ? live.graph : pastGraph;
+  const isLarge = useIsLarge(graph.nodes.size, JSON.stringify(filters));
   return useMemo(() => ({
-    graph: isLive ? live.graph : pastGraph,
+    graph,
+    isLarge,
     connection: isLive ? live.connection : OPEN,
     isLive,
     error: isLive ? null : past.error,
     again: () => void refetch(),
     how: address("/api/v1/graph", query),
-  }), [isLive, live.graph, live.connection, pastGraph, past.error, refetch, query]);
+  }), [isLive, graph, isLarge, live.connection, past.error, refetch, query]);
 }
 
 const OPEN: Connection = { state: "open" };

@@ -3,7 +3,7 @@
 import { api } from "./api/client";
 import { address } from "./api/how";
 import { useLook } from "./look";
-import { askAgainMs, given, timeQuery } from "./url/filters";
+import { askAgainMs, given, timeQuery, type Filters } from "./url/filters";
 
 export interface Headline {
   count: number;
@@ -18,7 +18,7 @@ export interface Headline {
 
 /** undefined while it isn't known. */
 export function useHeadline(): Headline | undefined {
-  const { isLive, graph, how } = useLook();
+  const { isLive, graph, filters } = useLook();
   const past = usePast(!isLive);
   if (!isLive) return past;
   const totals = graph.totals;
@@ -27,12 +27,13 @@ export function useHeadline(): Headline | undefined {
   return {
     count: flowCount, errors: errorCount, timeouts, rate, average: avgLatency ?? null,
     percentiles: { p50: p50Latency ?? null, p95: p95Latency ?? null, p99: p99Latency ?? null },
-    how: how.replace("/api/v1/graph", "/api/v1/operations").replace(/[?&](service|namespace)=[^&]*/g, ""),
+    how: question(filters),
   };
 }
 
 function usePast(enabled: boolean): Headline | undefined {
-  const { filters: { operation, environment, probes, time } } = useLook();
+  const { filters } = useLook();
+  const { operation, environment, probes, time } = filters;
   const again = { refetchInterval: askAgainMs(time) };
   const query = { ...given({ environment }), ...timeQuery(time) };
   const one = api.useQuery("get", "/api/v1/operations/{name}/stats", { params: { path: { name: operation }, query } },
@@ -45,10 +46,17 @@ function usePast(enabled: boolean): Headline | undefined {
     return {
       count: totalRequests, errors: errorCount, timeouts, rate, average: avgLatency ?? null,
       percentiles: { p50: p50Latency ?? null, p95: p95Latency ?? null, p99: p99Latency ?? null },
-      how: address(`/api/v1/operations/${encodeURIComponent(operation)}/stats`, query),
+      how: question(filters),
     };
   }
-  return all.data && { ...added(all.data.operations), how: address("/api/v1/operations", allQuery) };
+  return all.data && { ...added(all.data.operations), how: question(filters) };
+}
+
+/** The call that gives the headline. */
+export function question({ operation, environment, probes, time }: Filters): string {
+  const query = { ...given({ environment }), ...timeQuery(time) };
+  if (operation === "") return address("/api/v1/operations", { ...query, ...given({ probes }) });
+  return address(`/api/v1/operations/${encodeURIComponent(operation)}/stats`, query);
 }
 
 interface Part {

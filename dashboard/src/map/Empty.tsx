@@ -5,10 +5,11 @@ import { Loading, Refused } from "../parts/States";
 import { set } from "../url/address";
 import { EVERYWHERE } from "../url/filters";
 import { words } from "../words";
+import type { MapGraph } from "./useMapGraph";
 
 /** Nothing to draw: why, and what to do about it. */
-export function Empty() {
-  const { graph, known, filters, error, again } = useLook();
+export function Empty({ of: { graph, error, again } }: { of: MapGraph }) {
+  const { known, filters } = useLook();
   if (error != null && !graph.loaded) return <Refused error={error} again={again} />;
   if (!graph.loaded) return <Loading />;
   if (graph.staleness?.loadedFrom === "none") return <Loading what={words.empty.loadingLive} />;

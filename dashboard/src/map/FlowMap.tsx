@@ -57,8 +57,10 @@ export function FlowMap({ drawn, present, label, search, selected, moves, onNode
         <g transform={`translate(${view.x} ${view.y}) scale(${view.scale})`}>
           {[...layout.routes].map(([key, route]) => {
             const edge = edges.get(key);
-            return edge && <EdgeShape key={key} id={key} edge={edge} route={route} at={layout.labels.get(key)} label={label} words={edgeWords(edge, name)} steps={steps}
-              state={edgeState(key)} moves={moves && layout.routes.size <= DOTS} onPick={onEdge} onHover={hover} />;
+            const isQuiet = !present.edges.has(key);
+            return edge && <EdgeShape key={key} id={key} edge={edge} route={route} at={layout.labels.get(key)} label={isQuiet ? "none" : label} steps={steps}
+              words={isQuiet ? `${name(edge.from)} → ${name(edge.to)}: ${words.map.quiet}` : edgeWords(edge, name)}
+              state={edgeState(key)} moves={moves && !isQuiet && layout.routes.size <= DOTS} onPick={onEdge} onHover={hover} />;
           })}
           {[...layout.places].map(([id, place]) => {
             const node = nodes.get(id);

@@ -14,14 +14,16 @@ import { CLOSED, MOST_HOPS, openEdge, openNode, useMapChoice, type MapChoice } f
 import { EdgeTable } from "./EdgeTable";
 import { EdgeTree } from "./EdgeTree";
 import { Empty } from "./Empty";
-import { csv, json, mermaid, png, save, svg } from "./exports";
+import { csv, json, mermaid, png, save, svg, type Edges, type Nodes } from "./exports";
 import { FlowMap } from "./FlowMap";
+import { useIsLarge } from "./large";
+import type { Layout } from "./layout/shapes";
 import { Legend } from "./Legend";
 import { MapBar } from "./MapBar";
 import { Overview } from "./overview/Overview";
 import { matches, part } from "./shown";
-import { useLayout, type Drawn } from "./useLayout";
-import { FEW, useGroup, useMapGraph } from "./useMapGraph";
+import { useLayout } from "./useLayout";
+import { useGroup, useMapGraph } from "./useMapGraph";
 
 const NOTHING = new Map<string, never>();
 
@@ -29,7 +31,8 @@ export function MapView() {
   const look = useLook();
   const choice = useMapChoice();
   const group = useGroup(choice);
-  const { graph, error } = useMapGraph(group);
+  const mapped = useMapGraph(group);
+  const { graph, error, again, how } = mapped;
   const [paused, pause] = useState(false);
   const [tidied, tidy] = useState(0);
   const [search, find] = useState("");
@@ -40,7 +43,7 @@ export function MapView() {
   const withRare = choice.withRare || [cluster, service, namespace].some((name) => name !== "");
   const seen = useMemo(() => part(held, { cluster, focus, hops, withRare }), [held, cluster, focus, hops, withRare]);
   const of = JSON.stringify([look.filters, group, focus, hops, withRare, tidied]);
-  const isLarge = seen.nodes.size > FEW;
+  const isLarge = useIsLarge(seen.nodes.size, of);
   // Only what is drawn one by one is laid out with care.
   const drawn = useLayout(isLarge ? NOTHING : seen.nodes, isLarge ? NOTHING : seen.edges, of);
   const nodes = isLarge ? seen.nodes : drawn.nodes;
@@ -52,6 +55,8 @@ export function MapView() {
     if (edge) set(openEdge(edge), { replace: selected !== "" });
   };
   const isEmpty = nodes.size === 0;
+  // What has gone quiet can be opened, but calls nobody; what is hidden as rare does.
+  const known = useMemo(() => new Map([...nodes, ...held.nodes]), [nodes, held.nodes]);
   return (
     <div className="with-panel">
       <section className="card map-card" aria-label={words.map.title}>
@@ -60,12 +65,13 @@ export function MapView() {
           onPause={() => pause(!paused)} onTidy={() => tidy(tidied + 1)} exports={exporting(seen, drawn.layout, isLarge)}>
           <Focus choice={choice} name={namer(nodes)} />
           {choice.group === null && group === "namespace" && <ByNamespace services={look.graph.nodes.size} />}
-          <Rare rare={seen.rare} withRare={withRare} />
-          <How url={look.how} />
+          {(choice.withRare || !withRare) && <Rare rare={seen.rare} withRare={withRare} />}
+          <How url={how} />
+          {group !== "none" && graph.staleness?.fresh === false && <span className="small muted">{graph.staleness.message}</span>}
           {look.filters.status !== "" && <span className="small muted">{words.filters.statusOnMap}</span>}
         </MapBar>
-        {error != null && (!isEmpty || look.error == null) && <Refused error={error} again={look.again} />}
-        {isEmpty ? <Empty /> : <>
+        {error != null && graph.loaded && <Refused error={error} again={again} />}
+        {isEmpty ? <Empty of={mapped} /> : <>
           {choice.as === "map" && isLarge && <Overview nodes={seen.nodes} edges={seen.edges} of={of} search={search} selected={selected} onNode={onNode} />}
           {choice.as === "map" && !isLarge && <FlowMap key={of} drawn={drawn} present={held} label={choice.label} search={search} selected={selected}
             moves={look.isLive && look.connection.state === "open" && !paused && group === "none"} onNode={onNode} onEdge={onEdge} />}
@@ -74,13 +80,12 @@ export function MapView() {
           {choice.as === "map" && <Legend />}
         </>}
       </section>
-      <Boundary key={selected}><Selected choice={choice} nodes={nodes} edges={seen.edges} /></Boundary>
+      <Boundary key={selected}><Selected choice={choice} nodes={known} edges={held.edges} /></Boundary>
     </div>
   );
 }
 
-/** A node that has gone quiet keeps its panel; calls that are gone are not listed. */
-function Selected({ choice: { node, edge }, nodes, edges }: { choice: MapChoice } & Pick<Drawn, "nodes" | "edges">) {
+function Selected({ choice: { node, edge }, nodes, edges }: { choice: MapChoice; nodes: Nodes; edges: Edges }) {
   const close = () => set(CLOSED);
   const selected = nodes.get(node);
   if (selected) return <NodePanel node={selected} nodes={nodes} edges={edges} onClose={close} />;
@@ -112,7 +117,8 @@ function Rare({ rare, withRare }: { rare: number; withRare: boolean }) {
   return <span className="small muted">{words.map.rareHidden(exact(rare))} <button type="button" className="link small" onClick={() => set({ rare: "true" })}>{words.map.showRare}</button></span>;
 }
 
-function exporting({ nodes, edges }: Pick<Drawn, "nodes" | "edges">, layout: Drawn["layout"], isLarge: boolean) {
+/** Pictures are of what is drawn; figures only of what there is now. */
+function exporting({ nodes, edges }: { nodes: Nodes; edges: Edges }, layout: Layout, isLarge: boolean) {
   const name = (ending: string) => `weir-map-${new Date().toISOString().slice(0, 19).replaceAll(":", "")}.${ending}`;
   const picture = () => {
     const drawing = document.querySelector<SVGSVGElement>("svg.map[role=group]");

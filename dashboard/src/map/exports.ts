@@ -4,8 +4,8 @@ import type { Edge, Node } from "../api/client";
 import { namer } from "../format/names";
 import { latency, percent, rate } from "../format/numbers";
 
-type Nodes = ReadonlyMap<string, Node>;
-type Edges = ReadonlyMap<string, Edge>;
+export type Nodes = ReadonlyMap<string, Node>;
+export type Edges = ReadonlyMap<string, Edge>;
 
 const COLUMNS = ["from", "to", "callCount", "rate", "errorCount", "errorRate", "retryCount", "rejected", "timeouts", "avgLatency", "p50Latency", "p95Latency", "p99Latency", "confidence"] as const;
 

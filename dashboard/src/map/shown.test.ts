@@ -41,5 +41,11 @@ describe("the part of the graph on the map", () => {
     expect(ids(part(clusters, { ...all, cluster: "eu" }))).toEqual(["a", "alone", "b", "web"]);
   });
 
+  it("keeps the box of a cluster and what it touches", () => {
+    const box = (id: string) => ({ ...node(id, ""), kind: "cluster" }) as Node;
+    const clusters = graph([edge("eu", "us"), edge("us", "asia")], ["eu", "us", "asia"].map(box));
+    expect(ids(part(clusters, { ...all, cluster: "eu" }))).toEqual(["eu", "us"]);
+  });
+
   it("finds by parts of names", () => expect([matches(node("auth"), "UT"), matches(node("auth"), " "), matches(node("auth"), "sho")]).toEqual([true, false, true]));
 });

@@ -23,7 +23,7 @@ export function part(graph: GraphState, { cluster, focus, hops, withRare }: Choi
   const rare = withRare || focus !== "" ? [] : edges.filter(([, edge]) => isRare(edge, flows(graph)));
   const isLeftOut = new Set(rare.map(([key]) => key));
   edges = edges.filter(([key]) => !isLeftOut.has(key));
-  if (cluster !== "") edges = edges.filter(([, { from, to }]) => [from, to].some((id) => graph.nodes.get(id)?.service.cluster === cluster));
+  if (cluster !== "") edges = edges.filter(([, { from, to }]) => [from, to].some((id) => isIn(graph.nodes.get(id), cluster)));
   if (focus !== "") {
     const near = around(focus, edges.map(([, edge]) => edge), hops);
     edges = edges.filter(([, { from, to }]) => near.has(from) && near.has(to));
@@ -35,9 +35,12 @@ function touched(graph: GraphState, edges: [string, Edge][], focus: string, clus
   const ends = new Set(edges.flatMap(([, { from, to }]) => [from, to]));
   // A service that neither calls nor is called is still one.
   const calls = new Set([...graph.edges.values()].flatMap(({ from, to }) => [from, to]));
-  const isAlone = (node: Node) => !calls.has(node.id) && focus === "" && (cluster === "" || node.service.cluster === cluster);
+  const isAlone = (node: Node) => !calls.has(node.id) && focus === "" && (cluster === "" || isIn(node, cluster));
   return new Map([...graph.nodes].filter(([id, node]) => ends.has(id) || id === focus || isAlone(node)));
 }
+
+/** A box that stands for a whole cluster has its name and is in none. */
+const isIn = (node: Node | undefined, cluster: string) => (node?.kind === "cluster" ? node.service.name : node?.service.cluster) === cluster;
 
 /** How many there were, or what users and their clients called, where that isn't known. */
 function flows({ totals, nodes, edges }: GraphState): number {

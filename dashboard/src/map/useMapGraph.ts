@@ -1,29 +1,30 @@
 import { useMemo } from "react";
 import { api } from "../api/client";
-import { EMPTY, type GraphState } from "../live/state";
-import { graphQuery, ofAnswer, useLook } from "../look";
+import { address } from "../api/how";
+import { EMPTY } from "../live/state";
+import { graphQuery, ofAnswer, useLook, type Look } from "../look";
 import { askAgainMs } from "../url/filters";
 import type { Group, MapChoice } from "./choice";
 
-/** More than so many nodes are drawn as an overview. */
-export const FEW = 150;
-
 /** What becomes one box: what is chosen, or namespaces where the services are too many to be read. */
 export function useGroup({ group, focus }: MapChoice): Group {
-  const { graph } = useLook();
-  return group ?? (graph.nodes.size > FEW && focus === "" ? "namespace" : "none");
+  const { isLarge } = useLook();
+  return group ?? (isLarge && focus === "" ? "namespace" : "none");
 }
 
+export type MapGraph = Pick<Look, "graph" | "error" | "again" | "how">;
+
 /** The graph of the map: the common one, or one of groups, whose sums and percentiles only the server can work out. */
-export function useMapGraph(group: Group): { graph: GraphState; error: unknown } {
-  const { graph, error, filters } = useLook();
+export function useMapGraph(group: Group): MapGraph {
+  const { graph, error, again, how, filters } = useLook();
   const isGrouped = group !== "none";
   const query = { ...graphQuery(filters), group: isGrouped ? group : "service" as const, ...(filters.service === "" && filters.namespace === "" ? {} : { direction: "both" as const, depth: 1 }) };
-  const again = askAgainMs(filters.time);
+  const wait = askAgainMs(filters.time);
   const grouped = api.useQuery("get", "/api/v1/dependencies", { params: { query } },
-    { enabled: isGrouped, refetchInterval: again === false ? false : Math.min(again, 2_000) });
+    { enabled: isGrouped, refetchInterval: wait === false ? false : Math.min(wait, 2_000) });
   const ofGroups = useMemo(() => (grouped.data ? ofAnswer(grouped.data) : EMPTY), [grouped.data]);
   const { totals } = graph;
   const whole = useMemo(() => ({ ...ofGroups, totals }), [ofGroups, totals]);
-  return isGrouped ? { graph: whole, error: grouped.error } : { graph, error };
+  if (!isGrouped) return { graph, error, again, how };
+  return { graph: whole, error: grouped.error, again: () => void grouped.refetch(), how: address("/api/v1/dependencies", query) };
 }
