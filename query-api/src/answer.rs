@@ -19,7 +19,6 @@ use crate::stored::{OperationRow, Segment, answerable, histogram, segments};
 use crate::sums::of_filter;
 use crate::totals::Totals;
 use crate::{counts::OperationCounts, filter::PROBE};
-use schemas::topics::FLOW_DELTAS;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use tokio_util::task::AbortOnDropHandle;
@@ -252,12 +251,13 @@ impl LiveGraph {
     }
 }
 
-/// Where tables have a part in the answer: how far they are, asked before the rows, so that the rows hold at least that.
+/// Where tables have a part in the answer: how far they were before the rows are asked for, so that those hold at least
+/// that.
 pub async fn with_stored(app: &App, plan: Plan, staleness: Staleness) -> Result<Staleness, ApiError> {
     if plan.from_s >= plan.live_from_s {
         return Ok(staleness);
     }
-    let progress = app.stored.progress(FLOW_DELTAS).await;
+    let progress = app.stored.progress().await;
     let progress = progress.map_err(|error| ApiError::store_unavailable(&error))?;
     Ok(staleness.with_stored(&progress, now_us()))
 }

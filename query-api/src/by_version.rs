@@ -44,7 +44,7 @@ pub async fn of(
         rows::services(app.clone(), segments.clone(), conditions.clone()),
         known
     )?;
-    let (mut adder, mut builders) = (Adder::default(), BTreeMap::<String, GraphBuilder>::new());
+    let (mut adder, mut builders) = (Adder::default(), BTreeMap::<Arc<str>, GraphBuilder>::new());
     for row in edges {
         adder.edge(builders.entry(row.version.clone()).or_default(), row);
     }
@@ -58,7 +58,7 @@ pub async fn of(
 }
 
 /// One graph of the graphs of each version.
-fn apart(by_version: BTreeMap<String, Totals>, keep: impl FnOnce(&mut Totals)) -> Versions {
+fn apart(by_version: BTreeMap<Arc<str>, Totals>, keep: impl FnOnce(&mut Totals)) -> Versions {
     let mut outline = Totals::default();
     for totals in by_version.values() {
         let edges = totals.edges.keys().map(|id| (id.clone(), Arc::default()));
@@ -89,7 +89,7 @@ fn apart(by_version: BTreeMap<String, Totals>, keep: impl FnOnce(&mut Totals)) -
 }
 
 /// The version of each service that has one only.
-fn only_versions(by_version: &BTreeMap<String, Totals>) -> BTreeMap<Arc<Node>, Option<String>> {
+fn only_versions(by_version: &BTreeMap<Arc<str>, Totals>) -> BTreeMap<Arc<Node>, Option<String>> {
     let mut versions: BTreeMap<Arc<Node>, BTreeSet<&str>> = BTreeMap::new();
     for (version, totals) in by_version {
         let called = totals.edges.keys().map(|(_, server)| server);
@@ -149,8 +149,8 @@ mod tests {
     #[test]
     fn callees_are_told_apart_and_callers_where_they_have_one_version() {
         let by_version = BTreeMap::from([
-            ("1".to_owned(), totals(&[("web", "pay", 5), ("cli", "web", 7)])),
-            ("2".to_owned(), totals(&[("web", "pay", 2), ("pay", "bank", 1)])),
+            ("1".into(), totals(&[("web", "pay", 5), ("cli", "web", 7)])),
+            ("2".into(), totals(&[("web", "pay", 2), ("pay", "bank", 1)])),
         ]);
         let found = apart(by_version, |_| {});
         let shown: Vec<_> = found
@@ -166,8 +166,8 @@ mod tests {
     #[test]
     fn what_is_not_wanted_is_left_out_in_every_version() {
         let by_version = BTreeMap::from([
-            ("1".to_owned(), totals(&[("web", "pay", 5), ("web", "cart", 7)])),
-            ("2".to_owned(), totals(&[("web", "pay", 2)])),
+            ("1".into(), totals(&[("web", "pay", 5), ("web", "cart", 7)])),
+            ("2".into(), totals(&[("web", "pay", 2)])),
         ]);
         let found = apart(by_version, |outline| *outline = outline.around(|node| node.name == "cart"));
         assert_eq!(found.totals.edges.len(), 1);

@@ -30,14 +30,6 @@ impl Histogram {
         (histogram, impossible)
     }
 
-    /// From buckets with counts in any order, a bucket several times too, and the sum, all in thousandths. Buckets that
-    /// can't exist are left out.
-    pub fn from_parts(mut buckets: Vec<(u16, i64)>, sum_milli_us: i64) -> Self {
-        add_up(&mut buckets);
-        buckets.truncate(buckets.partition_point(|(bucket, _)| *bucket <= LAST_BUCKET));
-        Self { buckets, sum_milli_us }
-    }
-
     /// Buckets in ascending order with their counts in thousandths.
     pub fn buckets(&self) -> &[(u16, i64)] {
         &self.buckets
@@ -140,20 +132,46 @@ impl Histogram {
     }
 }
 
-/// Brings buckets into ascending order, each of them once.
-pub fn add_up(buckets: &mut Vec<(u16, i64)>) {
-    if buckets.is_sorted_by(|(bucket, _), (next, _)| bucket < next) {
-        return;
+/// Adds up buckets that come in any order and many times, for one histogram after the other: it has a place for every
+/// bucket there is, so nothing has to be sorted.
+#[derive(Debug)]
+pub struct Buckets {
+    counts: Vec<i64>,
+    /// The lowest and the highest bucket that was added to.
+    ends: (usize, usize),
+}
+
+/// No bucket was added to.
+const NO_ENDS: (usize, usize) = (usize::MAX, 0);
+
+impl Default for Buckets {
+    fn default() -> Self {
+        Self { counts: vec![0; usize::from(LAST_BUCKET) + 1], ends: NO_ENDS }
     }
-    // Stable, because that sort makes use of what is in order already: rows are, one after the other.
-    buckets.sort_by_key(|(bucket, _)| *bucket);
-    buckets.dedup_by(|next, kept| {
-        let same = next.0 == kept.0;
-        if same {
-            kept.1 = kept.1.saturating_add(next.1);
+}
+
+impl Buckets {
+    /// Adds a count in thousandths. A bucket that can't exist is left out.
+    pub fn add(&mut self, bucket: u16, count: i64) {
+        let at = usize::from(bucket);
+        if let Some(sum) = self.counts.get_mut(at) {
+            *sum = sum.wrapping_add(count);
+            self.ends = (self.ends.0.min(at), self.ends.1.max(at));
         }
-        same
-    });
+    }
+
+    /// The histogram of what was added since the last one. The sum is in thousandths of µs.
+    pub fn take(&mut self, sum_milli_us: i64) -> Histogram {
+        let (first, last) = std::mem::replace(&mut self.ends, NO_ENDS);
+        let used = self.counts.get_mut(first..=last).unwrap_or_default();
+        let mut buckets = Vec::with_capacity(used.iter().filter(|count| **count != 0).count());
+        for (count, bucket) in used.iter_mut().zip(first..) {
+            if *count != 0 {
+                buckets.push((bucket as u16, std::mem::take(count)));
+            }
+        }
+        Histogram { buckets, sum_milli_us }
+    }
 }
 
 impl Additive for Histogram {
@@ -234,10 +252,23 @@ mod tests {
     }
 
     #[test]
-    fn parts_in_any_order_are_the_same_histogram() {
-        let parts = vec![(900, 2), (7, 1), (900, -1), (4_353, 5), (8, 3), (7, 1), (65_535, 1)];
-        let ordered = Histogram::from_buckets([(7, 2), (8, 3), (900, 1)], 42).0;
-        assert_eq!(Histogram::from_parts(parts, 42), ordered);
+    fn buckets_in_any_order_are_the_same_histogram() {
+        let mut buckets = Buckets::default();
+        let parts = [
+            (900, 2),
+            (7, 1),
+            (900, -1),
+            (LAST_BUCKET, 4),
+            (LAST_BUCKET + 1, 5),
+            (8, 3),
+            (9, 1),
+            (7, 1),
+            (9, -1),
+        ];
+        parts.iter().for_each(|(bucket, count)| buckets.add(*bucket, *count));
+        let ordered = [(7, 2), (8, 3), (900, 1), (LAST_BUCKET.into(), 4)];
+        assert_eq!(buckets.take(42), Histogram::from_buckets(ordered, 42).0);
+        assert_eq!(buckets.take(0), Histogram::default(), "nothing is left");
     }
 
     #[test]

@@ -74,13 +74,12 @@ impl Stored {
     }
 }
 
-/// Who is there needs no second: a tier of few rows will do, and more than a month back there are hours only, to
-/// which such ranges are rounded.
+/// Who is there needs no second: the tier of the fewest rows will do that isn't much coarser than the range. More than a
+/// month back there are hours only, to which such ranges are rounded.
 fn tier(from_s: u32, to_s: u32) -> Tier {
-    let of_hours = [from_s, to_s].iter().all(|second| second.is_multiple_of(Tier::Hour.width_s()));
     match to_s - from_s {
-        length_s if of_hours || length_s > 2 * 86_400 => Tier::Hour,
-        length_s if length_s >= 10 * 60 => Tier::TenMinutes,
+        3_600.. => Tier::Hour,
+        600.. => Tier::TenMinutes,
         _ => Tier::Minute,
     }
 }
@@ -118,8 +117,8 @@ mod tests {
     fn long_ranges_and_old_ones_read_few_rows() {
         let hour = 1_700_002_800;
         assert_eq!(tier(hour + 1, hour + 61), Tier::Minute);
-        assert_eq!(tier(hour + 60, hour + 3_660), Tier::TenMinutes);
-        assert_eq!(tier(hour + 1, hour + 7 * 86_400), Tier::Hour);
+        assert_eq!(tier(hour + 60, hour + 3_600), Tier::TenMinutes);
+        assert_eq!(tier(hour + 60, hour + 3_660), Tier::Hour);
         assert_eq!(tier(hour, hour + 3_600), Tier::Hour, "as ranges of last year are");
     }
 

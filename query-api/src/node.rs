@@ -2,11 +2,12 @@
 
 use schemas::v1::NodeKind;
 use serde::Serialize;
+use std::cmp::Ordering;
 use std::fmt;
 use utoipa::ToSchema;
 
 /// Identity of a node. The name is first, because that is where most nodes differ: comparing ends there.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Node {
     /// Name of the service, database, topic or host.
     pub name: String,
@@ -16,6 +17,25 @@ pub struct Node {
     pub cluster: String,
     /// What it is.
     pub kind: Kind,
+}
+
+impl Node {
+    fn parts(&self) -> (&str, &str, &str, Kind) {
+        (&self.name, &self.namespace, &self.cluster, self.kind)
+    }
+}
+
+impl Ord for Node {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // Graphs share their nodes, and who looks one up mostly meets it.
+        if std::ptr::eq(self, other) { Ordering::Equal } else { self.parts().cmp(&other.parts()) }
+    }
+}
+
+impl PartialOrd for Node {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// What a node is.

@@ -5,48 +5,52 @@
 
 use crate::App;
 use crate::builder::GraphBuilder;
-use crate::columns::{Bytes, Thousandths, as_strings, buckets, next, side_by_side};
+use crate::columns::{Block, Blocks, Column, Lists, Names, Numbers};
 use crate::conditions::Conditions;
 use crate::error::ApiError;
-use crate::histogram::{Histogram, add_up};
+use crate::histogram::{Buckets, Histogram};
 use crate::known_services::KnownNode;
 use crate::node::{Kind, Node};
-use crate::stored::Segment;
+use crate::stored::{Segment, Stored};
 use crate::sums::{Columns, Rollup};
 use crate::totals::{EdgeTotals, ServiceTotals};
+use bytes::Bytes;
 use clickhouse::error::Error;
-use clickhouse::native::Block;
-use hashbrown::HashMap;
-use std::fmt::Write as _;
+use hashbrown::{HashMap, HashSet};
+use std::iter::successors;
+use std::ops::Range;
 use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 /// Windows up to which rows are likely to be few: an hour from any minute on has at most 23.
 const FEW_WINDOWS: u32 = 64;
-/// Most rows that are added up here, and most bytes of their histograms: the latter are kept until the end.
+/// Most rows that are added up here, and most bytes of them: they are kept until the end.
 const FEW_ROWS: usize = 250_000;
 const FEW_BYTES: usize = 128 << 20;
-
-/// Cluster, namespace, name and kind.
-type Place = [String; 4];
+/// Blocks that are read and not yet looked at.
+const BLOCKS_WAITING: usize = 4;
+/// Numbers of the names of a row: nobody asks for more columns of them.
+type Key = [u32; 10];
 
 /// An edge in one environment, and the callee's version where it was asked for.
 #[derive(Debug)]
 pub struct EdgeSums {
-    environment: String,
-    client: Place,
-    server: Place,
+    environment: Arc<str>,
+    client: Arc<Node>,
+    server: Arc<Node>,
     /// "" where it isn't known or wasn't asked for.
-    pub version: String,
+    pub version: Arc<str>,
     totals: EdgeTotals,
 }
 
 /// A service in one environment and one version.
 #[derive(Debug)]
 pub struct ServiceSums {
-    environment: String,
-    service: Place,
+    environment: Arc<str>,
+    service: Arc<Node>,
     /// "" where it isn't known.
-    pub version: String,
+    pub version: Arc<str>,
     totals: ServiceTotals,
 }
 
@@ -72,14 +76,15 @@ pub async fn edges(
         "server_kind",
     ];
     names.extend(by_version.then_some("version"));
-    let found = read::<EdgeTotals>(app, segments, conditions, &names).await?;
-    let row = |(names, totals): (Vec<String>, EdgeTotals)| {
-        let mut names = names.into_iter();
-        let (environment, client, server) =
-            (names.next().unwrap_or_default(), place(&mut names), place(&mut names));
-        EdgeSums { environment, client, server, version: names.next().unwrap_or_default(), totals }
+    let (mut texts, sums) = read::<EdgeTotals>(app, segments, conditions, &names).await?;
+    let row = |(key, totals): (Key, EdgeTotals)| EdgeSums {
+        environment: texts.text(key[0]),
+        client: texts.node([key[1], key[2], key[3], key[4]]),
+        server: texts.node([key[5], key[6], key[7], key[8]]),
+        version: if by_version { texts.text(key[9]) } else { Arc::default() },
+        totals,
     };
-    Ok(found.into_iter().map(row).collect())
+    Ok(sums.into_iter().map(row).collect())
 }
 
 /// Services of a range, by version. It borrows nothing, so that it may run on a thread of its own.
@@ -92,17 +97,14 @@ pub async fn services(
     conditions: Conditions,
 ) -> Result<Vec<ServiceSums>, ApiError> {
     let names = ["environment", "cluster", "namespace", "service", "kind", "version"];
-    let found = read::<ServiceTotals>(&app, &segments, &conditions, &names).await?;
-    let row = |(names, totals): (Vec<String>, ServiceTotals)| {
-        let mut names = names.into_iter();
-        let (environment, service) = (names.next().unwrap_or_default(), place(&mut names));
-        ServiceSums { environment, service, version: names.next().unwrap_or_default(), totals }
+    let (mut texts, sums) = read::<ServiceTotals>(&app, &segments, &conditions, &names).await?;
+    let row = |(key, totals): (Key, ServiceTotals)| ServiceSums {
+        environment: texts.text(key[0]),
+        service: texts.node([key[1], key[2], key[3], key[4]]),
+        version: texts.text(key[5]),
+        totals,
     };
-    Ok(found.into_iter().map(row).collect())
-}
-
-fn place(names: &mut impl Iterator<Item = String>) -> Place {
-    std::array::from_fn(|_| names.next().unwrap_or_default())
+    Ok(sums.into_iter().map(row).collect())
 }
 
 /// What was added up, by names.
@@ -111,9 +113,9 @@ async fn read<T: Rollup>(
     segments: &[Segment],
     conditions: &Conditions,
     names: &[&str],
-) -> Result<Vec<(Vec<String>, T)>, ApiError> {
+) -> Result<(Texts, Vec<(Key, T)>), ApiError> {
     if segments.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Default::default());
     }
     let windows: u32 = segments.iter().map(|segment| segment.windows()).sum();
     let asked = |adding| async move {
@@ -131,7 +133,7 @@ async fn read<T: Rollup>(
             format!("more than {most} edges or services match: ask for one environment or one operation");
         return Err(ApiError::bad_request(message));
     }
-    Ok(found.sums.into_iter().map(Sum::finished).collect())
+    Ok(found.added_up().await)
 }
 
 /// Who adds rows up.
@@ -149,21 +151,53 @@ async fn ask(
     names: &[&str],
     adding: Adding,
 ) -> Result<Found, Error> {
-    let (mut query, _turn) = app.stored.query(&sql(&columns, segments, conditions, names, adding)).await;
-    for (at, segment) in segments.iter().enumerate() {
-        query = query.param(&format!("from{at}"), segment.from_s).param(&format!("to{at}"), segment.to_s);
+    let mut segments = segments.to_vec();
+    segments.sort_by_key(|segment| segment.tier.width_s());
+    // ClickHouse writes an answer with one thread, so each tier gives one of its own where rows come as they are.
+    let together = |one: &Segment, next: &Segment| adding == Adding::There || one.tier == next.tier;
+    let (sender, mut blocks) = mpsc::channel(BLOCKS_WAITING);
+    let mut tasks = JoinSet::new();
+    for segments in segments.chunk_by(together) {
+        let sql = sql(&columns, segments, conditions, names, adding);
+        let (stored, conditions) = (app.stored.clone(), conditions.clone());
+        tasks.spawn(fetch(stored, sql, segments.to_vec(), conditions, sender.clone()));
     }
-    let mut blocks = conditions.bind(query).fetch_native()?;
-    let mut found = Found::new(columns, names.len());
-    while let Some(block) = blocks.next().await? {
-        found.add(&block)?;
+    drop(sender);
+    let mut found = Found { names: names.len(), columns, ..Found::default() };
+    while let Some(block) = blocks.recv().await {
+        found.add(block)?;
         if adding == Adding::Here && !found.are_few() {
-            break;
+            return Ok(found);
         }
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()))?;
     }
     Ok(found)
 }
 
+/// Sends the blocks of an answer on, until nobody wants them.
+async fn fetch(
+    stored: Stored,
+    sql: String,
+    segments: Vec<Segment>,
+    conditions: Conditions,
+    blocks: mpsc::Sender<Block>,
+) -> Result<(), Error> {
+    let (mut query, _turn) = stored.large(&sql).await;
+    for (at, segment) in segments.iter().enumerate() {
+        query = query.param(&format!("from{at}"), segment.from_s).param(&format!("to{at}"), segment.to_s);
+    }
+    let mut found = Blocks::new(conditions.bind(query).fetch_bytes("Native")?);
+    while let Some(block) = found.next().await? {
+        if blocks.send(block).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Where rows are added up here, segments are of one tier; else they are in its order.
 fn sql(
     columns: &Columns,
     segments: &[Segment],
@@ -172,204 +206,274 @@ fn sql(
     adding: Adding,
 ) -> String {
     let Columns { table, counts, raw, histograms, means } = columns;
-    let mut list = String::new();
-    let mut column = |sql: String| {
-        let _ = write!(list, "{}{sql}", if list.is_empty() { "" } else { ", " });
+    let (mut rows, mut sums) = (Vec::new(), Vec::new());
+    let mut column = |row: String, sum: String| {
+        rows.push(row);
+        sums.push(sum);
     };
-    names.iter().for_each(|name| column(format!("e.{name}")));
-    let here = adding == Adding::Here;
-    let sum = |name: &&str| if here { format!("e.{name}") } else { format!("toDecimal64(sum(e.{name}), 3)") };
-    counts.iter().for_each(|name| column(sum(name)));
-    column(if here { format!("e.{raw}") } else { format!("sum(e.{raw})") });
-    for (lists, _) in *histograms {
-        let count = format!("arraySum(tupleElement(e.{lists}, 2))");
-        column(match (means.contains(lists), here) {
-            // A mean needs no more than the number of values.
-            (true, true) => as_strings(&format!("([toUInt16(0)], [{count}])")),
-            (true, false) => as_strings(&format!("([toUInt16(0)], [sum({count})])")),
-            (false, true) => as_strings(&format!("e.{lists}")),
-            (false, false) => as_strings(&format!("sumMap(e.{lists})")),
-        });
+    let decimal = |name: &str| (format!("e.{name}"), format!("toDecimal64(sum(e.{name}), 3)"));
+    for name in names {
+        column(format!("e.{name}"), format!("e.{name}"));
     }
-    histograms.iter().for_each(|(_, name)| column(sum(name)));
-    let all = counts.iter().chain([raw]).chain(histograms.iter().flat_map(|(lists, sum)| [lists, sum]));
-    let all: Vec<&str> = names.iter().chain(all).copied().collect();
-    let parts = segments.iter().enumerate().map(|(at, segment)| {
+    for name in *counts {
+        let (row, sum) = decimal(name);
+        column(row, sum);
+    }
+    column(format!("e.{raw}"), format!("sum(e.{raw})"));
+    for (name, _) in *histograms {
+        if means.contains(name) {
+            // A mean needs no more than the number of values.
+            column(format!("arraySum(e.{name}.2) AS {name}_count"), format!("sum(e.{name}_count)"));
+            continue;
+        }
+        for part in [1, 2] {
+            let sum = format!("tupleElement(sumMap(e.{name}_1, e.{name}_2), {part})");
+            column(format!("e.{name}.{part} AS {name}_{part}"), sum);
+        }
+    }
+    for (_, name) in *histograms {
+        let (row, sum) = decimal(name);
+        column(row, sum);
+    }
+    let mut first = 0;
+    let tiers = segments.chunk_by(|one, next| one.tier == next.tier).map(|segments| {
+        let within = |at| {
+            format!(
+                "e.window >= toDateTime({{from{at}:UInt32}}) AND e.window < toDateTime({{to{at}:UInt32}})"
+            )
+        };
+        let ranges = (first..first + segments.len()).map(within).collect::<Vec<_>>().join(" OR ");
+        first += segments.len();
         format!(
-            "SELECT {} FROM {table}_{} AS e \
-             WHERE e.window >= toDateTime({{from{at}:UInt32}}) AND e.window < toDateTime({{to{at}:UInt32}}) AND {}",
-            all.join(", "),
-            segment.tier.suffix(),
-            conditions.sql(),
+            "SELECT {} FROM {table}_{} AS e WHERE ({ranges}) AND {}",
+            rows.join(", "),
+            segments[0].tier.suffix(),
+            conditions.sql()
         )
     });
-    let parts = parts.collect::<Vec<_>>().join(" UNION ALL ");
-    let end = if here {
-        format!("LIMIT {FEW_ROWS} + 1")
-    } else {
-        "GROUP BY ALL LIMIT {rows:UInt32} + 1".to_owned()
-    };
-    format!("SELECT {list} FROM ({parts}) AS e {end}")
+    let tiers = tiers.collect::<Vec<_>>().join(" UNION ALL ");
+    match adding {
+        Adding::Here => format!("{tiers} LIMIT {FEW_ROWS} + 1"),
+        Adding::There => {
+            format!("SELECT {} FROM ({tiers}) AS e GROUP BY ALL LIMIT {{rows:UInt32}} + 1", sums.join(", "))
+        }
+    }
 }
 
-/// Rows added up. Their names come again and again, so each is kept once.
+/// Rows by their names. They are kept as they came, and added up at the end.
+#[derive(Default)]
 struct Found {
     columns: Columns,
     /// How many columns of names there are.
     names: usize,
-    /// Where in `sums` the names are, each name behind its length.
-    places: HashMap<Vec<u8>, usize>,
-    /// Of the row at hand.
-    key: Vec<u8>,
+    texts: Texts,
+    /// Where in `sums` the rows with these names are.
+    places: HashMap<Key, usize>,
     sums: Vec<Sum>,
-    rows: usize,
-    /// Of histograms.
+    rows: Vec<Row>,
+    parts: Vec<Part>,
     bytes: usize,
 }
 
 /// Rows of the same names.
 struct Sum {
-    names: Vec<String>,
-    counts: Vec<i64>,
-    raw: i64,
-    histograms: Vec<Parts>,
+    key: Key,
+    /// Where in `rows` the last of them is.
+    last: Option<usize>,
 }
 
-/// Histograms one behind the other: adding them up at the end is faster, as long as they don't become too many.
-#[derive(Clone)]
-struct Parts {
-    buckets: Vec<(u16, i64)>,
-    /// How many there may be before they are added up.
-    most: usize,
-    sum: i64,
+/// A row.
+struct Row {
+    part: usize,
+    row: usize,
+    /// Where in `rows` the one of the same names before it is.
+    before: Option<usize>,
+}
+
+/// Names by number.
+#[derive(Default)]
+struct Texts {
+    texts: Vec<Arc<str>>,
+    numbers: HashMap<Bytes, u32>,
+    /// By cluster, namespace, name and kind.
+    nodes: HashMap<[u32; 4], Arc<Node>>,
+}
+
+/// A block without its names.
+struct Part {
+    counts: Vec<Numbers>,
+    raw: Numbers,
+    histograms: Vec<Values>,
+    sums: Vec<Numbers>,
+}
+
+/// A column of histograms.
+enum Values {
+    /// Buckets with their counts.
+    All(Lists<2>, Lists<8>),
+    /// How many values there are.
+    Count(Numbers),
 }
 
 impl Found {
-    fn new(columns: Columns, names: usize) -> Self {
-        Self { columns, names, places: HashMap::new(), key: Vec::new(), sums: Vec::new(), rows: 0, bytes: 0 }
-    }
-
-    fn add(&mut self, block: &Block) -> Result<(), Error> {
-        let (names, numbers) = block.columns().split_at_checked(self.names).unwrap_or_default();
-        let mut numbers = numbers.iter();
-        let mut names = side_by_side::<Bytes<'_>>(names.iter())?;
-        let mut counts = side_by_side::<Thousandths>(numbers.by_ref().take(self.columns.counts.len()))?;
-        let mut raw = side_by_side::<i64>(numbers.by_ref().take(1))?;
-        let mut lists = side_by_side::<Bytes<'_>>(numbers.by_ref().take(2 * self.columns.histograms.len()))?;
-        let mut sums = side_by_side::<Thousandths>(numbers)?;
-        let mut texts = Vec::with_capacity(names.len());
-        for _ in 0..block.num_rows() {
-            texts.clear();
-            for name in &mut names {
-                texts.push(next(name)?.0);
+    fn add(&mut self, block: Block) -> Result<(), Error> {
+        self.bytes += block.bytes;
+        let mut columns = block.columns.into_iter();
+        let names: Vec<Names> = several(&mut columns, self.names)?;
+        let numbers =
+            names.iter().map(|names| self.texts.numbers(&names.names)).collect::<Result<Vec<_>, _>>()?;
+        let mut place = 0;
+        for row in 0..block.rows {
+            let mut key = Key::default();
+            for ((key, names), numbers) in key.iter_mut().zip(&names).zip(&numbers) {
+                *key = numbers[names.keys[row] as usize];
             }
-            let sum = self.of(&texts)?;
-            for (to, column) in sum.counts.iter_mut().zip(&mut counts) {
-                *to = to.saturating_add(next(column)?.0);
-            }
-            for column in &mut raw {
-                sum.raw = sum.raw.saturating_add(next(column)?);
-            }
-            let (mut bytes, lists) = (0, lists.as_chunks_mut().0.iter_mut());
-            for ((to, [of, counts]), sum) in sum.histograms.iter_mut().zip(lists).zip(&mut sums) {
-                let (of, counts) = (next(of)?, next(counts)?);
-                bytes += counts.0.len();
-                to.add(buckets(of, counts), next(sum)?);
-            }
-            self.bytes += bytes;
+            // Every window has the same names in the same order, or nearly.
+            place = match self.sums.get(place + 1) {
+                Some(next) if next.key == key => place + 1,
+                _ => *self.places.entry(key).or_insert_with(|| {
+                    self.sums.push(Sum { key, last: None });
+                    self.sums.len() - 1
+                }),
+            };
+            let before = self.sums[place].last.replace(self.rows.len());
+            self.rows.push(Row { part: self.parts.len(), row, before });
         }
-        self.rows += block.num_rows();
+        let Columns { counts, histograms, means, .. } = &self.columns;
+        let (counts, raw) = (several(&mut columns, counts.len())?, one(&mut columns)?);
+        let values = |(lists, _): &(&str, &str)| match means.contains(lists) {
+            true => one(&mut columns).map(Values::Count),
+            false => Ok(Values::All(one(&mut columns)?, one(&mut columns)?)),
+        };
+        let histograms = histograms.iter().map(values).collect::<Result<Vec<_>, _>>()?;
+        let sums = several(&mut columns, histograms.len())?;
+        self.parts.push(Part { counts, raw, histograms, sums });
         Ok(())
     }
 
     fn are_few(&self) -> bool {
-        self.rows <= FEW_ROWS && self.bytes <= FEW_BYTES
+        self.rows.len() <= FEW_ROWS && self.bytes <= FEW_BYTES
     }
 
-    /// The sum of a row with these names.
-    fn of(&mut self, names: &[&[u8]]) -> Result<&mut Sum, Error> {
-        self.key.clear();
-        for name in names {
-            self.key.extend(name.len().to_le_bytes());
-            self.key.extend(*name);
-        }
-        let at = match self.places.get(&self.key) {
-            Some(at) => *at,
-            None => {
-                let text = |name: &&[u8]| String::from_utf8(name.to_vec());
-                let names = names.iter().map(text).collect::<Result<_, _>>();
-                let names = names.map_err(|error| Error::DataFormat(error.into()))?;
-                self.places.insert(self.key.clone(), self.sums.len());
-                self.sums.push(Sum::new(names, &self.columns));
-                self.sums.len() - 1
-            }
+    /// Everything added up, half of it by another thread: ClickHouse has done its part, so a core is free.
+    async fn added_up<T: Rollup>(mut self) -> (Texts, Vec<(Key, T)>) {
+        let texts = std::mem::take(&mut self.texts);
+        let half = self.sums.len() / 2;
+        let all = Arc::new(self);
+        let others = all.clone();
+        let others = tokio::task::spawn_blocking(move || others.part_added_up(half..others.sums.len()));
+        let mut sums = all.part_added_up(0..half);
+        sums.extend(others.await.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic())));
+        (texts, sums)
+    }
+
+    fn part_added_up<T: Rollup>(&self, sums: Range<usize>) -> Vec<(Key, T)> {
+        let mut buckets = Buckets::default();
+        let mut rows = Vec::new();
+        let sum = |sum: &Sum| {
+            let last = sum.last.map(|at| &self.rows[at]);
+            rows.clear();
+            rows.extend(successors(last, |row| row.before.map(|at| &self.rows[at])));
+            (sum.key, added_up(&self.columns, &self.parts, &rows, &mut buckets))
         };
-        Ok(&mut self.sums[at])
+        self.sums[sums].iter().map(sum).collect()
     }
 }
 
-impl Parts {
-    fn add(&mut self, buckets: impl Iterator<Item = (u16, i64)>, Thousandths(sum): Thousandths) {
-        self.buckets.extend(buckets);
-        self.sum = self.sum.saturating_add(sum);
-        if self.buckets.len() > self.most {
-            add_up(&mut self.buckets);
-            self.most = self.most.max(2 * self.buckets.len());
+impl Texts {
+    /// The numbers of names.
+    fn numbers(&mut self, names: &[Bytes]) -> Result<Vec<u32>, Error> {
+        let number = |name: &Bytes| {
+            if let Some(number) = self.numbers.get(name) {
+                return Ok(*number);
+            }
+            let text = str::from_utf8(name).map_err(|error| Error::DataFormat(error.into()))?;
+            let number = self.texts.len() as u32;
+            self.texts.push(text.into());
+            self.numbers.insert(name.clone(), number);
+            Ok(number)
+        };
+        names.iter().map(number).collect()
+    }
+
+    fn text(&self, number: u32) -> Arc<str> {
+        self.texts[number as usize].clone()
+    }
+
+    fn node(&mut self, place: [u32; 4]) -> Arc<Node> {
+        let node = || {
+            let [cluster, namespace, name, kind] = place.map(|number| &*self.texts[number as usize]);
+            let [cluster, namespace, name] = [cluster, namespace, name].map(ToOwned::to_owned);
+            Arc::new(Node { cluster, namespace, name, kind: Kind::of_text(kind) })
+        };
+        self.nodes.entry(place).or_insert_with(node).clone()
+    }
+}
+
+/// Rows added up.
+fn added_up<T: Rollup>(columns: &Columns, parts: &[Part], rows: &[&Row], buckets: &mut Buckets) -> T {
+    let sum = |of: &dyn Fn(&Part) -> &Numbers| {
+        rows.iter().fold(0_i64, |sum, row| sum.saturating_add(of(&parts[row.part]).of(row.row)))
+    };
+    let counts: Vec<i64> = (0..columns.counts.len()).map(|at| sum(&|part| &part.counts[at])).collect();
+    let histogram = |at: usize| {
+        for Row { part, row, .. } in rows {
+            match &parts[*part].histograms[at] {
+                Values::All(of, counts) => {
+                    for (bucket, count) in of.of(*row).iter().zip(counts.of(*row)) {
+                        buckets.add(u16::from_le_bytes(*bucket), i64::from_le_bytes(*count));
+                    }
+                }
+                Values::Count(count) => buckets.add(0, count.of(*row)),
+            }
         }
-    }
+        buckets.take(sum(&|part| &part.sums[at]))
+    };
+    let histograms: Vec<Histogram> = (0..columns.histograms.len()).map(histogram).collect();
+    let mut totals = T::default();
+    totals.add_row(&counts, sum(&|part| &part.raw), &histograms);
+    totals
 }
 
-impl Sum {
-    fn new(names: Vec<String>, columns: &Columns) -> Self {
-        let none = Parts { buckets: Vec::new(), most: 512, sum: 0 };
-        let (counts, histograms) = (vec![0; columns.counts.len()], vec![none; columns.histograms.len()]);
-        Self { names, counts, raw: 0, histograms }
-    }
-
-    fn finished<T: Rollup>(self) -> (Vec<String>, T) {
-        let histograms = self.histograms.into_iter();
-        let histograms: Vec<_> = histograms.map(|of| Histogram::from_parts(of.buckets, of.sum)).collect();
-        let mut totals = T::default();
-        totals.add_row(&self.counts, self.raw, &histograms);
-        (self.names, totals)
-    }
+/// The next columns of one type.
+fn several<T: TryFrom<Column, Error = Error>>(
+    columns: &mut impl Iterator<Item = Column>,
+    count: usize,
+) -> Result<Vec<T>, Error> {
+    (0..count).map(|_| one(columns)).collect()
 }
 
-/// Adds sums to a graph. Sums of many environments name the same nodes again and again, so each is made once.
+fn one<T: TryFrom<Column, Error = Error>>(columns: &mut impl Iterator<Item = Column>) -> Result<T, Error> {
+    columns.next().ok_or_else(|| Error::DataFormat("a column is missing".into()))?.try_into()
+}
+
+/// Adds sums to a graph. Edges and services name the same nodes, so that each of them is kept once.
 #[derive(Debug, Default)]
 pub struct Adder {
-    nodes: HashMap<Place, Arc<Node>>,
+    nodes: HashSet<Arc<Node>>,
 }
 
 impl Adder {
     /// Adds an edge.
     pub fn edge(&mut self, builder: &mut GraphBuilder, row: EdgeSums) {
-        let (client, server) = (self.node(row.client), self.node(row.server));
-        builder.within(&*row.environment).add_edge((client, server), row.totals.into());
+        let id = (self.node(row.client), self.node(row.server));
+        builder.within(row.environment).add_edge(id, row.totals.into());
     }
 
     /// Adds a service.
     pub fn service(&mut self, builder: &mut GraphBuilder, row: ServiceSums) {
-        let node = self.node(row.service);
-        let versions = [row.version.into()].into();
-        let totals = ServiceTotals { versions, ..row.totals };
-        builder.within(&*row.environment).add_service(node, totals.into());
+        let totals = ServiceTotals { versions: [row.version].into(), ..row.totals };
+        builder.within(row.environment).add_service(self.node(row.service), totals.into());
     }
 
     /// A service that names can mean.
     pub fn known(&mut self, builder: &mut GraphBuilder, row: KnownNode) {
-        let KnownNode { environment, cluster, namespace, name, kind } = row;
-        builder.within(&*environment).know(&self.node([cluster, namespace, name, kind]));
+        let node = self.node(row.node());
+        builder.within(row.environment).know(&node);
     }
 
-    fn node(&mut self, place: Place) -> Arc<Node> {
-        if let Some(node) = self.nodes.get(&place) {
-            return node.clone();
-        }
-        let [cluster, namespace, name, kind] = place.clone();
-        let node = Arc::new(Node { cluster, namespace, name, kind: Kind::of_text(&kind) });
-        self.nodes.insert(place, node.clone());
-        node
+    fn node(&mut self, node: Arc<Node>) -> Arc<Node> {
+        self.nodes.get_or_insert(node).clone()
     }
 }
 
@@ -382,10 +486,15 @@ mod tests {
     #[test]
     fn queries_hold_no_values() {
         let filter = crate::filter::Filter { operation: Some("lo'gin".into()), ..Default::default() };
+        let (mut segments, conditions) = (segments(59, 7_261), of_filter(&filter));
+        segments.sort_by_key(|segment| segment.tier.width_s());
+        assert_eq!(segments.len(), 6, "seconds and minutes at both ends, tens of minutes, an hour");
         for adding in [Adding::Here, Adding::There] {
-            let (segments, conditions) = (segments(59, 7_261), of_filter(&filter));
             let sql = sql(&EdgeTotals::COLUMNS, &segments, &conditions, &["server"], adding);
-            assert_eq!(sql.matches("UNION ALL").count() + 1, segments.len(), "{sql}");
+            for at in 0..segments.len() {
+                assert_eq!(sql.matches(&format!("{{from{at}:UInt32}}")).count(), 1, "{sql}");
+            }
+            assert_eq!(sql.matches(" FROM edges_").count(), 4, "a tier is read once: {sql}");
             assert!(!sql.contains('\'') && sql.contains("{c0:String}"), "{sql}");
         }
     }

@@ -9,19 +9,31 @@ use crate::node::{Kind, Node};
 use crate::progress::{self, Progress};
 use clickhouse::error::Error;
 use clickhouse::query::Query;
-use clickhouse::{Client, Row};
+use clickhouse::{Client, Compression, Row};
 use prometheus_client::metrics::counter::Counter;
+use schemas::topics::FLOW_DELTAS;
 use serde::Deserialize;
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// How long an answer about the store's progress is used: it is asked before every question, and costs as much as a
+/// small one.
+const PROGRESS_KEPT: Duration = Duration::from_secs(1);
+
+/// When it was asked for, and what it was.
+type KeptProgress = (Instant, Arc<[Progress]>);
 
 /// A client with bounds on time, rows and parallel queries.
 #[derive(Clone)]
 pub struct Stored {
     client: Client,
+    /// The same, for answers so large that compressing them takes longer than sending them.
+    plain: Client,
     asked: Counter,
     rows: u32,
+    progress: Arc<Mutex<Option<KeptProgress>>>,
     // Shared by all requests: ClickHouse's memory is what a crowd of them would exhaust.
     turns: Arc<Semaphore>,
 }
@@ -87,7 +99,9 @@ impl Stored {
             .with_setting("readonly", "2")
             .with_setting("cancel_http_readonly_queries_on_client_close", "1")
             .with_setting("max_result_rows", (u64::from(limits.rows) * 100).to_string());
-        Self { client, asked, rows: limits.rows, turns: Arc::new(Semaphore::new(limits.queries)) }
+        let plain = client.clone().with_compression(Compression::None);
+        let turns = Arc::new(Semaphore::new(limits.queries));
+        Self { client, plain, asked, rows: limits.rows, progress: Arc::default(), turns }
     }
 
     /// Whether ClickHouse answers, is new enough and holds Weir's tables.
@@ -125,6 +139,13 @@ impl Stored {
         (self.ask(sql).param("rows", self.rows), turn)
     }
 
+    /// A query in its turn, for an answer of many MB.
+    pub async fn large(&self, sql: &str) -> (Query, OwnedSemaphorePermit) {
+        let turn = self.turn().await;
+        self.asked.inc();
+        (self.plain.query(sql).param("rows", self.rows), turn)
+    }
+
     /// Operations of a segment.
     ///
     /// # Errors
@@ -134,13 +155,20 @@ impl Stored {
         bind(query, segment, filter).fetch_all().await
     }
 
-    /// How far the store is with a topic.
+    /// How far the store is with `flow_deltas`, as of at most [`PROGRESS_KEPT`] ago: rows that are asked for now hold at
+    /// least that.
     ///
     /// # Errors
     /// ClickHouse can't answer.
-    pub async fn progress(&self, topic: &str) -> Result<Vec<Progress>, Error> {
-        let _turn = self.turn().await;
-        progress::of_topic(self, topic).await
+    pub async fn progress(&self) -> Result<Arc<[Progress]>, Error> {
+        let kept = || self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, progress)) = kept().as_ref().filter(|(at, _)| at.elapsed() < PROGRESS_KEPT) {
+            return Ok(progress.clone());
+        }
+        let (_turn, at) = (self.turn().await, Instant::now());
+        let progress: Arc<[Progress]> = progress::of_topic(self, FLOW_DELTAS).await?.into();
+        *kept() = Some((at, progress.clone()));
+        Ok(progress)
     }
 
     /// A query over rows of a 1 s table up to a batch, for the cut at start. It is not bounded in rows: what it
@@ -157,7 +185,7 @@ impl Stored {
     }
 }
 
-/// The first version that makes strings of arrays, as [`crate::columns::as_strings`] does.
+/// The version that Weir is tested with.
 const OLDEST: (u32, u32) = (26, 7);
 
 fn is_new_enough(version: &str) -> bool {

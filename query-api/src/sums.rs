@@ -18,7 +18,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// The columns of a table of rollups that add up. All of it is fixed text of this program.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Columns {
     /// Name before the tier.
     pub table: &'static str,
@@ -33,7 +33,7 @@ pub struct Columns {
 }
 
 /// What is summed up from a table of rollups.
-pub trait Rollup: Default {
+pub trait Rollup: Default + Send + 'static {
     /// Where it is.
     const COLUMNS: Columns;
     /// Adds counts and histograms in the order of [`Rollup::COLUMNS`]; counts that aren't there are 0.
