@@ -1,7 +1,6 @@
 // Filters, links, keys, and connections that break.
-import { spawn } from "node:child_process";
-import { createServer } from "node:net";
 import { api, same, test, until } from "./harness.mjs";
+import { queryApi } from "./server.mjs";
 import { environment, prepare, truth } from "./workload.mjs";
 
 test("filters are in the address; the back button and a reload show the same", async (page) => {
@@ -74,35 +73,22 @@ test("pause holds the world still and counts what waits", async (page) => {
   await until("the row goes on", async () => (await row.innerText()) !== held);
 });
 
-async function freePort() {
-  const server = createServer();
-  await new Promise((done) => server.listen(0, "127.0.0.1", done));
-  const { port } = server.address();
-  await new Promise((done) => server.close(done));
-  return port;
-}
-
 test("a query-api that is killed and comes back is told, and the page goes on by itself", async (page) => {
-  const { WEIR_TEST_BINARY: binary, WEIR_TEST_KAFKA: kafka, WEIR_TEST_CLICKHOUSE: clickhouse } = process.env;
-  if (!binary) return console.log("        skipped: WEIR_TEST_BINARY names no weir");
-  const listen = `127.0.0.1:${await freePort()}`;
-  const start = () => spawn(binary, ["query-api", "--listen", listen, "--kafka", kafka, "--clickhouse", clickhouse], { stdio: "ignore" });
-  const ready = () => until("query-api is ready", () => fetch(`http://${listen}/ready`).then(({ ok }) => ok, () => false));
+  const server = await queryApi();
+  if (server === null) return;
   await prepare();
-  let server = start();
+  await server.start();
   try {
-    await ready();
-    await page.goto(`http://${listen}/?environment=${environment}&live=15m`);
+    await page.goto(`${server.origin}/?environment=${environment}&live=15m`);
     await page.locator('#freshness[data-light="live"]').waitFor();
     await page.locator("[data-node]", { hasText: "page-auth" }).waitFor();
-    server.kill("SIGKILL");
+    await server.kill();
     await page.locator('#freshness[data-light="lost"]', { hasText: "reconnecting" }).waitFor();
     same(await page.locator("[data-node]", { hasText: "page-auth" }).count(), 1, "what was shown stays");
-    server = start();
-    await ready();
+    await server.start();
     await page.locator('#freshness[data-light="live"]').waitFor();
   } finally {
-    server.kill("SIGKILL");
+    await server.kill();
   }
 }, { allow: ["WebSocket", "ERR_CONNECTION_REFUSED", "Failed to load resource"] });
 

@@ -1,12 +1,13 @@
 import { QueryClientProvider } from "@tanstack/react-query";
 import { lazy, Suspense, useEffect, type ComponentType } from "react";
 import { queries } from "./api/client";
+import { useSession } from "./api/session";
 import { Looking } from "./look";
 import { Boundary, Loading, Nothing } from "./parts/States";
 import { Cards } from "./shell/Cards";
 import { Keys } from "./shell/Keys";
 import { Rail } from "./shell/Rail";
-import { Session } from "./shell/Session";
+import { LoggedOut, Session } from "./shell/Session";
 import { TopBar } from "./shell/TopBar";
 import { useAddress } from "./url/address";
 import { words } from "./words";
@@ -33,6 +34,7 @@ const ROUTES: Route[] = [
 const MAP: Route = { begins: "/", title: words.views.map, hasCards: true, View: view(async () => (await import("./map/MapView")).MapView) };
 
 export function App() {
+  if (useSession() === "left") return <LoggedOut />;
   return (
     <QueryClientProvider client={queries}>
       <Looking>
