@@ -21,6 +21,20 @@ test("filters are in the address; the back button and a reload show the same", a
   await page.waitForURL((url) => !url.searchParams.has("operation"));
 });
 
+test("without an environment in the address one is chosen before anything is asked, and it stays there", async (page) => {
+  await prepare();
+  const questions = [];
+  page.on("request", (request) => questions.push(new URL(request.url())));
+  for (const [path, ready] of [["/?group=namespace", "[data-node]"], ["/operations", "tbody tr"], ["/compare", ".sides"]]) {
+    await page.goto(api + path);
+    await page.locator(ready).first().waitFor();
+    await page.waitForURL((url) => url.searchParams.has("environment"));
+  }
+  // What there is to choose from is asked for without a time.
+  const open = questions.filter(({ pathname, searchParams }) => pathname.startsWith("/api/v1/") && [...searchParams].length > 0 && !searchParams.has("environment"));
+  same(open.map(String), [], "questions about all environments");
+});
+
 test("a view's own address opens that view, and an unknown one says so", async (page) => {
   for (const [path, words] of [["/operations", "Operations"], ["/live", "Flows as they happen"], ["/compare", "Compare"], ["/status", "Status"], ["/settings", "Settings"]]) {
     await page.goto(`${api}${path}`);

@@ -9,7 +9,7 @@ import { exact } from "../../format/numbers";
 import { moment } from "../../format/time";
 import { useLook } from "../../look";
 import { How } from "../../parts/How";
-import { Loading, Nothing, Refused } from "../../parts/States";
+import { Loading, Nothing, Refused, Stale } from "../../parts/States";
 import { StatusMark } from "../../parts/StatusMark";
 import { Table, type Column } from "../../parts/Table";
 import { go, toView, useAddress } from "../../url/address";
@@ -60,6 +60,7 @@ export function Flows() {
       </div>
       {flows.error != null && <Refused error={flows.error} again={() => void flows.refetch()} />}
       {flows.isPending && <Loading />}
+      {pages[0] && <Stale of={pages[0]} />}
       {flows.data && <List flows={pages.flatMap((page) => page.flows)} slowest={slowest} />}
       {flows.hasNextPage && <p className="card-body"><button type="button" disabled={flows.isFetchingNextPage} onClick={() => void flows.fetchNextPage()}>{text.more}</button></p>}
     </section>
