@@ -61,6 +61,26 @@ test("a shard that is behind is told in words", async (page) => {
   await page.getByText("Shard 0: no commit for 40 s").waitFor();
 });
 
+/** Answers of this path say that they may lack something. */
+const makeStale = (page, path) => page.route(path, async (route) => {
+  const answer = await route.fetch();
+  const json = await answer.json();
+  await route.fulfill({ response: answer, json: { ...json, staleness: { ...json.staleness, fresh: false, message: "2 records are late" } } });
+});
+
+test("the light goes by the graph that is shown, and lists say themselves that they are late", async (page) => {
+  await prepare();
+  await makeStale(page, "**/api/v1/dependencies?*");
+  await makeStale(page, "**/api/v1/flows?*");
+  await page.goto(`${api}/?environment=${environment}&live=15m`);
+  await page.locator('#freshness[data-light="live"]').waitFor();
+  await page.getByRole("combobox", { name: "Group" }).selectOption("namespace");
+  await page.locator('#freshness[data-light="stale"]', { hasText: "2 records are late" }).waitFor();
+  await page.getByRole("link", { name: "Live", exact: true }).click();
+  await page.locator('#freshness[data-light="live"]').waitFor();
+  await page.locator("main").getByText("2 records are late").waitFor();
+});
+
 test("the map is exported as CSV, JSON, Mermaid, SVG and PNG", async (page) => {
   await prepare();
   await page.goto(`${api}/?environment=${environment}&live=15m`);

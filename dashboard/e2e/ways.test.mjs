@@ -1,7 +1,6 @@
 // Filters, links, keys, and connections that break.
-import { spawn } from "node:child_process";
-import { createServer } from "node:net";
 import { api, same, test, until } from "./harness.mjs";
+import { queryApi } from "./server.mjs";
 import { environment, prepare, truth } from "./workload.mjs";
 
 test("filters are in the address; the back button and a reload show the same", async (page) => {
@@ -22,6 +21,20 @@ test("filters are in the address; the back button and a reload show the same", a
   await page.waitForURL((url) => !url.searchParams.has("operation"));
 });
 
+test("without an environment in the address one is chosen before anything is asked, and it stays there", async (page) => {
+  await prepare();
+  const questions = [];
+  page.on("request", (request) => questions.push(new URL(request.url())));
+  for (const [path, ready] of [["/?group=namespace", "[data-node]"], ["/operations", "tbody tr"], ["/compare", ".sides"]]) {
+    await page.goto(api + path);
+    await page.locator(ready).first().waitFor();
+    await page.waitForURL((url) => url.searchParams.has("environment"));
+  }
+  // What there is to choose from is asked for without a time.
+  const open = questions.filter(({ pathname, searchParams }) => pathname.startsWith("/api/v1/") && [...searchParams].length > 0 && !searchParams.has("environment"));
+  same(open.map(String), [], "questions about all environments");
+});
+
 test("a view's own address opens that view, and an unknown one says so", async (page) => {
   for (const [path, words] of [["/operations", "Operations"], ["/live", "Flows as they happen"], ["/compare", "Compare"], ["/status", "Status"], ["/settings", "Settings"]]) {
     await page.goto(`${api}${path}`);
@@ -37,18 +50,15 @@ test("everything is reached with keys alone", async (page) => {
   await page.locator("[data-node]", { hasText: "page-auth" }).waitFor();
   await page.keyboard.press("?");
   await page.getByRole("dialog", { name: "Keys" }).waitFor();
-  await page.keyboard.press("Escape");
-  // Until the dialog is gone, nothing behind it can have the focus.
-  await page.getByRole("dialog", { name: "Keys" }).waitFor({ state: "detached" });
-  // The browser gives the focus back after the dialog is gone, and sometimes only after the next key.
-  await until("the focus of /", async () => {
-    await page.keyboard.press("/");
-    return await page.evaluate(() => document.activeElement?.getAttribute("aria-label")) === "Find on the map";
-  });
+  // At once, as somebody types who knows the keys: none is lost.
+  await Promise.all(["Escape", "/"].map((key) => page.keyboard.press(key)));
+  same(await page.evaluate(() => document.activeElement?.getAttribute("aria-label")), "Find on the map", "focus of /");
   await page.locator("[data-node][tabindex='0']").focus();
   await page.keyboard.press("ArrowRight");
   same(await page.evaluate(() => document.activeElement?.getAttribute("data-node")?.includes("page-")), true, "a node has the focus");
-  await page.keyboard.press("Enter");
+  await page.keyboard.press("Control+k");
+  await page.getByRole("combobox", { name: /trace id/ }).waitFor();
+  await Promise.all(["Escape", "Enter"].map((key) => page.keyboard.press(key)));
   await page.locator("[data-panel]").waitFor();
   await page.keyboard.press("Escape");
   await page.locator("[data-panel]").waitFor({ state: "detached" });
@@ -77,35 +87,22 @@ test("pause holds the world still and counts what waits", async (page) => {
   await until("the row goes on", async () => (await row.innerText()) !== held);
 });
 
-async function freePort() {
-  const server = createServer();
-  await new Promise((done) => server.listen(0, "127.0.0.1", done));
-  const { port } = server.address();
-  await new Promise((done) => server.close(done));
-  return port;
-}
-
 test("a query-api that is killed and comes back is told, and the page goes on by itself", async (page) => {
-  const { WEIR_TEST_BINARY: binary, WEIR_TEST_KAFKA: kafka, WEIR_TEST_CLICKHOUSE: clickhouse } = process.env;
-  if (!binary) return console.log("        skipped: WEIR_TEST_BINARY names no weir");
-  const listen = `127.0.0.1:${await freePort()}`;
-  const start = () => spawn(binary, ["query-api", "--listen", listen, "--kafka", kafka, "--clickhouse", clickhouse], { stdio: "ignore" });
-  const ready = () => until("query-api is ready", () => fetch(`http://${listen}/ready`).then(({ ok }) => ok, () => false));
+  const server = await queryApi();
+  if (server === null) return;
   await prepare();
-  let server = start();
+  await server.start();
   try {
-    await ready();
-    await page.goto(`http://${listen}/?environment=${environment}&live=15m`);
+    await page.goto(`${server.origin}/?environment=${environment}&live=15m`);
     await page.locator('#freshness[data-light="live"]').waitFor();
     await page.locator("[data-node]", { hasText: "page-auth" }).waitFor();
-    server.kill("SIGKILL");
+    await server.kill();
     await page.locator('#freshness[data-light="lost"]', { hasText: "reconnecting" }).waitFor();
     same(await page.locator("[data-node]", { hasText: "page-auth" }).count(), 1, "what was shown stays");
-    server = start();
-    await ready();
+    await server.start();
     await page.locator('#freshness[data-light="live"]').waitFor();
   } finally {
-    server.kill("SIGKILL");
+    await server.kill();
   }
 }, { allow: ["WebSocket", "ERR_CONNECTION_REFUSED", "Failed to load resource"] });
 

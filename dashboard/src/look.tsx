@@ -12,6 +12,8 @@ import { EVERYWHERE, askAgainMs, given, timeQuery, useFilters, type Filters } fr
 
 export interface Look {
   filters: Filters;
+  /** Whether it is known which environment is looked at. */
+  isReady: boolean;
   /** Operations and environments of the last 15 minutes; undefined until they are known. */
   known: Schemas["OperationsAnswer"] | undefined;
   graph: GraphState;
@@ -48,7 +50,7 @@ export function Looking({ children }: { children: ReactNode }) {
   const filters = useFilters(first ?? "");
   const isReady = isChosen || !known.isPending;
   const look = useGraph(filters, isReady);
-  const value = useMemo(() => ({ ...look, filters, known: known.data }), [look, filters, known.data]);
+  const value = useMemo(() => ({ ...look, filters, isReady, known: known.data }), [look, filters, isReady, known.data]);
   return <Context value={value}>{children}</Context>;
 }
 

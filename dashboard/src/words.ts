@@ -284,15 +284,23 @@ export const words = {
     traceLink: "Link to another trace viewer", logsLink: "Link to logs",
     placeholders: "{traceId}, {service}, {namespace}, {from} and {to} (ms since 1970) are filled in.",
     badLink: "An address begins with https:// or http://.",
-    user: "User", who: "Known as", role: "Role", environments: "Environments", namespaces: "Namespaces", all: "all",
+  },
+  user: {
+    menu: "User and settings",
+    who: "Known as", role: "Role", environments: "Environments", namespaces: "Namespaces", all: "all",
+    roles: {
+      viewer: "viewer: graphs and statistics", analyst: "analyst: single flows and errors too", admin: "admin: everything",
+    },
     nobody: "This server asks nobody who they are.",
     logOut: "Log out",
-    keys: "Keys",
   },
   session: {
     ended: "Your session has ended.",
     again: "Log in again",
-    whatWorks: "What is on the screen stays, but is no longer updated.",
+    whatWorks: "What is on the screen stays, but may no longer be updated.",
+    left: "You have logged out",
+    leftWords: "Your login provider may still know you: on a shared machine, log out there too.",
+    logIn: "Log in",
   },
   keys: {
     title: "Keys",

@@ -123,7 +123,7 @@ async fn tokens_that_are_unknown_expired_or_oddly_shown_are_refused() {
     let nothing = api.get("/api/v1/operations").header("accept", "text/html").send().await.unwrap();
     assert_eq!(nothing.headers()["www-authenticate"], "Bearer realm=\"weir\"", "nowhere to log in");
     let me: Value = api.ask("/auth/me", "analyst-secret").await.json().await.unwrap();
-    let expected = json!({"who": "token:analyst", "role": "analyst", "environments": ["production"],
+    let expected = json!({"who": "token:analyst", "name": "", "role": "analyst", "environments": ["production"],
         "namespaces": ["shop"], "canLogOut": false});
     assert_eq!(me, expected);
 }

@@ -95,13 +95,14 @@ async fn a_browser_is_sent_to_log_in_and_comes_back_to_what_it_wanted() {
     );
     assert_eq!(site.api.get("/api/v1/operations").send().await.unwrap().status(), 401, "a script is told");
 
+    site.provider.say(json!({"name": "Alice Adams", "preferred_username": "alice"}));
     let (answer, _) = site.log_in("/?operation=login").await;
     assert_eq!(location(&answer), "/?operation=login");
     let session = cookie(&answer, "weir-session");
     let me: Value = site.with_cookie("/auth/me", &session).await.json().await.unwrap();
     assert_eq!(
-        (&me["who"], &me["role"], &me["canLogOut"]),
-        (&"oidc:alice".into(), &"viewer".into(), &true.into())
+        (&me["who"], &me["name"], &me["role"], &me["canLogOut"]),
+        (&"oidc:alice".into(), &"Alice Adams".into(), &"viewer".into(), &true.into())
     );
     assert_eq!(site.with_cookie("/", &format!("theme=dark; {session}")).await.status(), 200);
     assert_eq!(site.with_cookie("/api/v1/flows/1", &session).await.status(), 403, "a viewer stays one");

@@ -4,6 +4,7 @@ import { QueryClient } from "@tanstack/react-query";
 import createClient from "openapi-fetch";
 import createHooks from "openapi-react-query";
 import type { components, paths } from "./schema";
+import { heard } from "./session";
 
 export type Schemas = components["schemas"];
 export type Node = Schemas["NodeAnswer"];
@@ -18,18 +19,9 @@ export interface Problem {
   code: string;
 }
 
-const listeners = new Set<() => void>();
-/** Calls back when an answer says that nobody knows the reader any more. */
-export function onSessionEnd(listener: () => void) {
-  listeners.add(listener);
-  return () => listeners.delete(listener);
-}
-
 export const client = createClient<paths>({ baseUrl: location.origin, fetch: (request) => fetch(request) });
 client.use({
-  onResponse({ response }) {
-    if (response.status === 401) listeners.forEach((listener) => listener());
-  },
+  onResponse: ({ response }) => heard(response),
 });
 
 export const api = createHooks(client);

@@ -67,7 +67,6 @@ export function MapView() {
           {choice.group === null && group === "namespace" && <ByNamespace services={look.graph.nodes.size} />}
           {(choice.withRare || !withRare) && <Rare rare={seen.rare} withRare={withRare} />}
           <How url={how} />
-          {group !== "none" && graph.staleness?.fresh === false && <span className="small muted">{graph.staleness.message}</span>}
           {look.filters.status !== "" && <span className="small muted">{words.filters.statusOnMap}</span>}
         </MapBar>
         {error != null && graph.loaded && <Refused error={error} again={again} />}

@@ -16,12 +16,12 @@ export type MapGraph = Pick<Look, "graph" | "error" | "again" | "how">;
 
 /** The graph of the map: the common one, or one of groups, whose sums and percentiles only the server can work out. */
 export function useMapGraph(group: Group): MapGraph {
-  const { graph, error, again, how, filters } = useLook();
+  const { graph, error, again, how, filters, isReady } = useLook();
   const isGrouped = group !== "none";
   const query = { ...graphQuery(filters), group: isGrouped ? group : "service" as const, ...(filters.service === "" && filters.namespace === "" ? {} : { direction: "both" as const, depth: 1 }) };
   const wait = askAgainMs(filters.time);
   const grouped = api.useQuery("get", "/api/v1/dependencies", { params: { query } },
-    { enabled: isGrouped, refetchInterval: wait === false ? false : Math.min(wait, 2_000) });
+    { enabled: isGrouped && isReady, refetchInterval: wait === false ? false : Math.min(wait, 2_000) });
   const ofGroups = useMemo(() => (grouped.data ? ofAnswer(grouped.data) : EMPTY), [grouped.data]);
   const { totals } = graph;
   const whole = useMemo(() => ({ ...ofGroups, totals }), [ofGroups, totals]);

@@ -5,7 +5,7 @@ import { operationName } from "../format/names";
 import { duration } from "../format/numbers";
 import { clock } from "../format/time";
 import { useLook } from "../look";
-import { Answer } from "../parts/States";
+import { Answer, Loading } from "../parts/States";
 import { StatusMark } from "../parts/StatusMark";
 import { A } from "../url/A";
 import { toView, useAddress } from "../url/address";
@@ -34,7 +34,7 @@ type Asked = { service: string; sort: "-duration" | "-startTime"; status?: "erro
 function useFlows(asked: Asked) {
   const { filters: { operation, environment, status, time, probes } } = useLook();
   const query = { ...(status === "" ? {} : { status: status as "error" }), ...asked, ...given({ operation, environment, probes }), ...timeQuery(time), pageSize: SHOWN };
-  return api.useQuery("get", "/api/v1/flows", { params: { query } }, { enabled: useMaySeeFlows(), refetchInterval: askAgainMs(time), placeholderData: (before) => before });
+  return api.useQuery("get", "/api/v1/flows", { params: { query } }, { enabled: useMaySeeFlows() === true, refetchInterval: askAgainMs(time), placeholderData: (before) => before });
 }
 
 function Sorted(asked: Asked) {
@@ -69,7 +69,9 @@ export function ExemplarFlows({ exemplars }: { exemplars: Schemas["Exemplar"][] 
 const newest = (a: Schemas["Exemplar"], b: Schemas["Exemplar"]) => b.time - a.time;
 
 function Kinds({ kind, choose, children }: { kind: string; choose: (kind: (typeof KINDS)[number]) => void; children: React.ReactNode }) {
-  if (!useMaySeeFlows()) return <p className="muted">{words.panel.notAllowed}</p>;
+  const maySee = useMaySeeFlows();
+  if (maySee === undefined) return <Loading />;
+  if (!maySee) return <p className="muted">{words.panel.notAllowed}</p>;
   return (
     <div className="stack tight">
       <div className="segments small" role="group" aria-label={words.panel.flows}>

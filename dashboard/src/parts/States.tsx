@@ -2,6 +2,7 @@
 
 import { Component, type ReactNode } from "react";
 import { isProblem } from "../api/client";
+import { useLook } from "../look";
 import { words } from "../words";
 
 export function Loading({ what = words.empty.loading }: { what?: string }) {
@@ -23,6 +24,19 @@ export function Nothing({ children }: { children: ReactNode }) {
   return <p className="state muted">{children}</p>;
 }
 
+interface MayBeStale {
+  staleness?: { fresh: boolean; message: string };
+}
+
+/** That an answer may lack something. What graphs lack, the light in the bar may say already. */
+export function Stale({ of }: { of: object }) {
+  const { graph } = useLook();
+  const { staleness } = of as MayBeStale;
+  if (staleness === undefined || staleness.fresh) return null;
+  const isOfGraphs = "loadedFrom" in staleness;
+  return isOfGraphs && graph.staleness?.fresh === false ? null : <p className="small warn card-pad" role="status">{staleness.message}</p>;
+}
+
 interface Asked<T> {
   data: T | undefined;
   error: unknown;
@@ -31,9 +45,9 @@ interface Asked<T> {
 }
 
 /** An answer, or what stands in its place. What was known stays while it is asked again. */
-export function Answer<T>({ of, children }: { of: Asked<T>; children: (data: T) => ReactNode }) {
+export function Answer<T extends object>({ of, children }: { of: Asked<T>; children: (data: T) => ReactNode }) {
   if (of.data !== undefined) {
-    return <>{of.error != null && <Refused error={of.error} again={() => void of.refetch()} />}{children(of.data)}</>;
+    return <>{of.error != null && <Refused error={of.error} again={() => void of.refetch()} />}<Stale of={of.data} />{children(of.data)}</>;
   }
   if (of.error != null) return <Refused error={of.error} again={() => void of.refetch()} />;
   return of.isPending ? <Loading /> : null;

@@ -1,6 +1,9 @@
 import { moment } from "../format/time";
 import { useLook, type Look } from "../look";
+import { useMapChoice } from "../map/choice";
+import { useGroup, useMapGraph } from "../map/useMapGraph";
 import { Menu } from "../parts/Menu";
+import { useAddress } from "../url/address";
 import { words } from "../words";
 
 type Light = "waiting" | "live" | "past" | "stale" | "lost";
@@ -8,8 +11,11 @@ type Light = "waiting" | "live" | "past" | "stale" | "lost";
 /** How current what is shown is: a light, always with words, and the whole truth shard by shard behind it. */
 export function Freshness() {
   const look = useLook();
-  const [light, text] = said(look);
-  const { staleness } = look.graph;
+  const group = useGroup(useMapChoice());
+  // Only the map is of groups.
+  const { graph, error } = useMapGraph(useAddress().path === "/" ? group : "none");
+  const [light, text] = said({ ...look, graph, error });
+  const { staleness } = graph;
   const shards = Object.entries(staleness?.shards ?? {}).filter(([, { message }]) => message !== "");
   return (
     <Menu className="freshness" title={words.fresh.details} label={

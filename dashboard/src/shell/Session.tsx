@@ -1,19 +1,26 @@
-import { useEffect, useState } from "react";
-import { onSessionEnd } from "../api/client";
+import { loginAddress, useSession } from "../api/session";
 import { words } from "../words";
+
+const { session: text } = words;
 
 /** Says that the session has ended, and leaves what is on the screen. */
 export function Session() {
-  const [ended, end] = useState(false);
-  useEffect(() => {
-    const stop = onSessionEnd(() => end(true));
-    return () => void stop();
-  }, []);
-  if (!ended) return null;
+  if (useSession() !== "ended") return null;
   return (
     <div className="banner" role="alert">
-      <strong>{words.session.ended}</strong> {words.session.whatWorks}
-      <a className="button" href={`/auth/login?next=${encodeURIComponent(location.pathname + location.search)}`}>{words.session.again}</a>
+      <strong>{text.ended}</strong> {text.whatWorks}
+      <a className="button" href={loginAddress()}>{text.again}</a>
     </div>
+  );
+}
+
+/** Instead of everything else: nothing that was shown stays. Going on to the login at once would log in again unasked. */
+export function LoggedOut() {
+  return (
+    <main className="empty">
+      <h1>{text.left}</h1>
+      <p className="muted">{text.leftWords}</p>
+      <a className="button" href={loginAddress()}>{text.logIn}</a>
+    </main>
   );
 }

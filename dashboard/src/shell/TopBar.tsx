@@ -1,19 +1,17 @@
 import { useMemo } from "react";
 import { useLook } from "../look";
-import { A } from "../url/A";
-import { set, toView, useAddress } from "../url/address";
+import { set } from "../url/address";
 import { EVERYWHERE } from "../url/filters";
 import { operationName } from "../format/names";
-import { Icon } from "../parts/Icon";
 import { words } from "../words";
 import { Chips, MoreFilters } from "./MoreFilters";
 import { Freshness } from "./Freshness";
 import { TimeMenu } from "./TimeMenu";
+import { UserMenu } from "./UserMenu";
 
 /** Always the same: what is looked at on the left, how current it is on the right. */
 export function TopBar() {
   const { filters } = useLook();
-  const { query } = useAddress();
   return (
     <header className="top" aria-label={words.filters.label}>
       <Operation />
@@ -23,9 +21,7 @@ export function TopBar() {
       <Chips />
       <span className="push" />
       <Freshness />
-      <A className="settings-link" href={toView("/settings", query)} title={words.views.settings}>
-        <Icon name="user" /><span className="unseen">{words.views.settings}</span>
-      </A>
+      <UserMenu />
     </header>
   );
 }

@@ -1,4 +1,3 @@
-import { useMe } from "../api/me";
 import { change, filled, useSettings, type Settings } from "../settings";
 import { words } from "../words";
 
@@ -9,7 +8,6 @@ export function SettingsView() {
   return (
     <div className="narrow stack">
       <h1>{text.title}</h1>
-      <User />
       <section className="card card-body stack form">
         <p className="muted small">{text.kept}</p>
         <Choice name={text.theme} value={theme} of={text.themes} choose={(value) => change({ theme: value })} />
@@ -23,30 +21,6 @@ export function SettingsView() {
         <p className="muted small">{text.placeholders}</p>
       </section>
     </div>
-  );
-}
-
-function User() {
-  const me = useMe();
-  if (!me.data) return null;
-  const { who, role, environments, namespaces, canLogOut } = me.data;
-  const logOut = async () => {
-    await fetch("/auth/logout", { method: "POST" });
-    location.assign("/");
-  };
-  return (
-    <section className="card card-body stack">
-      <h2>{text.user}</h2>
-      {who === "anonymous" ? <p>{text.nobody}</p> : (
-        <dl className="facts">
-          <dt>{text.who}</dt><dd>{who}</dd>
-          <dt>{text.role}</dt><dd>{role}</dd>
-          <dt>{text.environments}</dt><dd>{environments?.join(", ") ?? text.all}</dd>
-          <dt>{text.namespaces}</dt><dd>{namespaces?.join(", ") ?? text.all}</dd>
-        </dl>
-      )}
-      {canLogOut && <div><button type="button" onClick={() => void logOut()}>{text.logOut}</button></div>}
-    </section>
   );
 }
 

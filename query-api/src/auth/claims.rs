@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// Longest token that is looked at.
 const LONGEST: usize = 16 << 10;
-/// Longest name of a caller in the audit log.
+/// Longest name of a caller.
 const NAME_CHARS: usize = 128;
 
 /// What a token says, once it is known to be the provider's.
@@ -92,6 +92,12 @@ fn values<'a>(claims: &'a Claims, claim: &str) -> Vec<&'a str> {
 pub fn who(claims: &Claims) -> String {
     let subject = claims.get("sub").and_then(Value::as_str).unwrap_or_default();
     format!("oidc:{}", subject.chars().take(NAME_CHARS).collect::<String>())
+}
+
+/// What people call them, for the page; empty where the provider doesn't say.
+pub fn name(claims: &Claims) -> String {
+    let said = ["name", "preferred_username", "email"].iter().filter_map(|claim| claims.get(*claim)?.as_str());
+    said.map(str::trim).find(|name| !name.is_empty()).unwrap_or_default().chars().take(NAME_CHARS).collect()
 }
 
 #[cfg(test)]

@@ -66,6 +66,8 @@ struct TokenAnswer {
 #[serde(rename_all = "camelCase")]
 struct Me {
     who: String,
+    /// Empty for programs, and where the provider doesn't say.
+    name: String,
     role: Role,
     /// null: all.
     environments: Option<BTreeSet<String>>,
@@ -149,7 +151,8 @@ async fn callback(
         .ok_or_else(|| ApiError::forbidden("you are known, but nothing is granted to you here"))?;
     tracing::info!(target: "audit", who = claims::who(&claims), grant = grant.name, "logged in");
     let until = now + sessions.lasts.as_secs().cast_signed();
-    let session = Session { who: claims::who(&claims), grant: grant.name.clone(), until };
+    let (who, name) = (claims::who(&claims), claims::name(&claims));
+    let session = Session { who, name, grant: grant.name.clone(), until };
     let cookie = sessions.cookie(SESSION, &sessions.close(SESSION, &session), sessions.lasts);
     redirect(&pending.next, &[cookie, sessions.forget(LOGIN)])
 }
@@ -221,15 +224,19 @@ async fn logout(State(app): State<App>, headers: HeaderMap) -> Result<Response, 
     Ok(answer)
 }
 
-async fn me(State(app): State<App>, access: Access) -> Json<Me> {
+async fn me(State(app): State<App>, access: Access, headers: HeaderMap) -> Json<Me> {
     let names = |names: &crate::access::Names| names.as_deref().cloned();
+    let sessions = app.auth.guard().and_then(|guard| guard.sessions.as_ref());
+    let session = sessions.and_then(|sessions| sessions.of(&headers, Timestamp::now()));
+    // A token may come along with the cookie of somebody else.
+    let session = session.filter(|session| *session.who == *access.who);
     Json(Me {
         who: access.who.to_string(),
+        can_log_out: session.is_some(),
+        name: session.map(|session| session.name).unwrap_or_default(),
         role: access.role,
         environments: names(&access.allowed.environments),
         namespaces: names(&access.allowed.namespaces),
-        can_log_out: app.auth.guard().is_some_and(|guard| guard.sessions.is_some())
-            && access.who.starts_with("oidc:"),
     })
 }
 

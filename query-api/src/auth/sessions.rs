@@ -28,6 +28,9 @@ pub struct Sessions {
 pub struct Session {
     /// For the audit log.
     pub who: String,
+    /// For the page. Sessions of earlier versions have none.
+    #[serde(default)]
+    pub name: String,
     /// Name of what was granted.
     pub grant: String,
     /// Seconds since the epoch.
@@ -104,7 +107,8 @@ mod tests {
     #[test]
     fn a_session_ends_in_time_whatever_the_browser_keeps() {
         let sessions = sessions("https://flows.example.com");
-        let session = Session { who: "oidc:alice".into(), grant: "ops".into(), until: 1_000 };
+        let session =
+            Session { who: "oidc:alice".into(), name: String::new(), grant: "ops".into(), until: 1_000 };
         let cookie = format!("a=b; __Host-weir-session={}", sessions.close(SESSION, &session));
         let headers = HeaderMap::from_iter([(header::COOKIE, cookie.parse().unwrap())]);
         let at = |second| {

@@ -8,7 +8,7 @@ import { useLook } from "../../look";
 import { edgeKey } from "../../live/state";
 import { openEdge } from "../../map/choice";
 import { How } from "../../parts/How";
-import { Answer, Nothing } from "../../parts/States";
+import { Answer, Nothing, Stale } from "../../parts/States";
 import { Table, type Column } from "../../parts/Table";
 import { go, toView, useAddress } from "../../url/address";
 import { words } from "../../words";
@@ -55,14 +55,13 @@ function Found({ of, sides: [before, now] }: { of: Schemas["CompareAnswer"]; sid
   const { window, baselineWindow, added, removed, changed, unchangedCount } = of;
   const span = ({ from, to }: Schemas["WindowAnswer"]) => words.panel.window(moment(from), moment(to));
   const significant = changed.filter(({ errorRate, latency: slow, rate: often }) => [errorRate, slow, often].some((each) => each.significant));
-  const stale = [of.staleness, of.baselineStaleness].filter(({ fresh }) => !fresh).map(({ message }) => message);
   return (
     <>
       <div className="sides">
         <p><i className="side-mark baseline" /> <b>{before}</b> <span className="muted">{span(baselineWindow)}</span></p>
         <p><i className="side-mark" /> <b>{now}</b> <span className="muted">{span(window)}</span></p>
         <p className="muted">{text.unchanged(exact(unchangedCount))}</p>
-        {stale.map((message) => <p key={message} className="warn">{message}</p>)}
+        <Stale of={{ staleness: of.baselineStaleness }} />
       </div>
       {added.length + removed.length + significant.length === 0
         ? <p className="card card-body">{text.nothing}</p>

@@ -66,11 +66,11 @@ export function mirrored(answer: Schemas["DiffAnswer"]): Schemas["DiffAnswer"] {
 const says = ({ difference, significance }: Schemas["Difference"]) => Math.abs(difference) >= 0.05 && Math.abs(significance) >= 2.58;
 
 /** How much of both sides the shares are of, and why there are none. */
-function LookedAt({ of: { selection, baseline, staleness } }: { of: Schemas["DiffAnswer"] }) {
+function LookedAt({ of: { selection, baseline } }: { of: Schemas["DiffAnswer"] }) {
   const few = [selection, baseline].some(({ flows, sampled }) => sampled < flows);
   const none = [selection, baseline].some(({ flows }) => flows === 0) ? text.noneToCompare : [selection, baseline].some(({ sampled }) => sampled === 0) ? text.noneLookedAt : "";
   const notes = [few ? text.lookedAt(exact(selection.sampled), exact(selection.flows), exact(baseline.sampled), exact(baseline.flows)) : "", none].filter((note) => note !== "");
-  return <>{notes.map((note) => <p key={note} className="small muted card-pad">{note}</p>)}{!staleness.fresh && <p className="small warn card-pad">{staleness.message}</p>}</>;
+  return notes.map((note) => <p key={note} className="small muted card-pad">{note}</p>);
 }
 
 function Found({ of: answer }: { of: Schemas["DiffAnswer"] }) {

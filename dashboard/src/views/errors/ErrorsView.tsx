@@ -7,7 +7,7 @@ import { exact, latency } from "../../format/numbers";
 import { clock } from "../../format/time";
 import { useLook } from "../../look";
 import { How } from "../../parts/How";
-import { Answer, Nothing } from "../../parts/States";
+import { Answer, Loading, Nothing } from "../../parts/States";
 import { askAgainMs, given, timeQuery } from "../../url/filters";
 import { words } from "../../words";
 import { Unused } from "../Unused";
@@ -25,6 +25,7 @@ export function ErrorsView() {
   const canChoose = operation !== "" && service === "";
   const region = canChoose ? drawn : null;
   const [failedOnly, compareFailed] = useState(false);
+  if (maySee === undefined) return <Loading />;
   if (!maySee) return <section className="card"><h1 className="card-head">{text.title}</h1><Nothing>{words.panel.notAllowed}</Nothing></section>;
   return (
     <div className="stack">

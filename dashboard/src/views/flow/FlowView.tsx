@@ -112,10 +112,10 @@ function Information({ of: { flowId, metadata, graph }, trace }: { of: Schemas["
   );
 }
 
-function Notes({ of: { metadata, staleness }, skewRepaired }: { of: Schemas["OfSpans_FlowAnswer"]; skewRepaired: boolean }) {
+function Notes({ of: { metadata }, skewRepaired }: { of: Schemas["OfSpans_FlowAnswer"]; skewRepaired: boolean }) {
   const notes = [
     metadata.source === "stored" ? text.stored : "", metadata.truncated ? text.truncated : "",
-    !metadata.complete ? text.incomplete : "", skewRepaired ? text.skew : "", staleness.fresh ? "" : staleness.message,
+    !metadata.complete ? text.incomplete : "", skewRepaired ? text.skew : "",
   ].filter((note) => note !== "");
   return notes.length > 0 && <ul className="plain notes">{notes.map((note) => <li key={note}>{note}</li>)}</ul>;
 }

@@ -9,7 +9,7 @@ import { exact } from "../../format/numbers";
 import { moment } from "../../format/time";
 import { useLook } from "../../look";
 import { How } from "../../parts/How";
-import { Loading, Nothing, Refused } from "../../parts/States";
+import { Loading, Nothing, Refused, Stale } from "../../parts/States";
 import { StatusMark } from "../../parts/StatusMark";
 import { Table, type Column } from "../../parts/Table";
 import { go, toView, useAddress } from "../../url/address";
@@ -31,7 +31,7 @@ export function Flows() {
     sort: slowest ? "-duration" as const : "-startTime" as const,
   };
   const flows = useInfiniteQuery({
-    queryKey: ["flows", query], enabled: maySee, initialPageParam: 1, placeholderData: keepPreviousData,
+    queryKey: ["flows", query], enabled: maySee === true, initialPageParam: 1, placeholderData: keepPreviousData,
     queryFn: async ({ pageParam }): Promise<Schemas["FlowsAnswer"]> => {
       const { data, error } = await client.GET("/api/v1/flows", { params: { query: { ...query, page: pageParam } } });
       // eslint-disable-next-line @typescript-eslint/only-throw-error -- the problem document is what is shown.
@@ -43,6 +43,7 @@ export function Flows() {
   });
   const { pages } = flows.data ?? { pages: [] };
   const total = pages[0]?.total ?? 0;
+  if (maySee === undefined) return <Loading />;
   if (!maySee) return <section className="card"><h2>{text.list}</h2><Nothing>{words.panel.notAllowed}</Nothing></section>;
   return (
     <section className="card">
@@ -59,6 +60,7 @@ export function Flows() {
       </div>
       {flows.error != null && <Refused error={flows.error} again={() => void flows.refetch()} />}
       {flows.isPending && <Loading />}
+      {pages[0] && <Stale of={pages[0]} />}
       {flows.data && <List flows={pages.flatMap((page) => page.flows)} slowest={slowest} />}
       {flows.hasNextPage && <p className="card-body"><button type="button" disabled={flows.isFetchingNextPage} onClick={() => void flows.fetchNextPage()}>{text.more}</button></p>}
     </section>
