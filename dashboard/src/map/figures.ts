@@ -52,7 +52,7 @@ export function edgeWords(edge: Edge, name: ReturnType<typeof namer>): string {
 const ruler = typeof document === "undefined" ? null : document.createElement("canvas").getContext("2d");
 
 /** The text, or as much of it as fits the width: the middle is what names can spare. */
-export function fitted(text: string, width: number, font = "600 12.5px"): string {
+export function fitted(text: string, width: number, font = "600 13px"): string {
   if (ruler === null) return text;
   ruler.font = `${font} ${getComputedStyle(document.body).fontFamily}`;
   let shown = text;

@@ -27,12 +27,11 @@ interface Props<T> {
   /** What the filter looks at; without it there is no filter. */
   text?: (row: T) => string;
   none?: string;
-  height?: string;
 }
 
 const ROW_HEIGHT = 31;
 
-export function Table<T>({ caption, rows, columns, keyOf, sortBy, onRow, isPicked, text, none = words.table.none, height }: Props<T>) {
+export function Table<T>({ caption, rows, columns, keyOf, sortBy, onRow, isPicked, text, none = words.table.none }: Props<T>) {
   const [sort, order] = useState({ id: sortBy, up: columns.find(({ id }) => id === sortBy)?.isFirstUp ?? false });
   const [typed, type] = useState("");
   const wanted = useDeferredValue(typed.trim().toLowerCase());
@@ -57,7 +56,7 @@ export function Table<T>({ caption, rows, columns, keyOf, sortBy, onRow, isPicke
           <span className="muted small" role="status">{words.table.rows(shown.length, rows.length)}</span>
         </div>
       )}
-      <div className="table-scroll" ref={box} tabIndex={0} role="region" aria-label={caption} data-tall={height}>
+      <div className="table-scroll" ref={box} tabIndex={0} role="region" aria-label={caption}>
         <table aria-rowcount={shown.length + 1}>
           <caption className="unseen">{caption}</caption>
           <thead>
