@@ -60,7 +60,7 @@ export function FlowMap({ drawn, present, label, search, selected, moves, onNode
             const edge = edges.get(key);
             const isQuiet = !present.edges.has(key);
             return edge && <EdgeShape key={key} id={key} edge={edge} route={route} steps={steps}
-              words={isQuiet ? `${name(edge.from)} → ${name(edge.to)}: ${words.map.quiet}` : edgeWords(edge, name)}
+              words={isQuiet ? `${name(edge.from)} → ${name(edge.to)}: ${words.map.quiet}` : edgeWords(edge, name, label)}
               state={edgeState(key)} moves={moves && !isQuiet && layout.routes.size <= DOTS} onPick={onEdge} onHover={hover} />;
           })}
           {[...layout.labels].map(([key, at]) => {
