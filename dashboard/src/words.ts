@@ -128,8 +128,8 @@ export const words = {
     },
     node: (name: string, kind: string, rate: string, errors: string, p95: string, status: string) =>
       `${name}, ${kind}: ${rate} requests a second, ${errors} errors, p95 ${p95}, ${status}`,
-    edge: (from: string, to: string, rate: string, errors: string, p95: string) =>
-      `${from} to ${to}: ${rate} calls a second, ${errors} errors, p95 ${p95}`,
+    callOf: (from: string) => `${from} to`,
+    call: (rate: string, errors: string, p95: string) => `${rate} calls a second, ${errors} errors, p95 ${p95}`,
     onAverage: "on average",
     nodeOfFlow: (name: string, kind: string, calls: string, failed: string, took: string) => `${name}, ${kind}: ${calls} ${calls === "1" ? "call" : "calls"}, ${failed} failed, ${took} on average`,
     edgeOfFlow: (from: string, to: string, calls: string, failed: string, took: string) => `${from} to ${to}: ${calls} ${calls === "1" ? "call" : "calls"}, ${failed} failed, ${took} on average`,

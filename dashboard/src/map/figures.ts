@@ -62,8 +62,10 @@ export function nodeWords({ kind, service, metrics, status, id }: Node, label?: 
 
 export function edgeWords(edge: Edge, name: ReturnType<typeof namer>, label?: Label): string {
   if (label === "flow") return words.map.edgeOfFlow(name(edge.from), name(edge.to), number(edge.callCount), number(edge.errorCount), latency(edge.avgLatency));
-  return words.map.edge(name(edge.from), name(edge.to), number(edge.rate), percent(edge.errorRate), latency(edge.p95Latency));
+  return `${words.map.callOf(name(edge.from))} ${name(edge.to)}: ${callWords(edge)}`;
 }
+
+export const callWords = ({ rate, errorRate, p95Latency }: Edge) => words.map.call(number(rate), percent(errorRate), latency(p95Latency));
 
 const ruler = typeof document === "undefined" ? null : document.createElement("canvas").getContext("2d");
 
