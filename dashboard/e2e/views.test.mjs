@@ -12,8 +12,8 @@ test("operations: counts and shares of errors are the API's and what was sent", 
   const { operations } = await ask(`/api/v1/operations?environment=${environment}&window=15m`);
   const operation = operations.find(({ name }) => name === truth.operation);
   same(operation.count >= truth.flows, true, "flows that the API counts");
-  await until("the row", async () => (await cells(row))[2] === String(operation.count));
-  same((await cells(row))[4], ((100 * operation.errorCount) / operation.count).toFixed(operation.errorRate < 0.0995 ? 2 : 1), "share of errors");
+  await until("the row", async () => (await cells(row))[1] === String(operation.count));
+  same((await cells(row))[3], ((100 * operation.errorCount) / operation.count).toFixed(operation.errorRate < 0.0995 ? 2 : 1), "share of errors");
   await row.click();
   await page.waitForURL(/\/\?.*operation=page_login/);
   await page.locator("[data-node]", { hasText: "page-auth" }).waitFor();

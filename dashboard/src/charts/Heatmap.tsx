@@ -87,11 +87,11 @@ export function Heatmap({ of, height = 150, region = null, onRegion }: Props) {
           }}
           onKeyDown={press} />
         <svg width={width} height={height} aria-hidden="true">
-          {rowMarks(buckets.length).map((bucket) => (
-            <text key={bucket} className="mark" x={LEFT - 6} y={TOP + (buckets.length - bucket) * cellHeight + cellHeight / 2 + 4} textAnchor="end">{latency(buckets[bucket]?.to)}</text>
+          {rowMarks(buckets.length).map((bucket) => ({ bucket, y: TOP + (buckets.length - bucket) * cellHeight + cellHeight / 2 + 4 })).filter(({ y }) => y > TOP + 20).map(({ bucket, y }) => (
+            <text key={bucket} className="mark" x={LEFT - 6} y={y} textAnchor="end">{latency(buckets[bucket]?.to)}</text>
           ))}
           <text className="mark bad" x={LEFT - 6} y={TOP + Math.min(cellHeight, 10)} textAnchor="end">{words.chart.failed}</text>
-          {timeMarks(times, width / 110).map((index) => <text key={index} className="mark" x={LEFT + (index + 0.5) * cellWidth} y={height - 4} textAnchor="middle">{tick(times[index] ?? 0, seconds)}</text>)}
+          {timeMarks(times, width / 110).map((index) => <text key={index} className="mark" x={Math.min(LEFT + index * cellWidth, width - 26)} y={height - 4} textAnchor="middle">{tick(times[index] ?? 0, seconds)}</text>)}
           {marked && <rect className="region" {...frameOf(of, marked, cellWidth, cellHeight)} />}
           {at && <rect className="cross" x={LEFT + at.time * cellWidth} y={TOP + (buckets.length - at.bucket) * cellHeight} width={cellWidth} height={cellHeight} />}
         </svg>

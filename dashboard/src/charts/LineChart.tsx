@@ -45,7 +45,7 @@ export function LineChart({ title, times, lines, show, at, onAt, level = "" }: P
       <figcaption>
         <h3>{title}</h3>
         <span className="chart-now">{at !== null && times[at] !== undefined && <span className="muted">{clock(times[at])}</span>}
-          {lines.map(({ name, values }, index) => <span key={name} className={`series-${index}`}><i />{name} {shown(values, at, show)}</span>)}
+          {lines.map(({ name, values }, index) => <span key={name} className={kindOf(index, lines)}><i />{lines.length > 1 && `${name} `}{shown(values, at, show)}</span>)}
         </span>
       </figcaption>
       <div ref={box}>
@@ -53,9 +53,9 @@ export function LineChart({ title, times, lines, show, at, onAt, level = "" }: P
           <svg width={width} height={HEIGHT} role="img" aria-label={summary(title, lines, show)} tabIndex={0} onPointerMove={point} onPointerLeave={() => onAt(null)} onKeyDown={press} onBlur={() => onAt(null)}>
             {[0, top / 2, top].map((mark) => <g key={mark}><path className="grid" d={`M${LEFT} ${y(mark)}H${width - RIGHT}`} />
               <text className="mark" x={LEFT - 6} y={y(mark) + 3.5} textAnchor="end">{show(mark)}</text></g>)}
-            {timeMarks(times, width / 110).map((index) => <text key={index} className="mark" x={x(index)} y={HEIGHT - 4} textAnchor="middle">{tick(times[index] ?? 0, seconds)}</text>)}
+            {timeMarks(times, width / 110).map((index) => <text key={index} className="mark" x={Math.min(x(index), width - 26)} y={HEIGHT - 4} textAnchor="middle">{tick(times[index] ?? 0, seconds)}</text>)}
             {lines.map(({ name, values }, index) => runs(values).map((run) => (
-              <path key={`${name} ${run[0]?.[0]}`} className={`line series-${index}`} d={run.map(([step, value], first) => `${first === 0 ? "M" : "L"}${x(step)} ${y(value)}`).join("") + (run.length === 1 ? "h.01" : "")} />
+              <path key={`${name} ${run[0]?.[0]}`} className={`line ${kindOf(index, lines)}`} d={run.map(([step, value], first) => `${first === 0 ? "M" : "L"}${x(step)} ${y(value)}`).join("") + (run.length === 1 ? "h.01" : "")} />
             )))}
             {at !== null && at < times.length && <path className="cross" d={`M${x(at)} ${TOP}V${HEIGHT - BOTTOM}`} />}
             {isEmpty && <text className="mark" x={width / 2} y={HEIGHT / 2} textAnchor="middle">{words.chart.none}</text>}
@@ -65,6 +65,9 @@ export function LineChart({ title, times, lines, show, at, onAt, level = "" }: P
     </figure>
   );
 }
+
+/** The middle one of three stands out, as does one alone. */
+const kindOf = (index: number, { length }: Line[]) => `series-${length > 1 ? index : 1}`;
 
 const clamp = (index: number, count: number) => Math.min(count - 1, Math.max(0, index));
 

@@ -8,4 +8,4 @@ const small = (value: number) => (value > 0 && value < 0.005 ? "<\u202f0.01" : v
 export const digits = (value: number | null | undefined) =>
   value === null || value === undefined ? "–" : value < 9.95 ? small(value) : value < 99.5 ? value.toFixed(1) : exact(Math.round(value));
 
-export const asPercent = (share: number) => (share === 0 ? "0" : share < 0.0995 ? small(share * 100) : (share * 100).toFixed(1));
+export const asPercent = (share: number) => (share === 0 ? "0" : share === 1 ? "100" : share < 0.0995 ? small(share * 100) : (share * 100).toFixed(1));

@@ -16,16 +16,30 @@ export function sharedNames(nodes: Iterable<Node>): Set<string> {
   return shared;
 }
 
-/** A short name and what stands above it: "postgresql:db/users" is "db/users" under a small "postgresql". */
-export function titled({ id, kind, service }: Node, isShared: boolean): { name: string; above: string } {
-  const [system = "", ...rest] = service.name.split(":");
-  const isSystem = !["service", "namespace", "cluster"].includes(kind) && rest.length > 0 && !/^\d+$/.test(rest[0] ?? "");
-  if (isSystem) return { above: system, name: rest.join(":") };
-  return { above: isShared ? whereabouts(service) : kind === "service" ? service.namespace : "", name: service.name || shortId(id) };
+/** The system and its part: what follows a colon, unless that is a port. */
+function parted(name: string): [string, string] {
+  const [system = "", ...rest] = name.split(":");
+  return rest.length > 0 && !/^\d+$/.test(rest[0] ?? "") ? [system, rest.join(":")] : ["", name];
 }
 
+/** The same of what is known by its id only. */
+export function titledId(id: string): { name: string; above: string; kind: string } {
+  const kind = KIND.exec(id)?.[1] ?? "service";
+  const [above, name] = kind === "service" ? ["", shortId(id)] : parted(shortId(id));
+  return { kind, above, name };
+}
+
+/** A short name and what stands above it: "postgresql:db/users" is "db/users" under a small "postgresql". */
+export function titled({ id, kind, service }: Node, isShared: boolean): { name: string; above: string } {
+  const [above, name] = ["service", "namespace", "cluster"].includes(kind) ? ["", ""] : parted(service.name);
+  return above !== "" ? { above, name } : { above: isShared ? whereabouts(service) : kind === "service" ? service.namespace : "", name: service.name || shortId(id) };
+}
+
+/** What has no spans of its own says in its id what it is. */
+const KIND = /^(database|topic|external|client|user|unknown):/;
+
 /** The last part of an id, for places where nothing else is known of a node. */
-export const shortId = (id: string) => decode(id.slice(id.lastIndexOf("/") + 1)) || id;
+export const shortId = (id: string) => decode(id.replace(KIND, "").replace(/^.*\//, "")) || id;
 
 function decode(text: string) {
   try {

@@ -32,12 +32,11 @@ export function ago(us: number, nowMs: number): string {
   return seconds < 129_600 ? `${Math.round(seconds / 3600)} h ago` : `${Math.round(seconds / 86_400)} days ago`;
 }
 
+/** How far the reader's clock is behind UTC, µs. */
+export const zoneShift = (us: number) => (zone() ? 0 : new Date(us / 1000).getTimezoneOffset() * 60e6);
+
 /** What an input of the type `datetime-local` takes and gives. */
-export function toInput(us: number): string {
-  const ms = us / 1000;
-  const shift = zone() ? 0 : new Date(ms).getTimezoneOffset() * 60_000;
-  return new Date(ms - shift).toISOString().slice(0, 19);
-}
+export const toInput = (us: number) => new Date((us - zoneShift(us)) / 1000).toISOString().slice(0, 19);
 
 export function fromInput(text: string): number {
   return new Date(zone() ? `${text}Z` : text).getTime() * 1000;

@@ -1,16 +1,14 @@
 import { memo } from "react";
 import type { Edge } from "../api/client";
 import { trouble } from "../format/numbers";
-import { edgeFigures, isOneSided, type Label } from "./figures";
+import { isOneSided } from "./figures";
 import { arrow, path } from "./layout/routes";
-import type { Point, Route } from "./layout/shapes";
+import type { Route } from "./layout/shapes";
 
 interface Props {
   id: string;
   edge: Edge;
   route: Route;
-  at: Point | undefined;
-  label: Label;
   words: string;
   steps: { some: number; many: number };
   state: string;
@@ -24,11 +22,9 @@ const width = (perSecond: number) => 1.2 + 1.5 * Math.log10(1 + perSecond);
 /** Dots pass faster where there are more calls, and never so fast that they flicker. */
 const secondsPerDot = (perSecond: number) => Math.min(4, Math.max(0.6, 2.4 / Math.log10(2 + perSecond)));
 
-export const EdgeShape = memo(function EdgeShape({ id, edge, route, at, label, words, steps, state, moves, onPick, onHover }: Props) {
+export const EdgeShape = memo(function EdgeShape({ id, edge, route, words, steps, state, moves, onPick, onHover }: Props) {
   const line = path(route);
   const level = trouble(edge.errorRate, steps);
-  const [calm, bad] = edgeFigures(edge, label);
-  const both = calm !== "" && bad !== "";
   return (
     <g className={`edge ${level} ${isOneSided(edge) ? "one-sided" : ""} ${state}`} data-edge={id}
       onClick={() => onPick(id)} onPointerEnter={() => onHover(id)} onPointerLeave={() => onHover(null)}>
@@ -36,12 +32,6 @@ export const EdgeShape = memo(function EdgeShape({ id, edge, route, at, label, w
       {moves && edge.rate > 0 && <path className="dots" d={line} ref={(dots) => dots?.style.setProperty("--period", `${secondsPerDot(edge.rate)}s`)} />}
       <path className="head" d={arrow(route)} />
       <path className="hit" d={line} />
-      {at && (
-        <text className="label">
-          {calm !== "" && <tspan x={at.x} y={at.y + (both ? -2 : 4)}>{calm}</tspan>}
-          {bad !== "" && <tspan className="trouble" x={at.x} y={at.y + (both ? 11 : 4)}>{bad}</tspan>}
-        </text>
-      )}
       <title>{words}</title>
     </g>
   );

@@ -37,6 +37,6 @@ export function EdgeTable({ nodes, edges, selected, onEdge }: {
   const rows = useMemo(() => [...edges.values()], [edges]);
   return (
     <Table caption={words.table.calls} rows={rows} columns={columns} keyOf={edgeKey} sortBy="rate" onRow={(edge) => onEdge(edgeKey(edge))}
-      isPicked={(edge) => edgeKey(edge) === selected} text={(edge) => `${name(edge.from)} ${name(edge.to)}`} height="tall" />
+      isPicked={(edge) => edgeKey(edge) === selected} text={(edge) => `${name(edge.from)} ${name(edge.to)}`} />
   );
 }

@@ -1,9 +1,11 @@
 import { useMemo, useState } from "react";
 import type { Edge, Node } from "../api/client";
 import { namer } from "../format/names";
+import { trouble } from "../format/numbers";
 import { edgeKey } from "../live/state";
 import { words } from "../words";
-import { edgeWords, nodeWords } from "./figures";
+import { useSettings } from "../settings";
+import { callWords, nodeWords } from "./figures";
 
 interface Props {
   nodes: ReadonlyMap<string, Node>;
@@ -52,11 +54,14 @@ function Call({ edge, above, calls, name, onEdge }: {
   edge: Edge; above: string[]; calls: Map<string, Edge[]>; name: (id: string) => string; onEdge: (key: string) => void;
 }) {
   const [isOpen, open] = useState(above.length < OPEN_DEPTH);
+  const level = trouble(edge.errorRate, useSettings());
   const goesOn = !above.includes(edge.to) && (calls.get(edge.to)?.length ?? 0) > 0;
   return (
     <li>
       {goesOn && <button type="button" className="bare fold" aria-expanded={isOpen} aria-label={name(edge.to)} onClick={() => open(!isOpen)}>{isOpen ? "▾" : "▸"}</button>}
-      <button type="button" className="bare" onClick={() => onEdge(edgeKey(edge))}>{edgeWords(edge, name)}</button>
+      <button type="button" className="bare" onClick={() => onEdge(edgeKey(edge))}>
+        <span className="unseen">{words.map.callOf(name(edge.from))} </span><b>{name(edge.to)}</b> <span className={{ "": "muted", some: "warn", many: "bad" }[level]}>{callWords(edge)}</span>
+      </button>
       {goesOn && isOpen && <Calls of={edge.to} above={[...above, edge.to]} calls={calls} name={name} onEdge={onEdge} />}
     </li>
   );

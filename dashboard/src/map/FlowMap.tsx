@@ -3,6 +3,7 @@ import { namer, sharedNames } from "../format/names";
 import { Icon } from "../parts/Icon";
 import { useSettings } from "../settings";
 import { words } from "../words";
+import { EdgeLabel } from "./EdgeLabel";
 import { EdgeShape } from "./EdgeShape";
 import { edgeWords, type Label } from "./figures";
 import { NodeShape } from "./NodeShape";
@@ -58,9 +59,13 @@ export function FlowMap({ drawn, present, label, search, selected, moves, onNode
           {[...layout.routes].map(([key, route]) => {
             const edge = edges.get(key);
             const isQuiet = !present.edges.has(key);
-            return edge && <EdgeShape key={key} id={key} edge={edge} route={route} at={layout.labels.get(key)} label={isQuiet ? "none" : label} steps={steps}
-              words={isQuiet ? `${name(edge.from)} → ${name(edge.to)}: ${words.map.quiet}` : edgeWords(edge, name)}
+            return edge && <EdgeShape key={key} id={key} edge={edge} route={route} steps={steps}
+              words={isQuiet ? `${name(edge.from)} → ${name(edge.to)}: ${words.map.quiet}` : edgeWords(edge, name, label)}
               state={edgeState(key)} moves={moves && !isQuiet && layout.routes.size <= DOTS} onPick={onEdge} onHover={hover} />;
+          })}
+          {[...layout.labels].map(([key, at]) => {
+            const edge = edges.get(key);
+            return edge && present.edges.has(key) && <EdgeLabel key={key} edge={edge} at={at} label={label} steps={steps} state={edgeState(key)} />;
           })}
           {[...layout.places].map(([id, place]) => {
             const node = nodes.get(id);

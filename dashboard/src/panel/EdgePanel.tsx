@@ -11,6 +11,7 @@ import { edgeKey } from "../live/state";
 import { How } from "../parts/How";
 import { Answer } from "../parts/States";
 import { useSettings } from "../settings";
+import { timeWords } from "../shell/TimeMenu";
 import { askAgainMs, given, timeQuery } from "../url/filters";
 import { Unused } from "../views/Unused";
 import { words } from "../words";
@@ -62,7 +63,7 @@ function Asked({ from, to }: Ends) {
   return (
     <>
       <Answer of={stats}>{(answer) => <>
-        <Section title={words.panel.calls} how={<How url={url} />}><EdgeFigures now={measured(answer.metrics)} then={earlier.data && measured(earlier.data.metrics)} /><Unused of={["probes"]} /></Section>
+        <Section title={timeWords(time)} how={<How url={url} />}><EdgeFigures now={measured(answer.metrics)} then={earlier.data && measured(earlier.data.metrics)} /><Unused of={["probes"]} /></Section>
         <Section title={words.panel.overTime}><Series of={whole(answer)} /></Section>
         {operation === "" && <Section title={words.panel.heatmap} how={<How url={address("/api/v1/heatmap", heatQuery)} />}><Answer of={heat}>{(map) => <Heatmap of={map} />}</Answer></Section>}
         <Section title={words.panel.flows}><ExemplarFlows exemplars={answer.exemplars} /></Section>
@@ -88,7 +89,7 @@ function EdgeFigures({ now, then }: { now: Measured; then: Measured | undefined 
     { name: panel.retries, value: exact(now.retryCount) },
     { name: panel.rejected, value: exact(now.rejected) },
     { name: panel.timeouts, value: exact(now.timeouts) },
-    { name: panel.wait, value: latency(now.avgWait) },
+    ...(now.avgWait === null ? [] : [{ name: panel.wait, value: latency(now.avgWait) }]),
     { name: panel.confidence, value: percent(now.confidence) },
   ];
   return <><Figures of={figures} />{now.latencySide && <p className="small muted">{panel.measuredBy(now.latencySide)}</p>}</>;

@@ -9,6 +9,7 @@ import { Answer } from "../parts/States";
 import { filled, useSettings } from "../settings";
 import { A } from "../url/A";
 import { set, toView, useAddress } from "../url/address";
+import { timeWords } from "../shell/TimeMenu";
 import { askAgainMs, given, timeQuery } from "../url/filters";
 import { Unused } from "../views/Unused";
 import { words } from "../words";
@@ -34,7 +35,7 @@ export function NodePanel({ node, nodes, edges, onClose }: Props) {
   const logs = filled(logsLink, { service: service.name, namespace: service.namespace, from: String((window?.from ?? 0) / 1000), to: String((window?.to ?? 0) / 1000) });
   return (
     <Panel kind={kind} onClose={onClose} title={service.name || name(node.id)}
-      about={<p className="small muted">{[words.map.kinds[kind], whereabouts(service), service.versions.length > 0 ? `${words.panel.versions} ${service.versions.join(", ")}` : "", words.map.statuses[status]].filter((part) => part).join(" · ")}
+      about={<p className="small muted">{[words.map.kinds[kind], whereabouts(service), service.versions.length > 0 ? words.panel.ofVersion(service.versions.join(", ")) : ""].filter((part) => part).join(" · ")} · <span className={{ healthy: "", degraded: "warn", down: "bad" }[status]}>{words.map.statuses[status]}</span>
         {joined.length > 0 && <><br />{words.panel.alsoCalled} {joined.map((id) => name(id)).join(", ")}</>}</p>}
       actions={<>
         {kind === "namespace" && <button type="button" onClick={() => set({ namespace: service.namespace || service.name, group: null, node: null })}>{words.map.openGroup}</button>}
@@ -92,7 +93,7 @@ function Service({ node, nodes }: { node: Node; nodes: ReadonlyMap<string, Node>
   return (
     <>
       <Answer of={stats}>{(answer) => <>
-        <Section title={words.panel.requests} how={<How url={url("/stats", statsQuery)} />}>
+        <Section title={timeWords(time)} how={<How url={url("/stats", statsQuery)} />}>
           <Figures of={figures(answer.metrics, earlier.data?.metrics, { "": "", some: "warn", many: "bad" }[trouble(answer.metrics.errorRate, steps)])} />
           <Unused of={["probes", "cluster"]} also={also} />
         </Section>

@@ -16,8 +16,8 @@ export function Neighbours({ edges, end, name }: { edges: Edge[]; end: "from" | 
         <li key={edge[end]}>
           <button type="button" className="bare" onClick={() => set(openEdge(edge))}>
             <span className="grow">{name(edge[end])}</span>
-            <span className="muted">{rate(edge.rate)}</span>
-            <span className={{ "": "muted", some: "warn", many: "bad" }[trouble(edge.errorRate, steps)]}>{percent(edge.errorRate)}</span>
+            <span className="number muted">{rate(edge.rate)}</span>
+            <span className={`number ${{ "": "muted", some: "warn", many: "bad" }[trouble(edge.errorRate, steps)]}`}>{percent(edge.errorRate)}</span>
             <b>{latency(edge.p95Latency)}</b>
           </button>
         </li>

@@ -17,7 +17,7 @@ export function Panel({ title, kind, about, actions, onClose, children }: {
   return (
     <aside className="card panel" aria-label={words.panel[kind === "edge" ? "edge" : "node"]} data-panel="" onKeyDown={(event) => event.key === "Escape" && onClose()}>
       <header className="panel-head">
-        <Icon name={iconOf(kind === "edge" ? "compare" : kind)} size={18} />
+        <Icon name={kind === "edge" ? "edge" : iconOf(kind)} size={18} />
         <div className="panel-title"><h2>{title}</h2>{about}</div>
         <button ref={close} type="button" className="bare" title={words.panel.close} onClick={onClose}><Icon name="close" /><span className="unseen">{words.panel.close}</span></button>
         {actions && <div className="row panel-actions">{actions}</div>}
@@ -50,7 +50,7 @@ export function Figures({ of }: { of: Figure[] }) {
       {of.map(({ name, value, change = "", level = "", id }) => (
         <div key={name} data-figure={id}>
           <dt>{name}</dt>
-          <dd><b className={level}>{value}</b>{change !== "" && <span className="small muted" title={words.panel.against}> {change}</span>}</dd>
+          <dd><b className={level}>{value}</b>{change !== "" && <span className="small muted" title={words.panel.against}>{change}</span>}</dd>
         </div>
       ))}
     </dl>

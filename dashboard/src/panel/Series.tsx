@@ -30,12 +30,12 @@ export function Series({ of }: { of: SeriesPoint[] }) {
         <LineChart {...all} title={words.panel.rate} lines={[{ name: words.panel.rate, values: of.map(({ rate }) => rate) }]} show={(value) => `${number(value)}/s`} />
         <LineChart {...all} level="bad" title={words.panel.errors} lines={[{ name: words.panel.errors, values: of.map(({ errorRate }) => errorRate) }]} show={percent} />
         <LineChart {...all} title={words.panel.latency} show={latency} lines={[
-          { name: "p95", values: of.map(({ p95Latency }) => p95Latency ?? null) },
           { name: "p50", values: of.map(({ p50Latency }) => p50Latency ?? null) },
+          { name: "p95", values: of.map(({ p95Latency }) => p95Latency ?? null) },
           { name: "p99", values: of.map(({ p99Latency }) => p99Latency ?? null) },
         ]} />
       </>}
-      <button type="button" className="link small" onClick={() => showTable(!isTable)}>{isTable ? words.panel.asChart : words.panel.asTable}</button>
+      <button type="button" className="link small at-start" onClick={() => showTable(!isTable)}>{isTable ? words.panel.asChart : words.panel.asTable}</button>
     </div>
   );
 }

@@ -15,6 +15,7 @@ const PATHS = {
   unknown: "M5.3 5.6C5.3 1.8 10.9 1.9 10.8 5.3 10.7 7.4 8 7.4 8 9.8M8 13V13.2",
   namespace: "M2 5V2h3M11 2h3v3M14 11v3h-3M5 14H2v-3M5.5 5.5h5v5h-5z",
   cluster: "M2 2.5h5v5H2zM9 2.5h5v5H9zM2 9h5v5H2zM9 9h5v5H9z",
+  edge: "M1.5 8h12M9.5 4l4 4-4 4",
   close: "M3.5 3.5l9 9M12.5 3.5l-9 9",
   search: "M7 12A5 5 0 1 1 7 2a5 5 0 0 1 0 10M10.6 10.6 14 14",
   plus: "M8 3v10M3 8h10", minus: "M3 8h10", fit: "M2 6V2h4M10 2h4v4M14 10v4h-4M6 14H2v-4",

@@ -3,5 +3,5 @@ const MARKS: Record<string, [string, string]> = { success: ["✓", "good"], erro
 /** How a flow ended: a sign and a colour, and the word for those who hear it. */
 export function StatusMark({ status, withWord = false }: { status: string; withWord?: boolean }) {
   const [mark, level] = MARKS[status] ?? ["·", "muted"];
-  return <span className={`status-mark ${level}`} title={status}><span aria-hidden="true">{mark}</span>{withWord ? ` ${status}` : <span className="unseen">{status}</span>}</span>;
+  return <span className={`status-mark ${level}`} title={status}><span aria-hidden="true">{mark}</span><span className={withWord ? "status-word" : "unseen"}>{status}</span></span>;
 }

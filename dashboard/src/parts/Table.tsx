@@ -14,6 +14,8 @@ export interface Column<T> {
   isFirstUp?: boolean;
   /** Sparklines can't be sorted by. */
   isFixed?: boolean;
+  /** Takes the room that the others leave, and is cut where that is too little. */
+  isWide?: boolean;
 }
 
 interface Props<T> {
@@ -26,13 +28,14 @@ interface Props<T> {
   isPicked?: (row: T) => boolean;
   /** What the filter looks at; without it there is no filter. */
   text?: (row: T) => string;
+  /** What stands beside the filter. */
+  beside?: ReactNode;
   none?: string;
-  height?: string;
 }
 
 const ROW_HEIGHT = 31;
 
-export function Table<T>({ caption, rows, columns, keyOf, sortBy, onRow, isPicked, text, none = words.table.none, height }: Props<T>) {
+export function Table<T>({ caption, rows, columns, keyOf, sortBy, onRow, isPicked, text, beside, none = words.table.none }: Props<T>) {
   const [sort, order] = useState({ id: sortBy, up: columns.find(({ id }) => id === sortBy)?.isFirstUp ?? false });
   const [typed, type] = useState("");
   const wanted = useDeferredValue(typed.trim().toLowerCase());
@@ -42,6 +45,8 @@ export function Table<T>({ caption, rows, columns, keyOf, sortBy, onRow, isPicke
     return column === undefined ? kept : sorted(kept, column, sort.up, keyOf);
   }, [rows, columns, keyOf, text, wanted, sort]);
   const isNumber = useMemo(() => new Set(columns.filter((column) => rows.some((row) => typeof column.value(row) === "number")).map(({ id }) => id)), [columns, rows]);
+
+  const classOf = ({ id, isWide }: Column<T>) => (isNumber.has(id) ? "number" : isWide ? "wide" : "");
 
   const box = useRef<HTMLDivElement>(null);
   // eslint-disable-next-line react-hooks/incompatible-library -- its functions are used here only.
@@ -53,16 +58,17 @@ export function Table<T>({ caption, rows, columns, keyOf, sortBy, onRow, isPicke
     <div className="table">
       {text && (
         <div className="table-filter">
+          {beside}
           <input type="search" data-filter="" value={typed} placeholder={words.table.filter} aria-label={words.table.filter} onChange={(event) => type(event.target.value)} />
           <span className="muted small" role="status">{words.table.rows(shown.length, rows.length)}</span>
         </div>
       )}
-      <div className="table-scroll" ref={box} tabIndex={0} role="region" aria-label={caption} data-tall={height}>
+      <div className="table-scroll" ref={box} tabIndex={0} role="region" aria-label={caption}>
         <table aria-rowcount={shown.length + 1}>
           <caption className="unseen">{caption}</caption>
           <thead>
             <tr>{columns.map((column) => (
-              <th key={column.id} scope="col" className={isNumber.has(column.id) ? "number" : ""} aria-sort={column.id === sort.id ? (sort.up ? "ascending" : "descending") : undefined}>
+              <th key={column.id} scope="col" className={classOf(column)} aria-sort={column.id === sort.id ? (sort.up ? "ascending" : "descending") : undefined}>
                 {column.isFixed ? column.title : (
                   <button type="button" title={words.table.sortBy(column.title)} onClick={() => order({ id: column.id, up: column.id === sort.id ? !sort.up : column.isFirstUp ?? false })}>
                     {column.title}<span aria-hidden="true">{column.id === sort.id ? (sort.up ? " ↑" : " ↓") : ""}</span>
@@ -79,7 +85,7 @@ export function Table<T>({ caption, rows, columns, keyOf, sortBy, onRow, isPicke
                 <tr key={keyOf(row)} aria-rowindex={item.index + 2} className={`${onRow ? "clickable" : ""} ${isPicked?.(row) ? "picked" : ""}`}
                   tabIndex={onRow ? 0 : undefined} onClick={() => onRow?.(row)} onKeyDown={(event) => pressed(event, () => onRow?.(row))}>
                   {columns.map((column) => (
-                    <td key={column.id} className={`${isNumber.has(column.id) ? "number" : ""} ${column.level?.(row) ?? ""}`}>{column.show ? column.show(row) : column.value(row)}</td>
+                    <td key={column.id} className={`${classOf(column)} ${column.level?.(row) || (column.value(row) === 0 ? "muted" : "")}`}>{column.show ? column.show(row) : column.value(row)}</td>
                   ))}
                 </tr>
               );

@@ -40,7 +40,7 @@ function Figures({ of: { count, errors, timeouts, rate: perSecond, average, perc
         below={shown(timeouts > 0 ? `${cards.failed(number(errors))}, ${cards.timeouts(number(timeouts))}` : cards.failed(number(errors)))} />
       <Card name={cards.average} id="average" value={latency(average)} below={cards.latencyHint} />
       {(["p50", "p95", "p99"] as const).map((name) => (
-        <Card key={name} name={cards[name]} id={name} value={latency(percentiles?.[name])} hint={percentiles === null ? cards.notAdded : undefined} below={cards.latencyHint} />
+        <Card key={name} name={cards[name]} id={name} value={latency(percentiles?.[name])} hint={percentiles === null ? cards.notAdded : undefined} below={percentiles === null ? cards.ofOne : cards.slower[name]} />
       ))}
     </>
   );

@@ -2,6 +2,7 @@ import { useState, type KeyboardEvent } from "react";
 import { api } from "../api/client";
 import { operationName, whereabouts } from "../format/names";
 import { useLook } from "../look";
+import { Icon } from "../parts/Icon";
 import { openNode } from "../map/choice";
 import { Dialog } from "../parts/Dialog";
 import { go, toView } from "../url/address";
@@ -16,6 +17,7 @@ interface Place {
   to: string;
 }
 
+const ICONS = { service: "service", operation: "operations", flow: "live", view: "map" } as const;
 const SHOWN = 12;
 
 /** To a service, an operation, a view or a flow by its id. */
@@ -49,6 +51,7 @@ export function Jump({ onClose }: { onClose: () => void }) {
       <ul className="plain jump-list" id="jump-list" role="listbox" aria-label={words.jump.title}>
         {places.map((place, index) => (
           <li key={`${place.kind} ${place.to}`} id={`jump-${index}`} role="option" aria-selected={index === picked} onClick={() => follow(place)} onPointerMove={() => pick(index)}>
+            <Icon name={ICONS[place.kind]} />
             <span className="grow">{place.name} <span className="muted">{place.beside}</span></span>
             <span className="small muted">{words.jump.kinds[place.kind]}</span>
           </li>

@@ -7,6 +7,8 @@ import { VIEWS } from "./Rail";
 
 /** How long a `g` waits for its second key. */
 const CHORD_MS = 1_200;
+/** What stands between the names of keys. */
+const BETWEEN = ["or", "then"];
 
 /** What keys do wherever the focus is, unless somebody types. */
 export function Keys() {
@@ -37,7 +39,7 @@ export function Keys() {
   return shown === "keys" && (
     <Dialog title={words.keys.title} onClose={close}>
       <h2>{words.keys.title}</h2>
-      <dl className="keys">{words.keys.list.map(([key, what]) => <div key={key}><dt><kbd>{key}</kbd></dt><dd>{what}</dd></div>)}</dl>
+      <dl className="keys">{words.keys.list.map(([key, what]) => <div key={key}><dt>{key.split(" ").map((part) => (BETWEEN.includes(part) ? part : <kbd key={part}>{part}</kbd>))}</dt><dd>{what}</dd></div>)}</dl>
     </Dialog>
   );
 }

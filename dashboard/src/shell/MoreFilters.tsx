@@ -57,7 +57,7 @@ function Named({ name, value, values }: { name: (typeof NAMED)[number]; value: s
 export function Chips() {
   const { filters } = useLook();
   const chips: [string, string][] = NAMED.filter((name) => filters[name] !== "").map((name) => [name, `${words.filters[name]}: ${filters[name]}`]);
-  if (filters.status !== "") chips.push(["status", `${words.filters.status} ${words.filters.statuses[filters.status as "error"]}`]);
+  if (filters.status !== "") chips.push(["status", words.filters.ended(words.filters.statuses[filters.status as "error"])]);
   if (filters.probes) chips.push(["probes", words.filters.probes]);
   return chips.map(([name, text]) => (
     <button key={name} type="button" className="chip" title={words.filters.clear(text)} onClick={() => set({ [name]: null })}>

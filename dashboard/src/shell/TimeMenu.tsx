@@ -32,9 +32,9 @@ function Choices({ time, close }: { time: Time; close: () => void }) {
   return (
     <div className="stack times">
       <h3>{words.time.liveGroup}</h3>
-      <div className="row">{LIVE_WINDOWS.map(choice("live"))}</div>
+      <div className="windows">{LIVE_WINDOWS.map(choice("live"))}</div>
       <h3>{words.time.lastGroup}</h3>
-      <div className="row">{LAST_WINDOWS.map(choice("last"))}</div>
+      <div className="windows">{LAST_WINDOWS.map(choice("last"))}</div>
       <h3>{words.time.between}</h3>
       <Between time={time} choose={choose} />
     </div>
@@ -49,7 +49,7 @@ function Between({ time, choose }: { time: Time; choose: (time: Time) => void })
   const chosen: Time = { kind: "between", from: fromInput(from), to: fromInput(to) };
   const isRight = chosen.from < chosen.to;
   return (
-    <form className="stack" onSubmit={(event) => {
+    <form className="between" onSubmit={(event) => {
       event.preventDefault();
       if (isRight) choose(chosen);
     }}>

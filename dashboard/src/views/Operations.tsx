@@ -32,14 +32,14 @@ export function OperationsView() {
 
 function List({ of: { operations, window } }: { of: Schemas["OperationsAnswer"] }) {
   const steps = useSettings();
-  const { isLive } = useLook();
+  const { isLive, filters: { environment } } = useLook();
   const { query } = useAddress();
   const columns = useMemo<Column<Operation>[]>(() => {
     const { operations: text } = words;
     const ms = (id: string, title: string, value: (row: Operation) => number | null | undefined): Column<Operation> => ({ id, title, value, show: (row) => digits(value(row)) });
     return [
       { id: "name", title: text.name, value: (row) => operationName(row.name), isFirstUp: true, show: (row) => <><b>{operationName(row.name)}</b>{row.probe && <span className="muted"> {text.probe}</span>}</> },
-      { id: "environment", title: text.environment, value: (row) => row.environment, isFirstUp: true },
+      ...(environment === "" ? [{ id: "environment", title: text.environment, value: (row: Operation) => row.environment, isFirstUp: true }] : []),
       { id: "count", title: text.count, value: (row) => row.count, show: (row) => exact(row.count) },
       { id: "rate", title: text.rate, value: (row) => row.rate, show: (row) => number(row.rate) },
       { id: "errors", title: text.errors, value: (row) => row.errorRate, show: (row) => asPercent(row.errorRate), level: (row) => ({ "": "", some: "warn", many: "bad" })[trouble(row.errorRate, steps)] },
@@ -48,7 +48,7 @@ function List({ of: { operations, window } }: { of: Schemas["OperationsAnswer"] 
       { id: "trend", title: text.trend, value: () => "", isFixed: true, show: (row) => <Trend of={row} /> },
       { id: "lastSeen", title: text.lastSeen, value: (row) => row.lastSeen, show: (row) => <span title={moment(row.lastSeen)}>{isLive ? ago(row.lastSeen, window.to / 1000) : clock(row.lastSeen)}</span> },
     ];
-  }, [steps, isLive, window.to]);
+  }, [steps, isLive, environment, window.to]);
   return (
     <Table caption={words.operations.title} rows={operations} columns={columns} keyOf={(row) => `${row.environment}\n${row.name}`} sortBy="count"
       text={(row) => `${operationName(row.name)} ${row.environment}`} none={words.operations.none}

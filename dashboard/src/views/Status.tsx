@@ -80,11 +80,11 @@ function Counts({ of, all }: { of: Schemas["StatusCount"][]; all: boolean }) {
       {some.every(({ kind }) => kind === "corrected") && <p className="muted">{all ? text.nothingLost : text.nothingKnownLost}</p>}
       <div className="table-scroll" tabIndex={0} role="region" aria-label={text.counts}>
         <table className="simple">
-          <thead><tr><th scope="col" className="number">{text.count}</th><th scope="col">{text.what}</th><th scope="col">{text.explanation}</th><th scope="col">{text.role}</th></tr></thead>
+          <thead><tr><th scope="col" className="number">{text.count}</th><th scope="col">{text.explanation}</th><th scope="col">{text.what}</th><th scope="col">{text.role}</th></tr></thead>
           <tbody>{(withZero ? of : some).map((each) => (
             <tr key={`${each.role} ${each.name} ${each.about}`}>
-              <td className="number">{exact(each.count)}</td><td className={each.kind === "corrected" ? "" : "warn"}>{text.kinds[each.kind]}</td>
-              <td className="wrap">{each.explanation}</td><td title={`${each.name}{${each.about}}`}>{each.role}</td>
+              <td className="number">{exact(each.count)}</td><td className="wrap said">{each.explanation}</td>
+              <td className={each.kind === "corrected" ? "" : "warn"}>{text.kinds[each.kind]}</td><td title={`${each.name}{${each.about}}`}>{each.role}</td>
             </tr>
           ))}</tbody>
         </table>
@@ -99,7 +99,7 @@ function Documents() {
   return (
     <section className="card card-body">
       <h2>{text.documents}</h2>
-      <ul className="plain">{links.map(([to, name]) => <li key={to}><a href={to} target="_blank" rel="noreferrer">{name}</a></li>)}</ul>
+      <ul className="plain documents">{links.map(([to, name]) => <li key={to}><a href={to} target="_blank" rel="noreferrer">{name}</a></li>)}</ul>
     </section>
   );
 }

@@ -3,7 +3,7 @@ import { api, type Edge, type Schemas } from "../../api/client";
 import { address } from "../../api/how";
 import { shortId } from "../../format/names";
 import { exact, latency, percent, rate, change } from "../../format/numbers";
-import { moment } from "../../format/time";
+import { clock } from "../../format/time";
 import { useLook } from "../../look";
 import { edgeKey } from "../../live/state";
 import { openEdge } from "../../map/choice";
@@ -53,7 +53,7 @@ function sides({ mode, baselineEnvironment, version, baselineVersion }: CompareC
 
 function Found({ of, sides: [before, now] }: { of: Schemas["CompareAnswer"]; sides: [string, string] }) {
   const { window, baselineWindow, added, removed, changed, unchangedCount } = of;
-  const span = ({ from, to }: Schemas["WindowAnswer"]) => words.panel.window(moment(from), moment(to));
+  const span = ({ from, to }: Schemas["WindowAnswer"]) => words.panel.window(clock(from), clock(to));
   const significant = changed.filter(({ errorRate, latency: slow, rate: often }) => [errorRate, slow, often].some((each) => each.significant));
   return (
     <>
@@ -105,7 +105,7 @@ function Changed({ of }: { of: Change[] }) {
       show: (row) => {
         const [before, now] = [value(row.baseline), value(row.current)];
         return <span className={row[which].significant ? "" : "muted"} title={row[which].significant ? text.significant : ""}>
-          {show(before)} → {row[which].significant ? <b>{show(now)}</b> : show(now)} <span className="small muted">{change(now, before)}</span></span>;
+          {show(before)} → {row[which].significant ? <b>{show(now)}</b> : show(now)} <span className="small muted change">{change(now, before)}</span></span>;
       },
     });
     return [

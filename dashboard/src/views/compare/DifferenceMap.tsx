@@ -1,11 +1,12 @@
 import { useMemo, useRef } from "react";
 import type { Edge, Schemas } from "../../api/client";
-import { shortId } from "../../format/names";
+import { titledId } from "../../format/names";
+import { iconPath } from "../../parts/Icon";
 import { edgeKey } from "../../live/state";
 import { fitted } from "../../map/figures";
 import { layOut } from "../../map/layout/layOut";
 import { arrow, path } from "../../map/layout/routes";
-import { NODE_HEIGHT, NODE_WIDTH } from "../../map/layout/shapes";
+import { NODE_HEIGHT, NODE_WIDTH, type Place } from "../../map/layout/shapes";
 import { useViewport } from "../../map/useViewport";
 import { words } from "../../words";
 
@@ -43,15 +44,24 @@ export function DifferenceMap({ added, removed, changed }: { added: Edge[]; remo
                 </g>
               );
             })}
-            {[...layout.places].map(([id, { x, y }]) => (
-              <g key={id} className="node still" transform={`translate(${x} ${y - NODE_HEIGHT / 2})`}>
-                <rect className="box" width={NODE_WIDTH} height={NODE_HEIGHT} rx={8} />
-                <text className="name" x={12} y={NODE_HEIGHT / 2 + 4}>{fitted(shortId(id), NODE_WIDTH - 24)}</text>
-              </g>
-            ))}
+            {[...layout.places].map(([id, place]) => <Still key={id} id={id} place={place} />)}
           </g>
         </svg>
       </div>
     </section>
+  );
+}
+
+/** A node without numbers: those of two sides stand in the tables. */
+function Still({ id, place: { x, y } }: { id: string; place: Place }) {
+  const { kind, above, name } = titledId(id);
+  const isService = kind === "service";
+  return (
+    <g className={`node still ${isService ? "" : "virtual"}`} transform={`translate(${x} ${y - NODE_HEIGHT / 2})`}>
+      <rect className="box" width={NODE_WIDTH} height={NODE_HEIGHT} rx={isService ? 8 : 16} />
+      <path className="kind" transform={`translate(9 ${NODE_HEIGHT / 2 - 8}) scale(.95)`} d={iconPath(kind)} />
+      <text className="name" x={30} y={NODE_HEIGHT / 2 + (above === "" ? 4 : -2)}>{fitted(name, NODE_WIDTH - 38)}</text>
+      {above !== "" && <text className="above" x={30} y={NODE_HEIGHT / 2 + 12}>{above}</text>}
+    </g>
   );
 }

@@ -23,10 +23,10 @@ export function Differs({ region, onClose }: { region: Region | null; onClose: (
     <section className="card" aria-label={text.differs}>
       <div className="card-head">
         <h2>{text.differs}</h2>
-        {diff.data && <span className="small muted">{text.differsFlows(exact(diff.data.selection.flows), exact(diff.data.baseline.flows))}</span>}
+        {diff.data && <span className="small muted"><i className="side-mark" /> {text.differsFlows(exact(diff.data.selection.flows))} <i className="side-mark baseline" /> {text.differsOthers(exact(diff.data.baseline.flows))}</span>}
         <Unused of={["namespace", "cluster", "status"]} />
         <span className="push" />
-        <Copy text={`curl '${location.origin}/api/v1/diff' -H 'content-type: application/json' -d '${JSON.stringify(body)}'`} />
+        <Copy text={`curl '${location.origin}/api/v1/diff' -H 'content-type: application/json' -d '${JSON.stringify(body)}'`} label={text.copyQuestion} />
         <button type="button" className="bare" data-escape="" title={text.clear} onClick={onClose}><Icon name="close" /><span className="unseen">{text.clear}</span></button>
       </div>
       <Answer of={diff}>{(answer) => <>
@@ -77,7 +77,7 @@ function Found({ of: answer }: { of: Schemas["DiffAnswer"] }) {
   const of = Object.fromEntries(KINDS.map((kind) => [kind, answer[kind].filter(says)])) as Record<(typeof KINDS)[number], Schemas["Difference"][]>;
   if (KINDS.every((kind) => of[kind].length === 0)) return <Nothing>{text.differsNone}</Nothing>;
   return (
-    <div className="columns card-body">
+    <div className="differs-columns card-body">
       {KINDS.filter((kind) => of[kind].length > 0).map((kind) => (
         <div key={kind} className="stack tight">
           <h3>{text[kind]}</h3>

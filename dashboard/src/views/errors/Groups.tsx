@@ -1,6 +1,7 @@
 import { useMemo, useState } from "react";
 import { Sparkline } from "../../charts/Sparkline";
 import { operationName } from "../../format/names";
+import { useLook } from "../../look";
 import { exact } from "../../format/numbers";
 import { clock, moment } from "../../format/time";
 import { Table, type Column } from "../../parts/Table";
@@ -14,31 +15,30 @@ const { errors: text } = words;
 export function Groups({ of }: { of: ErrorGroup[] }) {
   const [what, choose] = useState<By>("message");
   const { query } = useAddress();
+  const { filters: { operation } } = useLook();
   const rows = useMemo(() => by(of, what), [of, what]);
-  const columns = useMemo(() => columnsOf(what, query), [what, query]);
+  const columns = useMemo(() => columnsOf(what, operation === "", query), [what, operation, query]);
   return (
-    <>
-      <div className="row card-pad">
-        <div className="segments small" role="group" aria-label={text.groups}>
+    <Table key={what} caption={text.groups} rows={rows} columns={columns} keyOf={(row) => row.key} sortBy="count" none={text.none}
+      text={(row) => [row.message, row.exceptionType, row.service, row.operation, row.peer].join(" ")} beside={
+        <div className="segments" role="group" aria-label={text.groups}>
           {BY.map((each) => <button key={each} type="button" aria-pressed={each === what} onClick={() => choose(each)}>{text[each]}</button>)}
         </div>
-      </div>
-      <Table key={what} caption={text.groups} rows={rows} columns={columns} keyOf={(row) => row.key} sortBy="count" none={text.none}
-        text={(row) => [row.message, row.exceptionType, row.service, row.operation, row.peer].join(" ")} />
-    </>
+      } />
   );
 }
 
-function columnsOf(what: By, query: URLSearchParams): Column<Row>[] {
-  const column = (id: "operation" | "service" | "peer", value: (row: Row) => string): Column<Row> => ({ id, title: text[id], value, isFirstUp: true });
-  const by_ = {
-    operation: column("operation", (row) => operationName(row.operation)), service: column("service", (row) => row.service), peer: column("peer", (row) => row.peer),
+function columnsOf(what: By, withOperation: boolean, query: URLSearchParams): Column<Row>[] {
+  const operation: Column<Row> = { id: "operation", title: text.operation, value: (row) => operationName(row.operation), isFirstUp: true };
+  const service: Column<Row> = {
+    id: "service", title: what === "service" ? text.service : text.where, value: (row) => `${row.service} ${row.peer}`, isFirstUp: true,
+    show: (row) => <>{row.service}{row.peer !== "" && <span className="muted"> → {row.peer}</span>}</>,
   };
   const message: Column<Row> = {
-    id: "message", title: text.message, value: (row) => `${row.exceptionType} ${row.message}`, isFirstUp: true,
+    id: "message", title: text.message, value: (row) => `${row.exceptionType} ${row.message}`, isFirstUp: true, isWide: true,
     show: (row) => <span title={row.message}><b>{row.exceptionType}</b> {row.message || (row.exceptionType === "" ? <i className="muted">{text.noMessage}</i> : "")}</span>,
   };
-  const leading = { message: [message, by_.service, by_.operation, by_.peer], operation: [by_.operation], service: [by_.service], peer: [by_.service, by_.peer] }[what];
+  const leading = { message: [message, service, ...(withOperation ? [operation] : [])], operation: [operation], service: [service], peer: [service] }[what];
   return [
     { id: "count", title: text.count, value: (row) => row.count, show: (row) => exact(row.count) },
     ...leading,

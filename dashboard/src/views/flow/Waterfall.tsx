@@ -43,6 +43,7 @@ export function Waterfall({ lines, from, length, selected, onSelect }: Props) {
         <input type="search" data-filter="" placeholder={text.find} aria-label={text.find} value={typed} onChange={(event) => type(event.target.value)} />
         <span className="small muted" role="status">{words.table.rows(shown.length, lines.length)}</span>
         <span className="small muted push"><i className="bar-key critical" /> {text.critical}</span>
+        <span className="small muted"><i className="bar-key failed" /> {words.chart.failed}</span>
       </div>
       <Ruler length={length} />
       <div className="waterfall" ref={box} tabIndex={0} role="region" aria-label={`${text.waterfall}, ${exact(lines.length)}`} onKeyDown={press}>
@@ -83,5 +84,5 @@ function Row({ line: { span, depth, below, isCritical }, top, from, length, isFo
 }
 
 function Ruler({ length }: { length: number }) {
-  return <div className="ruler" aria-hidden="true">{[0, 0.25, 0.5, 0.75, 1].map((share) => <span key={share}>{duration(length * share)}</span>)}</div>;
+  return <div className="ruler" aria-hidden="true">{[0, 0.25, 0.5, 0.75].map((share) => <span key={share}>{share === 0 ? 0 : duration(length * share)}</span>)}<span>{duration(length)}</span></div>;
 }

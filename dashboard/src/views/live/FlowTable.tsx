@@ -6,7 +6,7 @@ import { useMaySeeFlows } from "../../api/me";
 import { digits } from "../../format/cells";
 import { operationName } from "../../format/names";
 import { exact } from "../../format/numbers";
-import { moment } from "../../format/time";
+import { clock, moment } from "../../format/time";
 import { useLook } from "../../look";
 import { How } from "../../parts/How";
 import { Loading, Nothing, Refused, Stale } from "../../parts/States";
@@ -72,11 +72,11 @@ function List({ flows, slowest }: { flows: Flow[]; slowest: boolean }) {
   const columns = useMemo<Column<Flow>[]>(() => [
     { id: "status", title: text.status, value: (flow) => flow.status, show: (flow) => <StatusMark status={flow.status} withWord />, isFirstUp: true },
     { id: "operation", title: text.operation, value: (flow) => operationName(flow.operationName), show: (flow) => <b>{operationName(flow.operationName)}</b>, isFirstUp: true },
-    { id: "startTime", title: text.started, value: (flow) => flow.startTime, show: (flow) => moment(flow.startTime) },
+    { id: "startTime", title: text.started, value: (flow) => flow.startTime, show: (flow) => <span title={moment(flow.startTime)}>{clock(flow.startTime)}</span> },
     { id: "duration", title: `${text.duration}, ms`, value: (flow) => flow.duration, show: (flow) => digits(flow.duration / 1000) },
     { id: "spans", title: text.spans, value: (flow) => flow.spanCount, show: (flow) => exact(flow.spanCount) },
     { id: "errors", title: text.errors, value: (flow) => flow.errorCount, show: (flow) => exact(flow.errorCount), level: (flow) => (flow.errorCount > 0 ? "bad" : "") },
-    { id: "services", title: text.services, value: (flow) => flow.services.join(", "), isFirstUp: true },
+    { id: "services", title: text.services, value: (flow) => flow.services.join(", "), isFirstUp: true, isWide: true },
     { id: "id", title: text.flow, value: (flow) => flow.flowId, show: (flow) => <span className="mono muted">{flow.flowId.slice(0, 8)}</span>, isFirstUp: true },
   ], []);
   return (
