@@ -34,15 +34,33 @@ test("failing calls arrive within a second of the API knowing them, without a re
 });
 
 test("a node that joins moves no other", async (page) => {
+  await prepare();
   await page.goto(`${api}/?environment=${environment}&live=15m`);
   const places = () => page.locator("[data-node]").evaluateAll((nodes) => Object.fromEntries(nodes.map((node) => [node.dataset.node, node.getAttribute("transform")])));
   await page.locator("[data-node]", { hasText: "page-auth" }).waitFor();
   const before = await places();
   await send(20, false, { services: ["page-web", "page-mail"] });
-  await page.locator("[data-node]", { hasText: "page-mail" }).waitFor();
+  const joined = page.locator("[data-node]", { hasText: "page-mail" });
+  await joined.waitFor();
+  same(await joined.evaluate((node) => window.getComputedStyle(node).animationName), "slide", "how it comes");
   const after = await places();
   for (const [id, place] of Object.entries(before)) same(after[id], place, `${id} stays`);
 });
+
+const PULSE = { still: "none", moving: "pulse" };
+for (const [motion, name] of Object.entries(PULSE)) {
+  test(`a call that arrives pulses its arrow: ${motion}`, async (page) => {
+    await prepare();
+    await page.goto(`${api}/?environment=${environment}&live=15m`);
+    const arrow = page.locator("[data-edge]", { has: page.locator("title", { hasText: /page-web to page-auth/ }) });
+    await arrow.waitFor({ state: "attached" });
+    await send(5);
+    const pulse = arrow.locator(".pulse");
+    await pulse.waitFor({ state: "attached" });
+    same(await pulse.evaluate((line) => window.getComputedStyle(line).animationName), name, "what is seen");
+    if (name !== "none") await pulse.waitFor({ state: "detached" });
+  }, { reducedMotion: name === "none" ? "reduce" : "no-preference" });
+}
 
 test("a shard that is behind is told in words", async (page) => {
   await page.routeWebSocket(/\/api\/v1\/live/, (socket) => {

@@ -36,9 +36,11 @@ export function FlowMap({ drawn, present, label, search, selected, moves, onNode
   const shared = useMemo(() => sharedNames(nodes.values()), [nodes]);
   const name = useMemo(() => namer(nodes), [nodes]);
   const near = useMemo(() => neighbourhood(hovered, edges), [hovered, edges]);
+  const [early] = useState(() => new Set([...layout.places.keys(), ...layout.routes.keys()]));
   const first = nodes.has(selected) ? selected : [...layout.places.keys()][0];
 
   const nodeState = (id: string) => [
+    early.has(id) ? "" : "joined",
     present.nodes.has(id) ? "" : "quiet",
     near !== null && !near.has(id) ? "dimmed" : "",
     id === selected ? "picked" : "",
@@ -49,7 +51,7 @@ export function FlowMap({ drawn, present, label, search, selected, moves, onNode
     return node !== undefined && matches(node, search);
   };
   const edgeState = (key: string) => [
-    present.edges.has(key) ? "" : "quiet", near !== null && !near.has(key) ? "dimmed" : near !== null ? "near" : "", key === selected ? "picked" : "",
+    early.has(key) ? "" : "joined", present.edges.has(key) ? "" : "quiet", near !== null && !near.has(key) ? "dimmed" : near !== null ? "near" : "", key === selected ? "picked" : "",
   ].join(" ");
 
   return (
@@ -61,7 +63,7 @@ export function FlowMap({ drawn, present, label, search, selected, moves, onNode
             const isQuiet = !present.edges.has(key);
             return edge && <EdgeShape key={key} id={key} edge={edge} route={route} steps={steps}
               words={isQuiet ? `${name(edge.from)} → ${name(edge.to)}: ${words.map.quiet}` : edgeWords(edge, name, label)}
-              state={edgeState(key)} moves={moves && !isQuiet && layout.routes.size <= DOTS} onPick={onEdge} onHover={hover} />;
+              state={edgeState(key)} moves={moves && !isQuiet} hasDots={layout.routes.size <= DOTS} onPick={onEdge} onHover={hover} />;
           })}
           {[...layout.labels].map(([key, at]) => {
             const edge = edges.get(key);

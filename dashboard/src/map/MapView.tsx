@@ -54,6 +54,7 @@ export function MapView() {
     const edge = isLarge ? seen.edges.get(key) : drawn.edges.get(key);
     if (edge) set(openEdge(edge), { replace: selected !== "" });
   };
+  const moves = look.isLive && look.connection.state === "open" && !paused && group === "none";
   const isEmpty = nodes.size === 0;
   // What has gone quiet can be opened, but calls nobody; what is hidden as rare does.
   const known = useMemo(() => new Map([...nodes, ...held.nodes]), [nodes, held.nodes]);
@@ -71,9 +72,9 @@ export function MapView() {
         </MapBar>
         {error != null && graph.loaded && <Refused error={error} again={again} />}
         {isEmpty ? <Empty of={mapped} /> : <>
-          {choice.as === "map" && isLarge && <Overview nodes={seen.nodes} edges={seen.edges} of={of} search={search} selected={selected} onNode={onNode} />}
+          {choice.as === "map" && isLarge && <Overview key={of} nodes={seen.nodes} edges={seen.edges} search={search} selected={selected} moves={moves} onNode={onNode} />}
           {choice.as === "map" && !isLarge && <FlowMap key={of} drawn={drawn} present={held} label={choice.label} search={search} selected={selected}
-            moves={look.isLive && look.connection.state === "open" && !paused && group === "none"} onNode={onNode} onEdge={onEdge} />}
+            moves={moves} onNode={onNode} onEdge={onEdge} />}
           {choice.as === "table" && <EdgeTable nodes={nodes} edges={seen.edges} selected={selected} onEdge={onEdge} />}
           {choice.as === "tree" && <EdgeTree nodes={seen.nodes} edges={seen.edges} onNode={onNode} onEdge={onEdge} />}
           {choice.as === "map" && <Legend />}

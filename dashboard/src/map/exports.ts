@@ -44,7 +44,7 @@ export function svg(drawn: SVGSVGElement, size: { width: number; height: number 
     const original = from[index];
     if (original !== undefined && element instanceof SVGElement) paint(element, getComputedStyle(original));
   });
-  copy.querySelectorAll(".hit, .dots").forEach((element) => element.remove());
+  copy.querySelectorAll(".hit, .dots, .pulse").forEach((element) => element.remove());
   copy.querySelector("g")?.removeAttribute("transform");
   const { width, height } = size;
   for (const [name, value] of Object.entries({ xmlns: "http://www.w3.org/2000/svg", width, height, viewBox: `0 0 ${width} ${height}` })) copy.setAttribute(name, String(value));

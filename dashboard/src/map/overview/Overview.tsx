@@ -10,6 +10,7 @@ import { matches } from "../shown";
 import { useViewport } from "../useViewport";
 import { step } from "../walk";
 import { linesOf, moved, paint, paintLines, scene } from "./paint";
+import { usePulse } from "./pulse";
 import { useRested } from "./useRested";
 import { HEIGHT, WIDTH, type BigLayout } from "./place";
 import { useBigLayout } from "./useBigLayout";
@@ -17,10 +18,9 @@ import { useBigLayout } from "./useBigLayout";
 interface Props {
   nodes: Map<string, Node>;
   edges: Map<string, Edge>;
-  /** What is looked at: for something else it is laid out anew. */
-  of: string;
   search: string;
   selected: string;
+  moves: boolean;
   onNode: (id: string) => void;
 }
 
@@ -28,11 +28,12 @@ interface Props {
 const REST_MS = 150;
 
 /** All of a large graph at once, on a canvas. */
-export function Overview({ nodes, edges, of, search, selected, onNode }: Props) {
+export function Overview({ nodes, edges, search, selected, moves, onNode }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const below = useRef<HTMLCanvasElement>(null);
-  const layout = useBigLayout(nodes, edges, of);
+  const pulses = useRef<HTMLCanvasElement>(null);
+  const layout = useBigLayout(nodes, edges);
   const { view, room, zoom, reset, dragging } = useViewport(box, layout, 0.05);
   const [pointed, point] = useState("");
   const steps = useSettings();
@@ -57,6 +58,7 @@ export function Overview({ nodes, edges, of, search, selected, onNode }: Props) 
     });
     return () => cancelAnimationFrame(frame);
   }, [drawn, view, rested, room, found, lines, here, theme]);
+  usePulse(pulses, edges, layout, moves, { view, room });
 
   const at = (event: PointerEvent) => {
     const frame = event.currentTarget.getBoundingClientRect();
@@ -75,6 +77,7 @@ export function Overview({ nodes, edges, of, search, selected, onNode }: Props) 
       <p className="overview-words small muted">{words.map.overview(exact(nodes.size), exact(edges.size))}</p>
       <div className="map-box" ref={box} {...dragging}>
         <canvas className={`lines ${isDimmed ? "faint" : ""}`} ref={below} aria-hidden="true" />
+        <canvas className="pulses" ref={pulses} aria-hidden="true" />
         <canvas ref={canvas} tabIndex={0} role="application" aria-label={`${words.map.region}. ${node ? nodeWords(node) : ""}`} data-overview=""
           onPointerMove={(event) => event.buttons === 0 && point(at(event))} onPointerLeave={() => point("")}
           onClick={(event) => {

@@ -60,6 +60,17 @@ export function paintLines(canvas: HTMLCanvasElement, { lines }: Scene, { view, 
   }
 }
 
+/** Some of the lines, for a moment. */
+export function paintPulse(canvas: HTMLCanvasElement, edges: Edge[], layout: BigLayout, { view, room }: Pick<Paint, "view" | "room">) {
+  const begun = begin(canvas, view, room);
+  if (begun === null) return;
+  const path = new Path2D();
+  for (const edge of edges) curve(path, edge, layout);
+  begun.pen.strokeStyle = begun.colour("--accent");
+  begun.pen.lineWidth = Math.max(2, 1.4 / view.scale);
+  begun.pen.stroke(path);
+}
+
 /** Boxes, names and the lines of what is pointed at: those in sight, each frame. */
 export function paint(canvas: HTMLCanvasElement, { nodes, layout }: Scene, { view, room, near, nearLines, picked }: Paint) {
   const begun = begin(canvas, view, room);
