@@ -1,5 +1,5 @@
 // 1,000 services and 5,000 calls: really sent, really drawn, with the time that a frame takes.
-import { api, ask, same, test, until } from "./harness.mjs";
+import { api, ask, exported, same, test, until } from "./harness.mjs";
 import { large } from "./workload.mjs";
 
 const SERVICES = 1_000;
@@ -56,6 +56,9 @@ test("1,000 services and 5,000 calls stay smooth", async (page) => {
   const told = (values) => `median ${at(values, 0.5).toFixed(1)} ms, p95 ${at(values, 0.95).toFixed(1)} ms`;
   console.log(`        ${known.nodes} nodes and ${known.edges} calls while zooming and dragging: a frame every ${told(between)} (${between.length}); painting takes ${told(painted)}`);
   if (at(between, 0.5) > FRAME_MS) throw new Error("frames are too far apart");
+  const picture = (await exported(page, "SVG")).toString();
+  same(picture.match(/<text /g).length, known.nodes, "boxes of the picture");
+  same((await exported(page, "PNG")).toString("latin1", 1, 4), "PNG", "the same as a PNG");
   await page.getByRole("button", { name: "Table", exact: true }).click();
   await page.getByText(`${known.edges} rows`).waitFor();
   same((await page.locator("tbody tr").count()) < 100, true, "only rows in sight are in the document");

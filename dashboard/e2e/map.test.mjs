@@ -1,4 +1,4 @@
-import { api, ask, same, test, until } from "./harness.mjs";
+import { api, ask, exported, same, test, until } from "./harness.mjs";
 import { environment, prepare, send } from "./workload.mjs";
 
 const row = (page) => page.locator("tbody tr", { hasText: "page-web" }).filter({ hasText: "page-auth" });
@@ -105,11 +105,7 @@ test("the map is exported as CSV, JSON, Mermaid, SVG and PNG", async (page) => {
   await page.locator("[data-node]", { hasText: "page-auth" }).waitFor();
   const begins = { CSV: "from,to,callCount", JSON: '{\n  "nodes"', Mermaid: "flowchart LR", SVG: "<svg", PNG: "\x89PNG" };
   for (const [name, expected] of Object.entries(begins)) {
-    await page.getByRole("button", { name: "Export" }).click();
-    const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name, exact: true }).click()]);
-    const chunks = [];
-    for await (const chunk of await download.createReadStream()) chunks.push(chunk);
-    const content = Buffer.concat(chunks);
+    const content = await exported(page, name);
     same(content.toString("latin1").slice(0, expected.length), expected, name);
     same(content.includes("page-auth") || name === "PNG", true, `${name} names the services`);
   }

@@ -1,10 +1,11 @@
-import { useMemo, useRef, useState, type KeyboardEvent } from "react";
+import { useImperativeHandle, useMemo, useRef, useState, type KeyboardEvent, type Ref } from "react";
 import { namer, sharedNames } from "../format/names";
 import { Icon } from "../parts/Icon";
 import { useSettings } from "../settings";
 import { words } from "../words";
 import { EdgeLabel } from "./EdgeLabel";
 import { EdgeShape } from "./EdgeShape";
+import { svg, type Picture } from "./exports";
 import { edgeWords, type Label } from "./figures";
 import { NodeShape } from "./NodeShape";
 import { matches } from "./shown";
@@ -20,6 +21,7 @@ interface Props {
   search: string;
   selected: string;
   moves: boolean;
+  picture?: Ref<() => Picture>;
   onNode: (id: string) => void;
   onEdge: (key: string) => void;
 }
@@ -27,11 +29,13 @@ interface Props {
 /** Beyond this many edges dots would cost more than they tell. */
 const DOTS = 60;
 
-export function FlowMap({ drawn, present, label, search, selected, moves, onNode, onEdge }: Props) {
+export function FlowMap({ drawn, present, label, search, selected, moves, picture, onNode, onEdge }: Props) {
   const { nodes, edges, layout } = drawn;
   const box = useRef<HTMLDivElement>(null);
   const { view, zoom, reset, dragging } = useViewport(box, layout);
   const [hovered, hover] = useState<string | null>(null);
+  const drawing = useRef<SVGSVGElement>(null);
+  useImperativeHandle(picture, () => () => svg(drawing.current as SVGSVGElement, layout));
   const steps = useSettings();
   const shared = useMemo(() => sharedNames(nodes.values()), [nodes]);
   const name = useMemo(() => namer(nodes), [nodes]);
@@ -56,7 +60,7 @@ export function FlowMap({ drawn, present, label, search, selected, moves, onNode
 
   return (
     <div className="map-box" ref={box} {...dragging}>
-      <svg className="map" role="group" aria-label={words.map.region} onKeyDown={(event) => walk(event, drawn, onNode)}>
+      <svg ref={drawing} className="map" role="group" aria-label={words.map.region} onKeyDown={(event) => walk(event, drawn, onNode)}>
         <g transform={`translate(${view.x} ${view.y}) scale(${view.scale})`}>
           {[...layout.routes].map(([key, route]) => {
             const edge = edges.get(key);

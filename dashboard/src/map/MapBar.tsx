@@ -1,6 +1,5 @@
 import type { ReactNode } from "react";
 import { Icon } from "../parts/Icon";
-import { Menu } from "../parts/Menu";
 import { set } from "../url/address";
 import { words } from "../words";
 import { LABELS } from "./figures";
@@ -17,11 +16,11 @@ interface Props {
   waiting: number;
   onPause: () => void;
   onTidy: () => void;
-  exports: { name: string; act: () => void }[];
+  exportMenu: ReactNode;
   children?: ReactNode;
 }
 
-export function MapBar({ choice, group, search, onSearch, found, paused, waiting, onPause, onTidy, exports, children }: Props) {
+export function MapBar({ choice, group, search, onSearch, found, paused, waiting, onPause, onTidy, exportMenu, children }: Props) {
   const { map } = words;
   return (
     <div className="bar">
@@ -48,18 +47,7 @@ export function MapBar({ choice, group, search, onSearch, found, paused, waiting
         <span className="with-icon"><Icon name={paused ? "play" : "pause"} size={13} />{paused ? map.resume(waiting) : map.pause}</span>
       </button>
       <button type="button" title={map.tidyHint} onClick={onTidy}>{map.tidy}</button>
-      <Menu className="right" label={map.export}>
-        {(close) => (
-          <div className="choices">
-            {exports.map(({ name, act }) => (
-              <button key={name} type="button" className="bare" onClick={() => {
-                act();
-                close();
-              }}>{name}</button>
-            ))}
-          </div>
-        )}
-      </Menu>
+      {exportMenu}
     </div>
   );
 }

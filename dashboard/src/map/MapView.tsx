@@ -1,4 +1,4 @@
-import { useMemo, useState } from "react";
+import { useMemo, useRef, useState } from "react";
 import { namer } from "../format/names";
 import { exact } from "../format/numbers";
 import { edgeKey } from "../live/state";
@@ -14,10 +14,10 @@ import { CLOSED, MOST_HOPS, openEdge, openNode, useMapChoice, type MapChoice } f
 import { EdgeTable } from "./EdgeTable";
 import { EdgeTree } from "./EdgeTree";
 import { Empty } from "./Empty";
-import { csv, json, mermaid, png, save, svg, type Edges, type Nodes } from "./exports";
+import type { Edges, Nodes, Picture } from "./exports";
+import { ExportMenu } from "./ExportMenu";
 import { FlowMap } from "./FlowMap";
 import { useIsLarge } from "./large";
-import type { Layout } from "./layout/shapes";
 import { Legend } from "./Legend";
 import { MapBar } from "./MapBar";
 import { Overview } from "./overview/Overview";
@@ -36,6 +36,7 @@ export function MapView() {
   const [paused, pause] = useState(false);
   const [tidied, tidy] = useState(0);
   const [search, find] = useState("");
+  const picture = useRef<() => Picture>(null);
   const { shown: held, waiting } = useHeld(graph, paused && graph.loaded, JSON.stringify([look.filters, group]));
   const { cluster, service, namespace } = look.filters;
   const { focus, hops } = choice;
@@ -63,7 +64,7 @@ export function MapView() {
       <section className="card map-card" aria-label={words.map.title}>
         <h1 className="unseen">{words.map.title}</h1>
         <MapBar choice={choice} group={group} search={search} onSearch={find} found={found} paused={paused} waiting={waiting}
-          onPause={() => pause(!paused)} onTidy={() => tidy(tidied + 1)} exports={exporting(seen, drawn.layout, isLarge)}>
+          onPause={() => pause(!paused)} onTidy={() => tidy(tidied + 1)} exportMenu={<ExportMenu nodes={seen.nodes} edges={seen.edges} picture={picture} isDrawn={choice.as === "map" && !isEmpty} />}>
           <Focus choice={choice} name={namer(nodes)} />
           {choice.group === null && group === "namespace" && <ByNamespace services={look.graph.nodes.size} />}
           {(choice.withRare || !withRare) && <Rare rare={seen.rare} withRare={withRare} />}
@@ -72,9 +73,9 @@ export function MapView() {
         </MapBar>
         {error != null && graph.loaded && <Refused error={error} again={again} />}
         {isEmpty ? <Empty of={mapped} /> : <>
-          {choice.as === "map" && isLarge && <Overview key={of} nodes={seen.nodes} edges={seen.edges} search={search} selected={selected} moves={moves} onNode={onNode} />}
+          {choice.as === "map" && isLarge && <Overview key={of} nodes={seen.nodes} edges={seen.edges} search={search} selected={selected} moves={moves} picture={picture} onNode={onNode} />}
           {choice.as === "map" && !isLarge && <FlowMap key={of} drawn={drawn} present={held} label={choice.label} search={search} selected={selected}
-            moves={moves} onNode={onNode} onEdge={onEdge} />}
+            moves={moves} picture={picture} onNode={onNode} onEdge={onEdge} />}
           {choice.as === "table" && <EdgeTable nodes={nodes} edges={seen.edges} selected={selected} onEdge={onEdge} />}
           {choice.as === "tree" && <EdgeTree nodes={seen.nodes} edges={seen.edges} onNode={onNode} onEdge={onEdge} />}
           {choice.as === "map" && <Legend />}
@@ -115,22 +116,4 @@ function Rare({ rare, withRare }: { rare: number; withRare: boolean }) {
   if (withRare) return <button type="button" className="link small" onClick={() => set({ rare: null })}>{words.map.rareShown}</button>;
   if (rare === 0) return null;
   return <span className="small muted">{words.map.rareHidden(exact(rare))} <button type="button" className="link small" onClick={() => set({ rare: "true" })}>{words.map.showRare}</button></span>;
-}
-
-/** Pictures are of what is drawn; figures only of what there is now. */
-function exporting({ nodes, edges }: { nodes: Nodes; edges: Edges }, layout: Layout, isLarge: boolean) {
-  const name = (ending: string) => `weir-map-${new Date().toISOString().slice(0, 19).replaceAll(":", "")}.${ending}`;
-  const picture = () => {
-    const drawing = document.querySelector<SVGSVGElement>("svg.map[role=group]");
-    return drawing && svg(drawing, layout);
-  };
-  return [
-    { name: "CSV", act: () => save(name("csv"), csv(edges), "text/csv") },
-    { name: "JSON", act: () => save(name("json"), json(nodes, edges), "application/json") },
-    { name: "Mermaid", act: () => save(name("mmd"), mermaid(nodes, edges)) },
-    ...(isLarge ? [] : [
-    { name: "SVG", act: () => { const text = picture(); if (text) save(name("svg"), text, "image/svg+xml"); } },
-    { name: "PNG", act: () => { const text = picture(); if (text) void png(text, layout).then((blob) => save(name("png"), blob)); } },
-    ]),
-  ];
 }

@@ -7,6 +7,13 @@ import { latency, percent, rate } from "../format/numbers";
 export type Nodes = ReadonlyMap<string, Node>;
 export type Edges = ReadonlyMap<string, Edge>;
 
+export interface Picture {
+  /** SVG */
+  text: string;
+  width: number;
+  height: number;
+}
+
 const COLUMNS = ["from", "to", "callCount", "rate", "errorCount", "errorRate", "retryCount", "rejected", "timeouts", "avgLatency", "p50Latency", "p95Latency", "p99Latency", "confidence"] as const;
 
 export function csv(edges: Edges): string {
@@ -37,7 +44,7 @@ const quoted = (text: string) => text.replace(/["#&<>]/g, (mark) => `#${mark.cha
 export const json = (nodes: Nodes, edges: Edges) => JSON.stringify({ nodes: [...nodes.values()], edges: [...edges.values()] }, null, 2);
 
 /** The drawing with its styles written into it, so that it looks the same elsewhere. */
-export function svg(drawn: SVGSVGElement, size: { width: number; height: number }): string {
+export function svg(drawn: SVGSVGElement, { width, height }: { width: number; height: number }): Picture {
   const copy = drawn.cloneNode(true) as SVGSVGElement;
   const [from, to] = [drawn.querySelectorAll("*"), copy.querySelectorAll("*")];
   to.forEach((element, index) => {
@@ -46,12 +53,11 @@ export function svg(drawn: SVGSVGElement, size: { width: number; height: number 
   });
   copy.querySelectorAll(".hit, .dots, .pulse").forEach((element) => element.remove());
   copy.querySelector("g")?.removeAttribute("transform");
-  const { width, height } = size;
   for (const [name, value] of Object.entries({ xmlns: "http://www.w3.org/2000/svg", width, height, viewBox: `0 0 ${width} ${height}` })) copy.setAttribute(name, String(value));
   const ground = document.createElementNS("http://www.w3.org/2000/svg", "rect");
   for (const [name, value] of Object.entries({ width, height, fill: getComputedStyle(document.body).getPropertyValue("--card") })) ground.setAttribute(name, String(value));
   copy.prepend(ground);
-  return new XMLSerializer().serializeToString(copy);
+  return { text: new XMLSerializer().serializeToString(copy), width, height };
 }
 
 const PAINTS = ["fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "stroke-linejoin", "paint-order", "opacity", "font-size", "font-weight", "font-family", "text-anchor"];
@@ -60,13 +66,17 @@ function paint(element: SVGElement, style: CSSStyleDeclaration) {
   for (const name of PAINTS) element.setAttribute(name, style.getPropertyValue(name));
 }
 
-export async function png(text: string, { width, height }: { width: number; height: number }): Promise<Blob> {
+/** Browsers have no longer canvas, and large ones take seconds. */
+const [LONGEST_PX, MOST_PX] = [16_000, 8e6];
+
+export async function png({ text, width, height }: Picture): Promise<Blob> {
   const image = new Image();
   const url = URL.createObjectURL(new Blob([text], { type: "image/svg+xml" }));
   try {
     image.src = url;
     await image.decode();
-    const canvas = Object.assign(document.createElement("canvas"), { width: width * 2, height: height * 2 });
+    const scale = Math.min(2, LONGEST_PX / width, LONGEST_PX / height, Math.sqrt(MOST_PX / (width * height)));
+    const canvas = Object.assign(document.createElement("canvas"), { width: width * scale, height: height * scale });
     canvas.getContext("2d")?.drawImage(image, 0, 0, canvas.width, canvas.height);
     return await new Promise((done, fail) => canvas.toBlob((blob) => (blob ? done(blob) : fail(new Error("the picture is too large")))));
   } finally {

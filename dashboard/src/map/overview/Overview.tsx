@@ -1,15 +1,17 @@
-import { useEffect, useMemo, useRef, useState, type KeyboardEvent, type PointerEvent } from "react";
+import { useEffect, useImperativeHandle, useMemo, useRef, useState, type KeyboardEvent, type PointerEvent, type Ref } from "react";
 import type { Edge, Node } from "../../api/client";
 import { exact } from "../../format/numbers";
 import { Icon } from "../../parts/Icon";
 import { isDark } from "../../theme";
 import { useSettings } from "../../settings";
 import { words } from "../../words";
+import type { Picture } from "../exports";
 import { nodeWords } from "../figures";
 import { matches } from "../shown";
 import { useViewport } from "../useViewport";
 import { step } from "../walk";
-import { linesOf, moved, paint, paintLines, scene } from "./paint";
+import { colours, linesAt, moved, paint, paintLines, scene } from "./paint";
+import { pictureOf } from "./picture";
 import { usePulse } from "./pulse";
 import { useRested } from "./useRested";
 import { HEIGHT, WIDTH, type BigLayout } from "./place";
@@ -21,6 +23,7 @@ interface Props {
   search: string;
   selected: string;
   moves: boolean;
+  picture: Ref<() => Picture>;
   onNode: (id: string) => void;
 }
 
@@ -28,7 +31,7 @@ interface Props {
 const REST_MS = 150;
 
 /** All of a large graph at once, on a canvas. */
-export function Overview({ nodes, edges, search, selected, moves, onNode }: Props) {
+export function Overview({ nodes, edges, search, selected, moves, picture, onNode }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const below = useRef<HTMLCanvasElement>(null);
@@ -39,7 +42,7 @@ export function Overview({ nodes, edges, search, selected, moves, onNode }: Prop
   const steps = useSettings();
   const drawn = useMemo(() => scene(nodes, edges, layout, steps), [nodes, edges, layout, steps]);
   const here = pointed !== "" ? pointed : selected;
-  const lines = useMemo(() => (here === "" ? null : linesOf(here, edges, layout)), [here, edges, layout]);
+  const lines = useMemo(() => (here === "" ? null : linesAt(here, edges, layout, new Path2D())), [here, edges, layout]);
   const found = useMemo(() => (search.trim() === "" ? null : new Set([...nodes.values()].filter((node) => matches(node, search)).map(({ id }) => id))), [nodes, search]);
   const theme = `${isDark()} ${steps.contrast}`;
   const rested = useRested(view, REST_MS);
@@ -58,6 +61,7 @@ export function Overview({ nodes, edges, search, selected, moves, onNode }: Prop
     });
     return () => cancelAnimationFrame(frame);
   }, [drawn, view, rested, room, found, lines, here, theme]);
+  useImperativeHandle(picture, () => () => pictureOf({ nodes, edges, layout, steps, found, picked: here }, colours(document.body), getComputedStyle(document.body).fontFamily));
   usePulse(pulses, edges, layout, moves, { view, room });
 
   const at = (event: PointerEvent) => {

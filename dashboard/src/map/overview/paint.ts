@@ -8,27 +8,41 @@ import { HEIGHT, WIDTH, type BigLayout } from "./place";
 export interface Scene {
   nodes: ReadonlyMap<string, Node>;
   layout: BigLayout;
-  /** Lines by colour and width. */
-  lines: { path: Path2D; level: string; width: number }[];
+  lines: Lines<Path2D>[];
 }
 
-const LEVELS = ["", "some", "many"] as const;
+/** Those of one colour and width. */
+export interface Lines<P> {
+  path: P;
+  colour: string;
+  alpha: number;
+  width: number;
+}
+
+const LEVELS = { "": { colour: "--edge", alpha: 0.32 }, some: { colour: "--amber", alpha: 0.75 }, many: { colour: "--red", alpha: 0.75 } };
 const WIDTHS = [0.7, 1.4, 2.6] as const;
 /** Names smaller than this on the screen, px, are only dirt. */
 const READABLE = 8;
 
-export function scene(nodes: ReadonlyMap<string, Node>, edges: ReadonlyMap<string, Edge>, layout: BigLayout, steps: { some: number; many: number }): Scene {
-  const lines = LEVELS.flatMap((level) => WIDTHS.map((width) => ({ path: new Path2D(), level: level, width: width })));
-  for (const edge of edges.values()) {
-    const level = LEVELS.indexOf(trouble(edge.errorRate, steps));
-    const width = edge.rate < 1 ? 0 : edge.rate < 20 ? 1 : 2;
-    const line = lines[level * WIDTHS.length + width];
-    if (line) curve(line.path, edge, layout);
-  }
-  return { nodes, layout, lines };
+export function scene(nodes: ReadonlyMap<string, Node>, edges: Edges, layout: BigLayout, steps: Steps): Scene {
+  return { nodes, layout, lines: linesOf(edges, layout, steps, () => new Path2D()) };
 }
 
-function curve(path: Path2D, { from, to }: Edge, { places }: BigLayout) {
+export function linesOf<P extends Pen>(edges: Edges, layout: BigLayout, steps: Steps, fresh: () => P): Lines<P>[] {
+  const lines = new Map<string, Lines<P>>();
+  for (const edge of edges.values()) {
+    const level = trouble(edge.errorRate, steps);
+    const width = WIDTHS[edge.rate < 1 ? 0 : edge.rate < 20 ? 1 : 2];
+    const kind = `${level} ${width}`;
+    const line = lines.get(kind) ?? { path: fresh(), ...LEVELS[level], width };
+    lines.set(kind, line);
+    curve(line.path, edge, layout);
+  }
+  // Trouble lies on top.
+  return [...lines.values()].sort((a, b) => a.alpha - b.alpha);
+}
+
+export function curve(path: Pen, { from, to }: Edge, { places }: BigLayout) {
   const [a, b] = [places.get(from), places.get(to)];
   if (a === undefined || b === undefined || from === to) return;
   const [ax, bx] = [a.x + WIDTH, b.x];
@@ -36,6 +50,11 @@ function curve(path: Path2D, { from, to }: Edge, { places }: BigLayout) {
   path.moveTo(ax, a.y);
   path.bezierCurveTo(ax + bend, a.y, bx - bend, b.y, bx, b.y);
 }
+
+type Edges = ReadonlyMap<string, Edge>;
+type Steps = { some: number; many: number };
+/** What draws a curve: on a canvas, or as the text of an SVG. */
+export type Pen = Pick<Path2D, "moveTo" | "bezierCurveTo">;
 
 export interface Paint {
   view: Viewport;
@@ -51,9 +70,9 @@ export function paintLines(canvas: HTMLCanvasElement, { lines }: Scene, { view, 
   const begun = begin(canvas, view, room);
   if (begun === null) return;
   const { pen, colour } = begun;
-  for (const { path, level, width } of lines) {
-    pen.globalAlpha = level === "" ? 0.32 : 0.75;
-    pen.strokeStyle = level === "" ? colour("--edge") : colour(level === "some" ? "--amber" : "--red");
+  for (const { path, colour: variable, alpha, width } of lines) {
+    pen.globalAlpha = alpha;
+    pen.strokeStyle = colour(variable);
     // Never thinner than the screen can show.
     pen.lineWidth = Math.max(width, 0.6 / view.scale);
     pen.stroke(path);
@@ -90,7 +109,9 @@ export function paint(canvas: HTMLCanvasElement, { nodes, layout }: Scene, { vie
     if (node === undefined || x < inSight.left || x > inSight.right || y < inSight.top || y > inSight.bottom) continue;
     pen.globalAlpha = near === null || near.has(id) ? 1 : 0.2;
     box(pen, node, { x, y: y - HEIGHT / 2 }, colour, id === picked);
-    if (withNames) name(pen, node, x, y, colour("--ink"));
+    if (!withNames) continue;
+    pen.fillStyle = colour("--ink");
+    pen.fillText(named(node), x + 6, y + 0.5, WIDTH - 10);
   }
   pen.globalAlpha = 1;
 }
@@ -114,28 +135,42 @@ export function moved(painted: Viewport, view: Viewport): string {
 }
 
 /** Healthy: a thin line. Degraded: dashed amber. Down: doubled red. */
+export function look({ kind, status }: Node, isPicked: boolean) {
+  return {
+    round: kind === "service" ? 3 : 8,
+    fill: isPicked ? "--accent-soft" : kind === "service" ? "--card" : "--soft",
+    line: isPicked ? "--accent" : { healthy: "--node-line", degraded: "--amber", down: "--red" }[status],
+    width: isPicked ? 2.4 : status === "healthy" ? 1 : 1.8,
+    dash: status === "degraded" ? [4, 2.5] : [],
+    isDoubled: status === "down",
+  };
+}
+
+/** How far within a box its second line runs. */
+export const INNER = 2.5;
+
 function box(pen: CanvasRenderingContext2D, node: Node, { x, y }: { x: number; y: number }, colour: (name: string) => string, isPicked: boolean) {
+  const { round, fill, line, width, dash, isDoubled } = look(node, isPicked);
   pen.beginPath();
-  pen.roundRect(x, y, WIDTH, HEIGHT, node.kind === "service" ? 3 : 8);
-  pen.fillStyle = colour(isPicked ? "--accent-soft" : node.kind === "service" ? "--card" : "--soft");
+  pen.roundRect(x, y, WIDTH, HEIGHT, round);
+  pen.fillStyle = colour(fill);
   pen.fill();
-  pen.setLineDash(node.status === "degraded" ? [4, 2.5] : []);
-  pen.lineWidth = isPicked ? 2.4 : node.status === "healthy" ? 1 : 1.8;
-  pen.strokeStyle = colour(isPicked ? "--accent" : { healthy: "--node-line", degraded: "--amber", down: "--red" }[node.status]);
+  pen.setLineDash(dash);
+  pen.lineWidth = width;
+  pen.strokeStyle = colour(line);
   pen.stroke();
   pen.setLineDash([]);
-  if (node.status !== "down") return;
+  if (!isDoubled) return;
   pen.lineWidth = 0.8;
-  pen.strokeRect(x + 2.5, y + 2.5, WIDTH - 5, HEIGHT - 5);
+  pen.strokeRect(x + INNER, y + INNER, WIDTH - 2 * INNER, HEIGHT - 2 * INNER);
 }
 
-function name(pen: CanvasRenderingContext2D, { service, id }: Node, x: number, y: number, ink: string) {
+export function named({ service, id }: Node): string {
   const text = service.name || id;
-  pen.fillStyle = ink;
-  pen.fillText(text.length > 21 ? `${text.slice(0, 12)}…${text.slice(-8)}` : text, x + 6, y + 0.5, WIDTH - 10);
+  return text.length > 21 ? `${text.slice(0, 12)}…${text.slice(-8)}` : text;
 }
 
-function colours(element: Element) {
+export function colours(element: Element) {
   const style = getComputedStyle(element);
   const known = new Map<string, string>();
   return (variable: string) => {
@@ -145,9 +180,8 @@ function colours(element: Element) {
   };
 }
 
-/** The lines of one node, to be drawn over all others. */
-export function linesOf(id: string, edges: ReadonlyMap<string, Edge>, layout: BigLayout): { path: Path2D; near: Set<string> } {
-  const path = new Path2D();
+/** The lines of one node, to be drawn over all others, and whom they touch. */
+export function linesAt<P extends Pen>(id: string, edges: Edges, layout: BigLayout, path: P): { path: P; near: Set<string> } {
   const near = new Set([id]);
   for (const edge of edges.values()) {
     if (edge.from !== id && edge.to !== id) continue;
