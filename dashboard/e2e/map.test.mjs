@@ -62,6 +62,27 @@ for (const [motion, name] of Object.entries(PULSE)) {
   }, { reducedMotion: name === "none" ? "reduce" : "no-preference" });
 }
 
+test("what is found stands out, what is hidden is gone, and both are in the address", async (page) => {
+  await prepare();
+  await page.goto(`${api}/?environment=${environment}&live=15m`);
+  const box = (name) => page.locator("[data-node]", { hasText: name });
+  await box("page-auth").waitFor();
+  const place = await box("page-web").getAttribute("transform");
+  await page.keyboard.press("/");
+  await page.keyboard.type("errors >");
+  await page.getByRole("status").filter({ hasText: "needs something after it" }).waitFor();
+  same(await page.locator(".dimmed").count(), 0, "dimmed by what can't be read");
+  await page.keyboard.type(" 1% and name ~ page-auth");
+  await page.locator(".node.found", { hasText: "page-auth" }).waitFor();
+  same([await page.locator(".node.found").count(), await page.locator(".node.dimmed", { hasText: "page-web" }).count()], [1, 1], "found and dimmed");
+  await page.getByRole("searchbox", { name: "Hide on the map" }).fill("name = page-auth");
+  await box("page-auth").waitFor({ state: "detached" });
+  same([await box("page-web").getAttribute("transform"), await page.locator("[data-edge] title", { hasText: "page-auth" }).count()], [place, 0], "what is left stands where it stood, without its calls");
+  await page.reload();
+  await box("page-web").waitFor();
+  same([await box("page-auth").count(), await page.getByRole("searchbox", { name: "Find on the map" }).inputValue()], [0, "errors > 1% and name ~ page-auth"], "after a reload");
+});
+
 test("a shard that is behind is told in words", async (page) => {
   await page.routeWebSocket(/\/api\/v1\/live/, (socket) => {
     socket.connectToServer().onMessage((text) => {

@@ -8,7 +8,7 @@ import { EdgeShape } from "./EdgeShape";
 import { svg, type Picture } from "./exports";
 import { edgeWords, type Label } from "./figures";
 import { NodeShape } from "./NodeShape";
-import { matches } from "./shown";
+import type { Found } from "./seek";
 import type { Drawn } from "./useLayout";
 import { useViewport } from "./useViewport";
 import { step } from "./walk";
@@ -18,7 +18,8 @@ interface Props {
   /** What is in the graph now; the rest of what is drawn is quiet. */
   present: { nodes: ReadonlyMap<string, unknown>; edges: ReadonlyMap<string, unknown> };
   label: Label;
-  search: string;
+  /** null: nothing is searched for. */
+  found: Found | null;
   selected: string;
   moves: boolean;
   picture?: Ref<() => Picture>;
@@ -29,7 +30,7 @@ interface Props {
 /** Beyond this many edges dots would cost more than they tell. */
 const DOTS = 60;
 
-export function FlowMap({ drawn, present, label, search, selected, moves, picture, onNode, onEdge }: Props) {
+export function FlowMap({ drawn, present, label, found, selected, moves, picture, onNode, onEdge }: Props) {
   const { nodes, edges, layout } = drawn;
   const box = useRef<HTMLDivElement>(null);
   const { view, zoom, reset, dragging } = useViewport(box, layout);
@@ -41,21 +42,18 @@ export function FlowMap({ drawn, present, label, search, selected, moves, pictur
   const name = useMemo(() => namer(nodes), [nodes]);
   const near = useMemo(() => neighbourhood(hovered, edges), [hovered, edges]);
   const [early] = useState(() => new Set([...layout.places.keys(), ...layout.routes.keys()]));
-  const first = nodes.has(selected) ? selected : [...layout.places.keys()][0];
+  const first = nodes.has(selected) ? selected : [...layout.places.keys()].find((id) => nodes.has(id));
 
   const nodeState = (id: string) => [
     early.has(id) ? "" : "joined",
     present.nodes.has(id) ? "" : "quiet",
     near !== null && !near.has(id) ? "dimmed" : "",
     id === selected ? "picked" : "",
-    search !== "" ? (matchesId(id) ? "found" : "dimmed") : "",
+    found === null ? "" : found.nodes.has(id) ? "found" : found.near.has(id) ? "" : "dimmed",
   ].join(" ");
-  const matchesId = (id: string) => {
-    const node = nodes.get(id);
-    return node !== undefined && matches(node, search);
-  };
   const edgeState = (key: string) => [
     early.has(key) ? "" : "joined", present.edges.has(key) ? "" : "quiet", near !== null && !near.has(key) ? "dimmed" : near !== null ? "near" : "", key === selected ? "picked" : "",
+    found === null || found.edges.has(key) || found.near.has(key) ? "" : "dimmed",
   ].join(" ");
 
   return (

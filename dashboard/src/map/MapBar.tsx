@@ -9,9 +9,6 @@ import { AS, GROUPS } from "./choice";
 interface Props {
   choice: MapChoice;
   group: Group;
-  search: string;
-  onSearch: (text: string) => void;
-  found: number;
   paused: boolean;
   waiting: number;
   onPause: () => void;
@@ -20,7 +17,7 @@ interface Props {
   children?: ReactNode;
 }
 
-export function MapBar({ choice, group, search, onSearch, found, paused, waiting, onPause, onTidy, exportMenu, children }: Props) {
+export function MapBar({ choice, group, paused, waiting, onPause, onTidy, exportMenu, children }: Props) {
   const { map } = words;
   return (
     <div className="bar">
@@ -39,8 +36,6 @@ export function MapBar({ choice, group, search, onSearch, found, paused, waiting
           {GROUPS.map((each) => <option key={each} value={each}>{map.groups[each]}</option>)}
         </select>
       </label>
-      <input type="search" data-filter="" className="find" placeholder={map.search} aria-label={map.search} value={search} onChange={(event) => onSearch(event.target.value)} />
-      {search !== "" && <span className="small muted" role="status">{map.found(found)}</span>}
       {children}
       <span className="push" />
       <button type="button" data-pause="" aria-pressed={paused} onClick={onPause}>

@@ -15,13 +15,16 @@ import { EdgeTable } from "./EdgeTable";
 import { EdgeTree } from "./EdgeTree";
 import { Empty } from "./Empty";
 import type { Edges, Nodes, Picture } from "./exports";
+import { read } from "./expression";
 import { ExportMenu } from "./ExportMenu";
 import { FlowMap } from "./FlowMap";
 import { useIsLarge } from "./large";
 import { Legend } from "./Legend";
 import { MapBar } from "./MapBar";
 import { Overview } from "./overview/Overview";
-import { matches, part } from "./shown";
+import { found, without } from "./seek";
+import { SeekField } from "./SeekField";
+import { part } from "./shown";
 import { useLayout } from "./useLayout";
 import { useGroup, useMapGraph } from "./useMapGraph";
 
@@ -35,7 +38,6 @@ export function MapView() {
   const { graph, error, again, how } = mapped;
   const [paused, pause] = useState(false);
   const [tidied, tidy] = useState(0);
-  const [search, find] = useState("");
   const picture = useRef<() => Picture>(null);
   const { shown: held, waiting } = useHeld(graph, paused && graph.loaded, JSON.stringify([look.filters, group]));
   const { cluster, service, namespace } = look.filters;
@@ -43,28 +45,34 @@ export function MapView() {
   // Around a service, what is rare among all flows may be all there is.
   const withRare = choice.withRare || [cluster, service, namespace].some((name) => name !== "");
   const seen = useMemo(() => part(held, { cluster, focus, hops, withRare }), [held, cluster, focus, hops, withRare]);
+  const [find, hide] = [useMemo(() => read(choice.find), [choice.find]), useMemo(() => read(choice.hide), [choice.hide])];
+  const left = useMemo(() => (hide.expression ? without(seen, hide.expression) : seen), [seen, hide]);
   const of = JSON.stringify([look.filters, group, focus, hops, withRare, tidied]);
-  const isLarge = useIsLarge(seen.nodes.size, of);
+  const isLarge = useIsLarge(left.nodes.size, of);
   // Only what is drawn one by one is laid out with care.
-  const drawn = useLayout(isLarge ? NOTHING : seen.nodes, isLarge ? NOTHING : seen.edges, of);
-  const nodes = isLarge ? seen.nodes : drawn.nodes;
-  const found = search === "" ? 0 : [...nodes.values()].filter((node) => matches(node, search)).length;
+  const laid = useLayout(isLarge ? NOTHING : left.nodes, isLarge ? NOTHING : left.edges, of);
+  // What is hidden keeps its place: nothing moves while one types.
+  const drawn = useMemo(() => (hide.expression ? { ...laid, ...without(laid, hide.expression) } : laid), [laid, hide]);
+  const { nodes, edges } = isLarge ? left : drawn;
+  const isFound = useMemo(() => find.expression && found({ nodes, edges }, find.expression), [nodes, edges, find]);
   const selected = choice.node !== "" ? choice.node : choice.edge ? edgeKey(choice.edge) : "";
   const onNode = (id: string) => set(openNode(id), { replace: selected !== "" });
   const onEdge = (key: string) => {
-    const edge = isLarge ? seen.edges.get(key) : drawn.edges.get(key);
+    const edge = edges.get(key);
     if (edge) set(openEdge(edge), { replace: selected !== "" });
   };
   const moves = look.isLive && look.connection.state === "open" && !paused && group === "none";
-  const isEmpty = nodes.size === 0;
+  const isEmpty = seen.nodes.size === 0 && laid.nodes.size === 0;
   // What has gone quiet can be opened, but calls nobody; what is hidden as rare does.
   const known = useMemo(() => new Map([...nodes, ...held.nodes]), [nodes, held.nodes]);
   return (
     <div className="with-panel">
       <section className="card map-card" aria-label={words.map.title}>
         <h1 className="unseen">{words.map.title}</h1>
-        <MapBar choice={choice} group={group} search={search} onSearch={find} found={found} paused={paused} waiting={waiting}
-          onPause={() => pause(!paused)} onTidy={() => tidy(tidied + 1)} exportMenu={<ExportMenu nodes={seen.nodes} edges={seen.edges} picture={picture} isDrawn={choice.as === "map" && !isEmpty} />}>
+        <MapBar choice={choice} group={group} paused={paused} waiting={waiting}
+          onPause={() => pause(!paused)} onTidy={() => tidy(tidied + 1)} exportMenu={<ExportMenu nodes={left.nodes} edges={left.edges} picture={picture} isDrawn={choice.as === "map" && !isEmpty} />}>
+          {choice.as === "map" && <SeekField by="find" written={choice.find} read={find} told={isFound ? words.map.found(exact(isFound.nodes.size + isFound.edges.size)) : ""} />}
+          <SeekField by="hide" written={choice.hide} read={hide} told={hide.expression ? words.map.hidden(exact(seen.nodes.size + seen.edges.size - left.nodes.size - left.edges.size)) : ""} />
           <Focus choice={choice} name={namer(nodes)} />
           {choice.group === null && group === "namespace" && <ByNamespace services={look.graph.nodes.size} />}
           {(choice.withRare || !withRare) && <Rare rare={seen.rare} withRare={withRare} />}
@@ -73,11 +81,11 @@ export function MapView() {
         </MapBar>
         {error != null && graph.loaded && <Refused error={error} again={again} />}
         {isEmpty ? <Empty of={mapped} /> : <>
-          {choice.as === "map" && isLarge && <Overview key={of} nodes={seen.nodes} edges={seen.edges} search={search} selected={selected} moves={moves} picture={picture} onNode={onNode} />}
-          {choice.as === "map" && !isLarge && <FlowMap key={of} drawn={drawn} present={held} label={choice.label} search={search} selected={selected}
+          {choice.as === "map" && isLarge && <Overview key={of} nodes={nodes} edges={edges} found={isFound} selected={selected} moves={moves} picture={picture} onNode={onNode} />}
+          {choice.as === "map" && !isLarge && <FlowMap key={of} drawn={drawn} present={held} label={choice.label} found={isFound} selected={selected}
             moves={moves} picture={picture} onNode={onNode} onEdge={onEdge} />}
-          {choice.as === "table" && <EdgeTable nodes={nodes} edges={seen.edges} selected={selected} onEdge={onEdge} />}
-          {choice.as === "tree" && <EdgeTree nodes={seen.nodes} edges={seen.edges} onNode={onNode} onEdge={onEdge} />}
+          {choice.as === "table" && <EdgeTable nodes={nodes} edges={left.edges} selected={selected} onEdge={onEdge} />}
+          {choice.as === "tree" && <EdgeTree nodes={left.nodes} edges={left.edges} onNode={onNode} onEdge={onEdge} />}
           {choice.as === "map" && <Legend />}
         </>}
       </section>

@@ -16,6 +16,9 @@ export interface MapChoice {
   focus: string;
   hops: number;
   withRare: boolean;
+  /** Expressions, as they are written. */
+  find: string;
+  hide: string;
   /** Id of the node whose panel is open, or "". */
   node: string;
   edge: { from: string; to: string } | null;
@@ -32,6 +35,8 @@ export function useMapChoice(): MapChoice {
     focus: query.get("focus") ?? "",
     hops: Math.min(MOST_HOPS, Math.max(1, Number(query.get("hops") ?? 1) || 1)),
     withRare: query.get("rare") === "true",
+    find: query.get("find") ?? "",
+    hide: query.get("hide") ?? "",
     node: query.get("node") ?? "",
     edge: from !== null && to !== null ? { from, to } : null,
   };

@@ -65,8 +65,3 @@ export function around(id: string, edges: Edge[], hops: number): Set<string> {
   }
   return found;
 }
-
-export function matches(node: Node, text: string): boolean {
-  const wanted = text.trim().toLowerCase();
-  return wanted !== "" && [node.id, node.service.name, node.service.namespace].some((name) => name.toLowerCase().includes(wanted));
-}

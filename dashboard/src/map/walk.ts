@@ -2,7 +2,8 @@
 
 import type { Drawn } from "./useLayout";
 
-export function step(key: string, id: string, { layout, edges }: { layout: Pick<Drawn["layout"], "places">; edges: Drawn["edges"] }): string | undefined {
+/** Places may also be those of nodes that are hidden. */
+export function step(key: string, id: string, { nodes, edges, layout }: { nodes: ReadonlyMap<string, unknown>; edges: Drawn["edges"]; layout: Pick<Drawn["layout"], "places"> }): string | undefined {
   const here = layout.places.get(id);
   if (here === undefined) return undefined;
   const nearest = (ids: string[]) => ids.flatMap((other) => {
@@ -11,7 +12,7 @@ export function step(key: string, id: string, { layout, edges }: { layout: Pick<
   }).sort((a, b) => a.far - b.far)[0]?.other;
   if (key === "ArrowRight") return nearest([...edges.values()].filter(({ from }) => from === id).map(({ to }) => to));
   if (key === "ArrowLeft") return nearest([...edges.values()].filter(({ to }) => to === id).map(({ from }) => from));
-  const column = [...layout.places].filter(([, place]) => place.layer === here.layer);
+  const column = [...layout.places].filter(([other, place]) => nodes.has(other) && place.layer === here.layer);
   if (key === "ArrowDown") return nearest(column.filter(([, place]) => place.y > here.y).map(([other]) => other));
   if (key === "ArrowUp") return nearest(column.filter(([, place]) => place.y < here.y).map(([other]) => other));
   return undefined;

@@ -7,7 +7,7 @@ import { useSettings } from "../../settings";
 import { words } from "../../words";
 import type { Picture } from "../exports";
 import { nodeWords } from "../figures";
-import { matches } from "../shown";
+import type { Found } from "../seek";
 import { useViewport } from "../useViewport";
 import { step } from "../walk";
 import { colours, linesAt, moved, paint, paintLines, scene } from "./paint";
@@ -20,7 +20,8 @@ import { useBigLayout } from "./useBigLayout";
 interface Props {
   nodes: Map<string, Node>;
   edges: Map<string, Edge>;
-  search: string;
+  /** null: nothing is searched for. */
+  found: Found | null;
   selected: string;
   moves: boolean;
   picture: Ref<() => Picture>;
@@ -31,7 +32,7 @@ interface Props {
 const REST_MS = 150;
 
 /** All of a large graph at once, on a canvas. */
-export function Overview({ nodes, edges, search, selected, moves, picture, onNode }: Props) {
+export function Overview({ nodes, edges, found, selected, moves, picture, onNode }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const below = useRef<HTMLCanvasElement>(null);
@@ -40,13 +41,14 @@ export function Overview({ nodes, edges, search, selected, moves, picture, onNod
   const { view, room, zoom, reset, dragging } = useViewport(box, layout, 0.05);
   const [pointed, point] = useState("");
   const steps = useSettings();
-  const drawn = useMemo(() => scene(nodes, edges, layout, steps), [nodes, edges, layout, steps]);
+  // Thousands of faint lines would hide the few that are found.
+  const calls = useMemo(() => (found === null ? edges : new Map([...edges].filter(([key]) => found.edges.has(key) || found.near.has(key)))), [edges, found]);
+  const drawn = useMemo(() => scene(nodes, calls, layout, steps), [nodes, calls, layout, steps]);
   const here = pointed !== "" ? pointed : selected;
   const lines = useMemo(() => (here === "" ? null : linesAt(here, edges, layout, new Path2D())), [here, edges, layout]);
-  const found = useMemo(() => (search.trim() === "" ? null : new Set([...nodes.values()].filter((node) => matches(node, search)).map(({ id }) => id))), [nodes, search]);
+  const near = useMemo(() => (found === null ? lines?.near ?? null : new Set([...found.nodes, ...found.near])), [found, lines]);
   const theme = `${isDark()} ${steps.contrast}`;
   const rested = useRested(view, REST_MS);
-  const isDimmed = found !== null || lines !== null;
   useEffect(() => {
     if (below.current === null || room.width === 0) return;
     paintLines(below.current, drawn, { view: rested, room });
@@ -56,21 +58,21 @@ export function Overview({ nodes, edges, search, selected, moves, picture, onNod
     const frame = requestAnimationFrame(() => {
       if (canvas.current === null || room.width === 0) return;
       performance.mark("overview");
-      paint(canvas.current, drawn, { view, room, near: found ?? lines?.near ?? null, nearLines: lines?.path ?? null, picked: here });
+      paint(canvas.current, drawn, { view, room, near, found: found?.nodes, nearLines: lines?.path ?? null, picked: here });
       performance.measure("overview painted", "overview");
     });
     return () => cancelAnimationFrame(frame);
-  }, [drawn, view, rested, room, found, lines, here, theme]);
-  useImperativeHandle(picture, () => () => pictureOf({ nodes, edges, layout, steps, found, picked: here }, colours(document.body), getComputedStyle(document.body).fontFamily));
+  }, [drawn, view, rested, room, near, found, lines, here, theme]);
+  useImperativeHandle(picture, () => () => pictureOf({ nodes, edges: calls, layout, steps, near, found: found?.nodes, picked: here }, colours(document.body), getComputedStyle(document.body).fontFamily));
   usePulse(pulses, edges, layout, moves, { view, room });
 
   const at = (event: PointerEvent) => {
     const frame = event.currentTarget.getBoundingClientRect();
-    return nodeAt(layout, (event.clientX - frame.left - view.x) / view.scale, (event.clientY - frame.top - view.y) / view.scale);
+    return nodeAt(nodes, layout, (event.clientX - frame.left - view.x) / view.scale, (event.clientY - frame.top - view.y) / view.scale);
   };
   const press = (event: KeyboardEvent) => {
     if (event.key === "Enter" && here !== "") { onNode(here); return; }
-    const next = here === "" ? [...layout.places.keys()][0] : step(event.key, here, { layout, edges });
+    const next = here === "" ? [...layout.places.keys()].find((id) => nodes.has(id)) : step(event.key, here, { nodes, edges, layout });
     if (next === undefined || !event.key.startsWith("Arrow")) return;
     event.preventDefault();
     point(next);
@@ -80,7 +82,7 @@ export function Overview({ nodes, edges, search, selected, moves, picture, onNod
     <>
       <p className="overview-words small muted">{words.map.overview(exact(nodes.size), exact(edges.size))}</p>
       <div className="map-box" ref={box} {...dragging}>
-        <canvas className={`lines ${isDimmed ? "faint" : ""}`} ref={below} aria-hidden="true" />
+        <canvas className={`lines ${lines === null ? "" : "faint"}`} ref={below} aria-hidden="true" />
         <canvas className="pulses" ref={pulses} aria-hidden="true" />
         <canvas ref={canvas} tabIndex={0} role="application" aria-label={`${words.map.region}. ${node ? nodeWords(node) : ""}`} data-overview=""
           onPointerMove={(event) => event.buttons === 0 && point(at(event))} onPointerLeave={() => point("")}
@@ -99,9 +101,9 @@ export function Overview({ nodes, edges, search, selected, moves, picture, onNod
   );
 }
 
-function nodeAt({ places }: BigLayout, x: number, y: number): string {
+function nodeAt(nodes: ReadonlyMap<string, Node>, { places }: BigLayout, x: number, y: number): string {
   for (const [id, place] of places) {
-    if (x >= place.x && x <= place.x + WIDTH && Math.abs(y - place.y) <= HEIGHT / 2 + 2) return id;
+    if (nodes.has(id) && x >= place.x && x <= place.x + WIDTH && Math.abs(y - place.y) <= HEIGHT / 2 + 2) return id;
   }
   return "";
 }

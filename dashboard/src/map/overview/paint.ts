@@ -61,6 +61,7 @@ export interface Paint {
   room: { width: number; height: number };
   /** Ids that stand out; null: all are equal. */
   near: ReadonlySet<string> | null;
+  found: ReadonlySet<string> | undefined;
   nearLines: Path2D | null;
   picked: string;
 }
@@ -91,7 +92,7 @@ export function paintPulse(canvas: HTMLCanvasElement, edges: Edge[], layout: Big
 }
 
 /** Boxes, names and the lines of what is pointed at: those in sight, each frame. */
-export function paint(canvas: HTMLCanvasElement, { nodes, layout }: Scene, { view, room, near, nearLines, picked }: Paint) {
+export function paint(canvas: HTMLCanvasElement, { nodes, layout }: Scene, { view, room, near, found, nearLines, picked }: Paint) {
   const begun = begin(canvas, view, room);
   if (begun === null) return;
   const { pen, colour } = begun;
@@ -108,7 +109,7 @@ export function paint(canvas: HTMLCanvasElement, { nodes, layout }: Scene, { vie
     const node = nodes.get(id);
     if (node === undefined || x < inSight.left || x > inSight.right || y < inSight.top || y > inSight.bottom) continue;
     pen.globalAlpha = near === null || near.has(id) ? 1 : 0.2;
-    box(pen, node, { x, y: y - HEIGHT / 2 }, colour, id === picked);
+    box(pen, { x, y: y - HEIGHT / 2 }, colour, look(node, id === picked, found?.has(id) ?? false));
     if (!withNames) continue;
     pen.fillStyle = colour("--ink");
     pen.fillText(named(node), x + 6, y + 0.5, WIDTH - 10);
@@ -135,12 +136,13 @@ export function moved(painted: Viewport, view: Viewport): string {
 }
 
 /** Healthy: a thin line. Degraded: dashed amber. Down: doubled red. */
-export function look({ kind, status }: Node, isPicked: boolean) {
+export function look({ kind, status }: Node, isPicked: boolean, isFound: boolean) {
+  const standsOut = isPicked || isFound;
   return {
     round: kind === "service" ? 3 : 8,
-    fill: isPicked ? "--accent-soft" : kind === "service" ? "--card" : "--soft",
-    line: isPicked ? "--accent" : { healthy: "--node-line", degraded: "--amber", down: "--red" }[status],
-    width: isPicked ? 2.4 : status === "healthy" ? 1 : 1.8,
+    fill: standsOut ? "--accent-soft" : kind === "service" ? "--card" : "--soft",
+    line: standsOut ? "--accent" : { healthy: "--node-line", degraded: "--amber", down: "--red" }[status],
+    width: isPicked ? 2.4 : status === "healthy" && !isFound ? 1 : 1.8,
     dash: status === "degraded" ? [4, 2.5] : [],
     isDoubled: status === "down",
   };
@@ -149,8 +151,7 @@ export function look({ kind, status }: Node, isPicked: boolean) {
 /** How far within a box its second line runs. */
 export const INNER = 2.5;
 
-function box(pen: CanvasRenderingContext2D, node: Node, { x, y }: { x: number; y: number }, colour: (name: string) => string, isPicked: boolean) {
-  const { round, fill, line, width, dash, isDoubled } = look(node, isPicked);
+function box(pen: CanvasRenderingContext2D, { x, y }: { x: number; y: number }, colour: (name: string) => string, { round, fill, line, width, dash, isDoubled }: ReturnType<typeof look>) {
   pen.beginPath();
   pen.roundRect(x, y, WIDTH, HEIGHT, round);
   pen.fillStyle = colour(fill);

@@ -24,20 +24,20 @@ interface Drawn {
   edges: ReadonlyMap<string, Edge>;
   layout: BigLayout;
   steps: { some: number; many: number };
-  /** Ids that are searched for; null: all are equal. */
-  found: ReadonlySet<string> | null;
+  /** Ids that stand out; null: all are equal. */
+  near: ReadonlySet<string> | null;
+  found: ReadonlySet<string> | undefined;
   picked: string;
 }
 
-export function pictureOf({ nodes, edges, layout, steps, found, picked }: Drawn, colour: (variable: string) => string, font: string): Picture {
+export function pictureOf({ nodes, edges, layout, steps, near, found, picked }: Drawn, colour: (variable: string) => string, font: string): Picture {
   const { width, height, places } = layout;
   const at = picked === "" ? null : linesAt(picked, edges, layout, new TextPath());
-  const near = found ?? at?.near ?? null;
   const line = (path: string, variable: string, wide: number, alpha: number) => tag("path", { d: path, fill: "none", stroke: colour(variable), "stroke-width": wide, opacity: alpha });
   const box = (id: string, x: number, y: number) => {
     const node = nodes.get(id);
     if (node === undefined) return "";
-    const { round, fill, line: edge, width: wide, dash, isDoubled } = look(node, id === picked);
+    const { round, fill, line: edge, width: wide, dash, isDoubled } = look(node, id === picked, found?.has(id) ?? false);
     const frame = (inset: number, more: Attributes) => tag("rect", { x: x + inset, y: y - HEIGHT / 2 + inset, width: WIDTH - 2 * inset, height: HEIGHT - 2 * inset, stroke: colour(edge), ...more });
     return tag("g", { opacity: near === null || near.has(id) ? 1 : FAINT_BOX },
       frame(0, { rx: round, fill: colour(fill), "stroke-width": wide, "stroke-dasharray": dash.join(" ") })
@@ -46,7 +46,7 @@ export function pictureOf({ nodes, edges, layout, steps, found, picked }: Drawn,
   };
   const parts = [
     tag("rect", { width, height, fill: colour("--card") }),
-    tag("g", { opacity: near === null ? 1 : FAINT_LINES }, linesOf(edges, layout, steps, () => new TextPath()).map((each) => line(each.path.text, each.colour, each.width, each.alpha)).join("")),
+    tag("g", { opacity: at === null ? 1 : FAINT_LINES }, linesOf(edges, layout, steps, () => new TextPath()).map((each) => line(each.path.text, each.colour, each.width, each.alpha)).join("")),
     at === null ? "" : line(at.path.text, "--accent", 1.6, 1),
     ...[...places].map(([id, { x, y }]) => box(id, x, y)),
   ];

@@ -14,7 +14,7 @@ export function OwnMap({ graph }: { graph: Schemas["Graph"] }) {
   return (
     <section className="card own-map">
       <h2>{words.flow.graph}</h2>
-      <FlowMap drawn={drawn} present={{ nodes, edges }} label="flow" search="" selected={selected} moves={false} onNode={select} onEdge={select} />
+      <FlowMap drawn={drawn} present={{ nodes, edges }} label="flow" found={null} selected={selected} moves={false} onNode={select} onEdge={select} />
     </section>
   );
 }
