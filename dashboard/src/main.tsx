@@ -9,6 +9,7 @@ import "./style/parts.css";
 import "./style/charts.css";
 import "./style/panel.css";
 import "./style/views.css";
+import "./style/device.css";
 
 followTheme();
 const root = document.getElementById("root");

@@ -131,7 +131,7 @@ export const words = {
       `${name}, ${kind}: ${rate} requests a second, ${errors} errors, p95 ${p95}, ${status}`,
     callOf: (from: string) => `${from} to`,
     call: (rate: string, errors: string, p95: string) => `${rate} calls a second, ${errors} errors, p95 ${p95}`,
-    onAverage: "on average",
+    onAverage: "avg",
     nodeOfFlow: (name: string, kind: string, calls: string, failed: string, took: string) => `${name}, ${kind}: ${calls} ${calls === "1" ? "call" : "calls"}, ${failed} failed, ${took} on average`,
     edgeOfFlow: (from: string, to: string, calls: string, failed: string, took: string) => `${from} to ${to}: ${calls} ${calls === "1" ? "call" : "calls"}, ${failed} failed, ${took} on average`,
     statuses: { healthy: "healthy", degraded: "degraded", down: "down" },

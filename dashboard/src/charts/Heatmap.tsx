@@ -144,7 +144,7 @@ function draw(canvas: HTMLCanvasElement | null, { times, buckets, counts, errors
   times.forEach((_, time) => {
     const total = totals[time] ?? 0;
     cell(time, 0, ground, 1);
-    if ((errors[time] ?? 0) > 0) cell(time, 0, red, 0.35 + 0.65 * Math.min(1, (errors[time] ?? 0) / Math.max(1, total)));
+    if ((errors[time] ?? 0) > 0) cell(time, 0, red, 0.5 + 0.5 * Math.min(1, (errors[time] ?? 0) / Math.max(1, total)));
     counts.forEach((row, bucket) => {
       cell(time, buckets.length - bucket, ground, 1);
       const count = row[time] ?? 0;

@@ -49,7 +49,7 @@ export function loop({ x, y }: Point): Route {
   return { points: [{ x: right - 34, y: top }, { x: right - 12, y: top }], turned: false, self: true };
 }
 
-/** One free place for each label, in one of the gaps its edge runs through. Edges with little choice choose first. */
+/** One free place for each label, on its edge. Edges with little choice choose first. */
 export function labels(all: ReadonlyMap<string, Route>): Map<string, Point> {
   const taken: Point[] = [];
   const found = new Map<string, Point>();
@@ -63,13 +63,27 @@ export function labels(all: ReadonlyMap<string, Route>): Map<string, Point> {
 
 const aboveLoop = ({ points: [a, b] }: Route): Point => ({ x: ((a?.x ?? 0) + (b?.x ?? 0)) / 2, y: (a?.y ?? 0) - 22 });
 
-const ALONG = [0.5, 0.45, 0.55, 0.4, 0.6, 0.34, 0.66, 0.28, 0.7];
+/** Not so near to a box that the label would cover it. */
+const ALONG = [0.5, 0.46, 0.54, 0.42, 0.58, 0.38, 0.62];
+/** On the line, or where that is taken, so near that the label still touches it. */
+const BESIDE = [0, 11, -11];
 
 function spots({ points }: Route): Point[] {
   const found: Point[] = [];
-  for (let index = points.length - 2; index >= 0; index -= 2) {
+  // Where it passes a column of boxes nothing else does.
+  for (let index = 1; index + 1 < points.length; index += 2) {
     const [a, b] = [points[index], points[index + 1]];
-    if (a !== undefined && b !== undefined) for (const t of ALONG) found.push(onCurve(a, b, t));
+    if (a !== undefined && b !== undefined) found.push({ x: (a.x + b.x) / 2, y: a.y });
+  }
+  for (const beside of BESIDE) {
+    for (let index = points.length - 2; index >= 0; index -= 2) {
+      const [a, b] = [points[index], points[index + 1]];
+      if (a === undefined || b === undefined) continue;
+      for (const t of ALONG) {
+        const { x, y } = onCurve(a, b, t);
+        found.push({ x, y: y + beside });
+      }
+    }
   }
   return found;
 }

@@ -29,7 +29,7 @@ export function DifferenceMap({ added, removed, changed }: { added: Edge[]; remo
   }, [edges]);
   const { view, dragging } = useViewport(box, layout);
   return (
-    <section className="card own-map">
+    <section className="card own-map" ref={(section) => section?.style.setProperty("--tall", `${layout.height}px`)}>
       <div className="card-head legend-row">{(["added", "removed", "changed"] as const).map((how) => <span key={how} className={`difference ${how}`}>{MARKS[how]} {text[how]}</span>)}</div>
       <div className="map-box" ref={box} {...dragging}>
         <svg className="map" role="img" aria-label={`${text.added}: ${added.length}; ${text.removed}: ${removed.length}; ${text.changed}: ${changed.length}`}>

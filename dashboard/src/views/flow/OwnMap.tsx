@@ -12,7 +12,7 @@ export function OwnMap({ graph }: { graph: Schemas["Graph"] }) {
   const drawn = useLayout(nodes, edges, "flow");
   const [selected, select] = useState("");
   return (
-    <section className="card own-map">
+    <section className="card own-map" ref={(section) => section?.style.setProperty("--tall", `${drawn.layout.height}px`)}>
       <h2>{words.flow.graph}</h2>
       <FlowMap drawn={drawn} present={{ nodes, edges }} label="flow" found={null} selected={selected} moves={false} onNode={select} onEdge={select} />
     </section>
