@@ -3,6 +3,7 @@ import { runAll } from "./harness.mjs";
 import "./map.test.mjs";
 import "./views.test.mjs";
 import "./ways.test.mjs";
+import "./how.test.mjs";
 import "./login.test.mjs";
 import "./large.test.mjs";
 import "./access.test.mjs";
