@@ -20,5 +20,5 @@ export default defineConfig(
       ],
     },
   },
-  { files: ["*.js", "**/*.mjs"], extends: [ts.configs.disableTypeChecked], languageOptions: { globals: { process: "readonly", console: "readonly", fetch: "readonly", setTimeout: "readonly", URL: "readonly", performance: "readonly", localStorage: "readonly", document: "readonly", window: "readonly", Buffer: "readonly", requestAnimationFrame: "readonly" } } },
+  { files: ["*.js", "**/*.mjs"], extends: [ts.configs.disableTypeChecked], languageOptions: { globals: { process: "readonly", console: "readonly", fetch: "readonly", setTimeout: "readonly", URL: "readonly", performance: "readonly", localStorage: "readonly", PerformanceObserver: "readonly", MutationObserver: "readonly", document: "readonly", window: "readonly", Buffer: "readonly", requestAnimationFrame: "readonly" } } },
 );

@@ -1,4 +1,4 @@
-// Flows whose truth is known, sent to ingest as OTLP: web → auth → database, one of them failing on demand.
+// Flows whose truth is known, sent to ingest as OTLP: web → auth, failing on demand, and web → cart.
 import { randomBytes } from "node:crypto";
 import { ask, ingest, until } from "./harness.mjs";
 
@@ -12,7 +12,7 @@ export const environment = `page-${id(4)}`;
 export const truth = { operation: "page_login", flows: 40, failed: 10 };
 let prepared = null;
 
-/** Sends the flows that views are looked at with, once; gives the id of a failed one, and how to send more. */
+/** Sends the flows that views are looked at with, once; others may be added. Gives the id of a failed one, and how to send more. */
 export function prepare() {
   prepared ??= (async () => {
     await send(truth.flows - truth.failed);
@@ -26,7 +26,10 @@ export function prepare() {
   return prepared;
 }
 
-function flow(failed, { services = ["page-web", "page-auth"], operation = "page_login" } = {}) {
+const PLACES = { "page-cart": "page-west" };
+
+/** The entry takes three times `part` ms of six, the calls it makes two and a half, and who is called two. */
+function flow(failed, { services = ["page-web", "page-auth"], operation = "page_login", of = environment, part = 10, probe = false } = {}) {
   const traceId = id(16);
   const now = BigInt(Date.now()) * 1_000_000n;
   const span = (spanId, parentSpanId, name, kind, ms, attributes = [], events = []) => ({
@@ -34,17 +37,46 @@ function flow(failed, { services = ["page-web", "page-auth"], operation = "page_
     startTimeUnixNano: String(now - BigInt(ms) * 1_000_000n), endTimeUnixNano: String(now),
   });
   const resource = (service, spans) => ({
-    resource: { attributes: [attribute("service.name", service), attribute("deployment.environment.name", environment), attribute("k8s.pod.name", `${service}-1`)] },
+    resource: { attributes: [
+      attribute("service.name", service), attribute("service.namespace", "page-shop"), attribute("service.version", "1.2.3"), attribute("k8s.cluster.name", PLACES[service] ?? "page-east"),
+      attribute("deployment.environment.name", of), attribute("k8s.pod.name", `${service}-1`),
+    ] },
     scopeSpans: [{ spans }],
   });
   const exception = failed ? [{ name: "exception", timeUnixNano: String(now), attributes: [attribute("exception.type", "Denied"), attribute("exception.message", "<b>wrong password</b>"), attribute("exception.stacktrace", "at check (<img src=x onerror=alert(1)>)")] }] : [];
   const [entry, ...more] = services.map(() => [id(8), id(8)]);
+  const begins = probe ? [attribute("http.route", "/healthz"), attribute("url.path", "/healthz"), attribute("user_agent.original", "kube-probe/1.34")] : [attribute("weir.operation", operation)];
   const parts = [resource(services[0], [
-    span(entry[0], "", "POST /login", 2, 30, [attribute("weir.operation", operation)]),
-    ...more.map(([, call], index) => span(call, entry[0], `call ${services[index + 1]}`, 3, 25)),
+    span(entry[0], "", probe ? "GET /healthz" : "POST /login", 2, 3 * part, begins),
+    ...more.map(([, call], index) => span(call, entry[0], `call ${services[index + 1]}`, 3, 2.5 * part)),
   ])];
-  more.forEach(([server, call], index) => parts.push(resource(services[index + 1], [span(server, call, "POST /check", 2, 20, [attribute("http.request.method", "POST"), attribute("http.route", "/check")], exception)])));
+  more.forEach(([server, call], index) => parts.push(resource(services[index + 1], [span(server, call, "POST /check", 2, 2 * part, [attribute("http.request.method", "POST"), attribute("http.route", "/check")], exception)])));
   return { traceId, parts };
+}
+
+/** Flows that no other test adds to, and all that is to be said of them; the range holds nothing else. */
+export const still = { environment: `still-${id(4)}`, logins: 40, failed: 10, orders: 8, probes: 5, startTime: 0, endTime: 0, failedId: "" };
+let sent = null;
+
+export function prepareStill() {
+  sent ??= (async () => {
+    const { environment: of } = still;
+    still.startTime = (Math.floor(Date.now() / 1000) - 5) * 1e6;
+    await send(still.logins - still.failed, false, { of });
+    [still.failedId] = await send(still.failed, true, { of });
+    await send(still.orders, false, { of, services: ["page-web", "page-cart"], operation: "page_order", part: 20 });
+    await send(still.probes, false, { of, services: ["page-web"], probe: true });
+    still.endTime = (Math.floor(Date.now() / 1000) + 30) * 1e6;
+    const range = `environment=${of}&startTime=${still.startTime}&endTime=${still.endTime}`;
+    const flows = still.logins + still.orders;
+    await until("everything is counted and stored", async () => {
+      const [{ operations }, listed, errors] = await Promise.all([`operations?probes=true&${range}`, `flows?probes=true&pageSize=1&${range}`, `errors?${range}`].map((path) => ask(`/api/v1/${path}`)));
+      const counted = operations.reduce((sum, { count }) => sum + count, 0);
+      return counted === flows + still.probes && listed.total === flows + still.probes && errors.total === 3 * still.failed;
+    });
+    return range;
+  })();
+  return sent;
 }
 
 /** Sends so many flows; gives their trace ids. */

@@ -6,4 +6,10 @@ export function address(path: string, query: Record<string, string | boolean | n
   return `${location.origin}${path}${text === "" ? "" : `?${text}`}`;
 }
 
-export const curl = (url: string) => `curl '${url.replaceAll("'", "%27")}'`;
+/** Names come from telemetry: in a shell, none of them may be more than text. */
+const quoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
+
+export const curl = (url: string) => `curl ${quoted(url)}`;
+/** Answers that go on as long as one listens. */
+export const curlOn = (url: string) => `curl -N ${quoted(url)}`;
+export const curlPost = (url: string, body: unknown) => `curl ${quoted(url)} -H 'content-type: application/json' -d ${quoted(JSON.stringify(body))}`;

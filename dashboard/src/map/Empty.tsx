@@ -30,18 +30,39 @@ function Elsewhere({ operation, environment }: { operation: string; environment:
 }
 
 function First() {
-  const snippet = [
-    `export OTEL_EXPORTER_OTLP_ENDPOINT=http://${location.hostname}:4318`,
-    "export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
-    "export OTEL_SERVICE_NAME=checkout",
-  ].join("\n");
+  const { empty } = words;
+  const at = `http://${location.hostname}:4318`;
+  const settings = [`export OTEL_EXPORTER_OTLP_ENDPOINT=${at}`, "export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf", "export OTEL_SERVICE_NAME=checkout"].join("\n");
   return (
     <div className="empty">
-      <h2>{words.empty.first}</h2>
-      <p>{words.empty.firstWords}</p>
-      <pre>{snippet}</pre>
-      <Copy text={snippet} />
-      <p className="muted">{words.empty.demo}</p>
+      <h2>{empty.first}</h2>
+      <p>{empty.firstWords}</p>
+      <Snippet title={empty.firstSpan} text={firstSpan(at)} />
+      <Snippet title={empty.firstService} text={settings} />
+      <p className="muted">{empty.elsewhereIngest}</p>
+      <p className="muted">{empty.demo}</p>
     </div>
   );
+}
+
+function Snippet({ title, text }: { title: string; text: string }) {
+  return (
+    <>
+      <h3>{title}</h3>
+      <pre tabIndex={0}>{text}</pre>
+      <Copy text={text} />
+    </>
+  );
+}
+
+/** A flow of one span that has just ended, as any POSIX shell with curl can send it; another one each second. */
+function firstSpan(at: string): string {
+  return `now=$(date +%s)
+curl ${at}/v1/traces -H 'content-type: application/json' -d '{"resourceSpans": [{
+  "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "hello"}}]},
+  "scopeSpans": [{"spans": [{
+    "name": "GET /hello", "kind": 2, "traceId": "'$(printf %032x $now)'", "spanId": "'$(printf %016x $now)'",
+    "startTimeUnixNano": "'$((now - 1))'900000000", "endTimeUnixNano": "'$now'000000000"
+  }]}]
+}]}'`;
 }

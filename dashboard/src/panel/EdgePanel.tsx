@@ -1,3 +1,4 @@
+import type { ReactNode } from "react";
 import { api, type Edge, type Node, type Schemas } from "../api/client";
 import { address } from "../api/how";
 import { Heatmap } from "../charts/Heatmap";
@@ -28,20 +29,20 @@ interface Ends {
 export function EdgePanel({ from, to, nodes, onClose }: Ends & { nodes: ReadonlyMap<string, Node>; onClose: () => void }) {
   const name = namer(nodes);
   const group = useGroup(useMapChoice());
-  const { graph } = useMapGraph(group);
+  const { graph, how } = useMapGraph(group);
   const edge = graph.edges.get(edgeKey({ from, to }));
   return (
     <Panel kind="edge" onClose={onClose} title={<>
       <button type="button" className="link" onClick={() => set(openNode(from))}>{name(from)}</button> → <button type="button" className="link" onClick={() => set(openNode(to))}>{name(to)}</button></>}>
-      {group === "none" ? <Asked from={from} to={to} /> : <OfGroups edge={edge} />}
+      {group === "none" ? <Asked from={from} to={to} /> : <OfGroups edge={edge} how={<How url={how} />} />}
     </Panel>
   );
 }
 
 /** The API knows edges of services only; of groups there is what the map says. */
-function OfGroups({ edge }: { edge: Edge | undefined }) {
+function OfGroups({ edge, how }: { edge: Edge | undefined; how: ReactNode }) {
   return (
-    <Section title={words.panel.calls}>
+    <Section title={words.panel.calls} how={how}>
       {edge ? <EdgeFigures now={edge} then={undefined} /> : <p className="muted">{words.chart.none}</p>}
       <p className="small muted">{words.panel.grouped}</p>
     </Section>
@@ -55,18 +56,20 @@ function Asked({ from, to }: Ends) {
   const path = { from, to };
   const again = { refetchInterval: askAgainMs(time), placeholderData: <T,>(last: T) => last };
   const stats = api.useQuery("get", "/api/v1/edges/{from}/{to}/stats", { params: { path, query } }, again);
-  const earlier = api.useQuery("get", "/api/v1/edges/{from}/{to}/stats", { params: { path, query: { ...shared, ...before(time, (window?.to ?? 0) / 1000) } } },
+  const earlierQuery = { ...shared, ...before(time, (window?.to ?? 0) / 1000) };
+  const earlier = api.useQuery("get", "/api/v1/edges/{from}/{to}/stats", { params: { path, query: earlierQuery } },
     { enabled: window !== null, staleTime: Infinity, placeholderData: <T,>(last: T) => last });
   const heatQuery = { ...path, ...given({ environment }), ...timeQuery(time) };
   const heat = api.useQuery("get", "/api/v1/heatmap", { params: { query: heatQuery } }, again);
-  const url = address(`/api/v1/edges/${encodeURIComponent(from)}/${encodeURIComponent(to)}/stats`, query);
+  const url = (asked: typeof query) => address(`/api/v1/edges/${encodeURIComponent(from)}/${encodeURIComponent(to)}/stats`, asked);
+  const how = <How url={url(query)} />;
   return (
     <>
       <Answer of={stats}>{(answer) => <>
-        <Section title={timeWords(time)} how={<How url={url} />}><EdgeFigures now={measured(answer.metrics)} then={earlier.data && measured(earlier.data.metrics)} /><Unused of={["probes"]} /></Section>
-        <Section title={words.panel.overTime}><Series of={whole(answer)} /></Section>
+        <Section title={timeWords(time)} how={<How url={url(query)} also={[{ title: words.how.before, url: url(earlierQuery) }]} />}><EdgeFigures now={measured(answer.metrics)} then={earlier.data && measured(earlier.data.metrics)} /><Unused of={["probes"]} /></Section>
+        <Section title={words.panel.overTime} how={how}><Series of={whole(answer)} /></Section>
         {operation === "" && <Section title={words.panel.heatmap} how={<How url={address("/api/v1/heatmap", heatQuery)} />}><Answer of={heat}>{(map) => <Heatmap of={map} />}</Answer></Section>}
-        <Section title={words.panel.flows}><ExemplarFlows exemplars={answer.exemplars} /></Section>
+        <Section title={words.panel.flows} how={how}><ExemplarFlows exemplars={answer.exemplars} /></Section>
       </>}</Answer>
     </>
   );

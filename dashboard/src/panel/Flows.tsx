@@ -1,16 +1,20 @@
-import { useState } from "react";
+import { useState, type ReactNode } from "react";
 import { api, type Schemas } from "../api/client";
+import { address } from "../api/how";
 import { useMaySeeFlows } from "../api/me";
+import type { paths } from "../api/schema";
 import { operationName } from "../format/names";
 import { duration } from "../format/numbers";
 import { clock } from "../format/time";
 import { useLook } from "../look";
+import { How } from "../parts/How";
 import { Answer, Loading } from "../parts/States";
 import { StatusMark } from "../parts/StatusMark";
 import { A } from "../url/A";
 import { toView, useAddress } from "../url/address";
-import { askAgainMs, given, timeQuery } from "../url/filters";
+import { askAgainMs, given, timeQuery, type Filters } from "../url/filters";
 import { words } from "../words";
+import { Section } from "./Panel";
 
 export interface FlowRow {
   id: string;
@@ -24,28 +28,40 @@ const KINDS = ["slowest", "failed", "recent"] as const;
 const SHOWN = 8;
 
 /** Executions that went through a service: the slowest, the failed and the last ones. */
-export function ServiceFlows({ service }: { service: string }) {
+export function ServiceFlows({ service, children }: { service: string; children: ReactNode }) {
+  const { filters } = useLook();
   const [kind, choose] = useState<(typeof KINDS)[number]>("slowest");
-  return <Kinds kind={kind} choose={choose}>{kind === "failed" ? <Failed key={service} service={service} /> : <Sorted key={kind} service={service} sort={kind === "slowest" ? "-duration" : "-startTime"} />}</Kinds>;
+  const [first, second] = questions(filters, service, kind);
+  const calls = [first, second].flatMap((query) => (query ? [address("/api/v1/flows", query)] : []));
+  return (
+    <Section title={words.panel.flows} how={<How url={calls[0] ?? ""} also={calls.slice(1).map((url) => ({ url }))} />}>
+      {children}
+      <Kinds kind={kind} choose={choose}>{second ? <Both of={[first, second]} /> : <One key={kind} of={first} />}</Kinds>
+    </Section>
+  );
 }
 
-type Asked = { service: string; sort: "-duration" | "-startTime"; status?: "error" | "timeout" };
+type Query = NonNullable<paths["/api/v1/flows"]["get"]["parameters"]["query"]>;
 
-function useFlows(asked: Asked) {
-  const { filters: { operation, environment, status, time, probes } } = useLook();
-  const query = { ...(status === "" ? {} : { status: status as "error" }), ...asked, ...given({ operation, environment, probes }), ...timeQuery(time), pageSize: SHOWN };
+/** Two for those that failed: a status is exactly one, and what timed out has failed too. */
+function questions({ operation, environment, status, time, probes }: Filters, service: string, kind: (typeof KINDS)[number]): [Query, Query?] {
+  const of = (more: Query): Query => ({ service, ...given({ operation, environment, probes, status }), ...timeQuery(time), pageSize: SHOWN, ...more });
+  if (kind === "failed") return [of({ sort: "-startTime", status: "error" }), of({ sort: "-startTime", status: "timeout" })];
+  return [of({ sort: kind === "slowest" ? "-duration" : "-startTime" })];
+}
+
+function useFlows(query: Query) {
+  const { filters: { time } } = useLook();
   return api.useQuery("get", "/api/v1/flows", { params: { query } }, { enabled: useMaySeeFlows() === true, refetchInterval: askAgainMs(time), placeholderData: (before) => before });
 }
 
-function Sorted(asked: Asked) {
-  return <Answer of={useFlows(asked)}>{({ flows }) => <FlowList rows={flows.map(rowOf)} />}</Answer>;
+function One({ of }: { of: Query }) {
+  return <Answer of={useFlows(of)}>{({ flows }) => <FlowList rows={flows.map(rowOf)} />}</Answer>;
 }
 
-/** A status is exactly one, and what timed out has failed too. */
-function Failed({ service }: { service: string }) {
-  const errors = useFlows({ service, sort: "-startTime", status: "error" });
-  const timeouts = useFlows({ service, sort: "-startTime", status: "timeout" });
-  return <Answer of={errors}>{({ flows }) => <Answer of={timeouts}>{(more) => <FlowList rows={newestOf(flows, more.flows).map(rowOf)} />}</Answer>}</Answer>;
+function Both({ of: [first, second] }: { of: [Query, Query] }) {
+  const [some, others] = [useFlows(first), useFlows(second)];
+  return <Answer of={some}>{({ flows }) => <Answer of={others}>{(more) => <FlowList rows={newestOf(flows, more.flows).map(rowOf)} />}</Answer>}</Answer>;
 }
 
 type Flow = Schemas["FlowListed"];
@@ -68,7 +84,7 @@ export function ExemplarFlows({ exemplars }: { exemplars: Schemas["Exemplar"][] 
 
 const newest = (a: Schemas["Exemplar"], b: Schemas["Exemplar"]) => b.time - a.time;
 
-function Kinds({ kind, choose, children }: { kind: string; choose: (kind: (typeof KINDS)[number]) => void; children: React.ReactNode }) {
+function Kinds({ kind, choose, children }: { kind: string; choose: (kind: (typeof KINDS)[number]) => void; children: ReactNode }) {
   const maySee = useMaySeeFlows();
   if (maySee === undefined) return <Loading />;
   if (!maySee) return <p className="muted">{words.panel.notAllowed}</p>;

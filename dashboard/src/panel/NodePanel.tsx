@@ -1,9 +1,12 @@
+import type { ReactNode } from "react";
 import { api, type Edge, type Node, type Schemas } from "../api/client";
 import { address } from "../api/how";
 import { Heatmap } from "../charts/Heatmap";
 import { namer, shortId, whereabouts } from "../format/names";
 import { change, exact, latency, percent, rate, trouble } from "../format/numbers";
 import { useLook } from "../look";
+import { useMapChoice } from "../map/choice";
+import { useGroup, useMapGraph } from "../map/useMapGraph";
 import { How } from "../parts/How";
 import { Answer } from "../parts/States";
 import { filled, useSettings } from "../settings";
@@ -32,6 +35,8 @@ export function NodePanel({ node, nodes, edges, onClose }: Props) {
   const { logsLink } = useSettings();
   const { graph: { window } } = useLook();
   const name = namer(nodes);
+  const map = useMapGraph(useGroup(useMapChoice()));
+  const ofMap = <How url={map.how} />;
   const logs = filled(logsLink, { service: service.name, namespace: service.namespace, from: String((window?.from ?? 0) / 1000), to: String((window?.to ?? 0) / 1000) });
   return (
     <Panel kind={kind} onClose={onClose} title={service.name || name(node.id)}
@@ -43,17 +48,17 @@ export function NodePanel({ node, nodes, edges, onClose }: Props) {
         {kind === "service" && <A className="button" href={toView("/errors", query, { service: service.name })}>{words.panel.openErrors}</A>}
         {logs && <a className="button" href={logs} target="_blank" rel="noreferrer">{words.panel.logs}</a>}
       </>}>
-      {kind === "service" ? <Service node={node} nodes={nodes} /> : <Silent node={node} />}
-      <Section title={words.panel.callers}><Neighbours edges={[...edges.values()].filter(({ to }) => to === node.id)} end="from" name={name} /></Section>
-      <Section title={words.panel.callees}><Neighbours edges={[...edges.values()].filter(({ from }) => from === node.id)} end="to" name={name} /></Section>
+      {kind === "service" ? <Service node={node} nodes={nodes} /> : <Silent node={node} how={ofMap} />}
+      <Section title={words.panel.callers} how={ofMap}><Neighbours edges={[...edges.values()].filter(({ to }) => to === node.id)} end="from" name={name} /></Section>
+      <Section title={words.panel.callees} how={ofMap}><Neighbours edges={[...edges.values()].filter(({ from }) => from === node.id)} end="to" name={name} /></Section>
     </Panel>
   );
 }
 
 /** What sends no spans of its own is known by the calls to it. */
-function Silent({ node: { metrics, kind } }: { node: Node }) {
+function Silent({ node: { metrics, kind }, how }: { node: Node; how: ReactNode }) {
   return (
-    <Section title={words.panel.requests}>
+    <Section title={words.panel.requests} how={how}>
       <Figures of={figures(metrics, undefined, "")} />
       {!["client", "user", "namespace", "cluster"].includes(kind) && <p className="small muted">{words.panel.unknownSeries}</p>}
     </Section>
@@ -83,7 +88,8 @@ function Service({ node, nodes }: { node: Node; nodes: ReadonlyMap<string, Node>
   const statsQuery = { ...versionQuery, ...given({ operation }) };
   const again = { refetchInterval: askAgainMs(time), placeholderData: <T,>(last: T) => last };
   const stats = api.useQuery("get", "/api/v1/services/{name}/stats", { params: { path, query: statsQuery } }, again);
-  const earlier = api.useQuery("get", "/api/v1/services/{name}/stats", { params: { path, query: { ...shared, ...given({ operation, version }), ...before(time, (window?.to ?? 0) / 1000) } } },
+  const earlierQuery = { ...shared, ...given({ operation, version }), ...before(time, (window?.to ?? 0) / 1000) };
+  const earlier = api.useQuery("get", "/api/v1/services/{name}/stats", { params: { path, query: earlierQuery } },
     { enabled: window !== null, staleTime: Infinity, retry: false, placeholderData: <T,>(last: T) => last });
   const heatQuery = { service: name, ...query };
   const heat = api.useQuery("get", "/api/v1/heatmap", { params: { query: heatQuery } }, again);
@@ -93,15 +99,15 @@ function Service({ node, nodes }: { node: Node; nodes: ReadonlyMap<string, Node>
   return (
     <>
       <Answer of={stats}>{(answer) => <>
-        <Section title={timeWords(time)} how={<How url={url("/stats", statsQuery)} />}>
+        <Section title={timeWords(time)} how={<How url={url("/stats", statsQuery)} also={[{ title: words.how.before, url: url("/stats", earlierQuery) }]} />}>
           <Figures of={figures(answer.metrics, earlier.data?.metrics, { "": "", some: "warn", many: "bad" }[trouble(answer.metrics.errorRate, steps)])} />
           <Unused of={["probes", "cluster"]} also={also} />
         </Section>
-        <Section title={words.panel.overTime}><Series of={whole(answer)} /></Section>
+        <Section title={words.panel.overTime} how={<How url={url("/stats", statsQuery)} />}><Series of={whole(answer)} /></Section>
       </>}</Answer>
       {operation === "" && <Section title={words.panel.heatmap} how={<How url={address("/api/v1/heatmap", heatQuery)} />}><Unused of={["probes", "cluster"]} also={[...also, ...noVersion]} /><Answer of={heat}>{(map) => <Heatmap of={map} />}</Answer></Section>}
       <Section title={words.panel.endpoints} how={<How url={url("/endpoints", versionQuery)} />}><Unused of={["operation", "probes", "cluster"]} also={also} /><Answer of={endpoints}>{(answer) => <Endpoints of={answer.endpoints} />}</Answer></Section>
-      <Section title={words.panel.flows}><Unused of={["namespace", "cluster"]} also={[...mixed(node, nodes, false), ...noVersion]} /><ServiceFlows service={name} /></Section>
+      <ServiceFlows service={name}><Unused of={["namespace", "cluster"]} also={[...mixed(node, nodes, false), ...noVersion]} /></ServiceFlows>
       <Section title={words.panel.pods} how={<How url={url("", query)} />}><Unused of={["operation", "probes", "cluster"]} also={also} /><Answer of={details}>{(answer) => <Pods of={answer.service} version={version} />}</Answer></Section>
     </>
   );

@@ -14,17 +14,29 @@ export function Copy({ text, label = words.copy }: { text: string; label?: strin
   return <button type="button" onClick={() => void copy()}>{done ? words.how.copied : label}</button>;
 }
 
-/** "How did we get this": the call that gives the numbers beside it. */
-export function How({ url }: { url: string }) {
+interface Asked {
+  title?: string;
+  /** What can be asked for by its address alone. */
+  url?: string;
+  command?: string;
+}
+
+/** A call as anybody can make it again. */
+export function Call({ title = words.how.call, url = "", command = curl(url) }: Asked) {
+  return (
+    <>
+      <h3>{title}</h3>
+      <pre tabIndex={0}>{command}</pre>
+      <div className="row"><Copy text={command} />{url !== "" && <a href={url} target="_blank" rel="noreferrer">JSON</a>}</div>
+    </>
+  );
+}
+
+/** "How did we get this": the call that gives the numbers beside it, and others that some of them need. */
+export function How({ also = [], ...of }: Asked & { also?: Asked[] }) {
   return (
     <Menu className="how" title={words.how.button} label={<><Icon name="info" size={14} /><span className="unseen">{words.how.button}</span></>}>
-      {() => (
-        <div className="stack">
-          <h3>{words.how.call}</h3>
-          <pre>{curl(url)}</pre>
-          <div className="row"><Copy text={curl(url)} /><a href={url} target="_blank" rel="noreferrer">JSON</a></div>
-        </div>
-      )}
+      {() => <div className="stack"><Call {...of} />{also.map((each) => <Call key={each.title} {...each} />)}</div>}
     </Menu>
   );
 }

@@ -1,7 +1,9 @@
+import { address } from "../api/how";
 import { moment } from "../format/time";
 import { useLook, type Look } from "../look";
 import { useMapChoice } from "../map/choice";
 import { useGroup, useMapGraph } from "../map/useMapGraph";
+import { Call } from "../parts/How";
 import { Menu } from "../parts/Menu";
 import { useAddress } from "../url/address";
 import { words } from "../words";
@@ -30,6 +32,7 @@ export function Freshness() {
             {shards.length === 0 && staleness?.fresh && <li>{words.fresh.allWell}</li>}
           </ul>
           {staleness?.stored && <p className="muted">{staleness.stored.message}</p>}
+          <Call title={words.how.freshness} url={address("/api/v1/status")} />
         </div>
       )}
     </Menu>

@@ -22,9 +22,11 @@ export function OperationsView() {
   const { filters: { operation, environment, probes, time } } = useLook();
   const query = { ...given({ operation, environment, probes }), ...timeQuery(time) };
   const operations = api.useQuery("get", "/api/v1/operations", { params: { query } }, { refetchInterval: askAgainMs(time), placeholderData: (before) => before });
+  const [first] = operations.data?.operations ?? [];
+  const trend = address(`/api/v1/operations/${encodeURIComponent(first?.name ?? operation)}/stats`, { ...given({ environment: first?.environment ?? environment }), ...timeQuery(time) });
   return (
     <section className="card">
-      <div className="card-head"><h1>{words.operations.title}</h1><Unused of={["service", "namespace", "cluster", "status"]} /><span className="push" /><How url={address("/api/v1/operations", query)} /></div>
+      <div className="card-head"><h1>{words.operations.title}</h1><Unused of={["service", "namespace", "cluster", "status"]} /><span className="push" /><How url={address("/api/v1/operations", query)} also={[{ title: words.how.trends, url: trend }]} /></div>
       <Answer of={operations}>{(answer) => <List of={answer} />}</Answer>
     </section>
   );

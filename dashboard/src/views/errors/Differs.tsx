@@ -1,8 +1,9 @@
 import { api, type Schemas } from "../../api/client";
+import { address, curlPost } from "../../api/how";
 import type { Region } from "../../charts/Heatmap";
 import { exact, percent } from "../../format/numbers";
 import { useLook } from "../../look";
-import { Copy } from "../../parts/How";
+import { How } from "../../parts/How";
 import { Icon } from "../../parts/Icon";
 import { Answer, Nothing } from "../../parts/States";
 import { given, timeQuery, type Filters } from "../../url/filters";
@@ -26,7 +27,7 @@ export function Differs({ region, onClose }: { region: Region | null; onClose: (
         {diff.data && <span className="small muted"><i className="side-mark" /> {text.differsFlows(exact(diff.data.selection.flows))} <i className="side-mark baseline" /> {text.differsOthers(exact(diff.data.baseline.flows))}</span>}
         <Unused of={["namespace", "cluster", "status"]} />
         <span className="push" />
-        <Copy text={`curl '${location.origin}/api/v1/diff' -H 'content-type: application/json' -d '${JSON.stringify(body)}'`} label={text.copyQuestion} />
+        <How command={curlPost(address("/api/v1/diff"), body)} />
         <button type="button" className="bare" data-escape="" title={text.clear} onClick={onClose}><Icon name="close" /><span className="unseen">{text.clear}</span></button>
       </div>
       <Answer of={diff}>{(answer) => <>

@@ -48,7 +48,7 @@ export function FlowView() {
         }}><Icon name="back" size={13} /> {text.back}</A>
         <h1>{flow.data ? operationName(flow.data.operationName) : text.title} <span className="muted mono">{flowId.slice(0, 8)}</span></h1>
         <span className="push" />
-        <How url={address(`/api/v1/flows/${flowId}`)} />
+        <How url={address(`/api/v1/flows/${encodeURIComponent(flowId)}`)} also={[{ title: words.how.spans, url: address(`/api/v1/traces/${encodeURIComponent(flowId)}`) }]} />
       </div>
       {flow.isPending && isUnknown(flow.failureReason) ? <Nothing>{text.notYet}</Nothing> : <Answer of={flow}>{(answer) => <Flow of={answer} at={flow.dataUpdatedAt} />}</Answer>}
     </div>

@@ -2,14 +2,16 @@ import { useEffect, useMemo, useState } from "react";
 import { operationName } from "../../format/names";
 import { duration, exact, percent } from "../../format/numbers";
 import { clock } from "../../format/time";
+import { address, curlOn } from "../../api/how";
 import type { FlowFrame } from "../../live/feed";
 import { useFeed, useHeld } from "../../live/useFeed";
 import { useLook } from "../../look";
 import { Icon } from "../../parts/Icon";
+import { How } from "../../parts/How";
 import { StatusMark } from "../../parts/StatusMark";
 import { A } from "../../url/A";
 import { toView, useAddress } from "../../url/address";
-import { given } from "../../url/filters";
+import { given, type Filters } from "../../url/filters";
 import { words } from "../../words";
 import { Unused } from "../Unused";
 import { Flows } from "./FlowTable";
@@ -30,9 +32,11 @@ export function LiveView() {
   );
 }
 
+const happening = ({ operation, environment, service, namespace, status, probes, time }: Filters) =>
+  ({ ...given({ operation, environment, service, namespace, status: status as "success" }), probes, events: true, window: time.kind === "live" ? time.window : "1m" });
+
 function useHappening(): Happening {
-  const { filters: { operation, environment, service, namespace, status, probes, time } } = useLook();
-  const filters = { ...given({ operation, environment, service, namespace, status }), probes, events: true, window: time.kind === "live" ? time.window : "1m" } as Parameters<typeof useFeed>[0];
+  const filters = happening(useLook().filters);
   const key = JSON.stringify(filters);
   const [flows, show] = useState<{ of: string; flows: Happening }>({ of: key, flows: NO_FLOWS });
   const ears = useMemo(() => new Ears(), []);
@@ -75,7 +79,8 @@ class Ears {
 
 function Happens() {
   const [paused, pause] = useState(false);
-  const { shown, waiting } = useHeld(useHappening(), paused, JSON.stringify(useLook().filters));
+  const { filters } = useLook();
+  const { shown, waiting } = useHeld(useHappening(), paused, JSON.stringify(filters));
   const all = [...shown.running.values()].sort((a, b) => b.since - a.since);
   const running = all.slice(0, SHOWN);
   const sampled = [...shown.ended, ...running].find(({ flow }) => flow.sampleRate < 1);
@@ -90,6 +95,7 @@ function Happens() {
         <button type="button" data-pause="" aria-pressed={paused} onClick={() => pause(!paused)}>
           <span className="with-icon"><Icon name={paused ? "play" : "pause"} size={13} />{paused ? words.map.resume(waiting) : words.map.pause}</span>
         </button>
+        <How command={curlOn(address("/api/v1/events", happening(filters)))} title={words.how.events} />
       </div>
       {running.length + shown.ended.length === 0 ? <p className="state muted">{text.none}</p> : (
         <div className="happens">
