@@ -4,7 +4,6 @@ import { large } from "./workload.mjs";
 
 const SERVICES = 1_000;
 const CALLS = 5_000;
-/** At 60 frames a second a frame has 16.7 ms; a machine without a graphics card gets more. */
 
 test("1,000 services and 5,000 calls stay smooth", async (page) => {
   const environment = await large(SERVICES, CALLS);
