@@ -103,9 +103,9 @@ export function graphQuery({ operation, environment, service, namespace, probes,
 }
 
 /** A graph of the past in the form of a live one. */
-export function ofAnswer({ nodes, edges, window, staleness }: Pick<Schemas["GraphAnswer"], "nodes" | "edges" | "window" | "staleness">): GraphState {
+export function ofAnswer({ nodes, edges, totals, window, staleness }: Pick<Schemas["GraphAnswer"], "nodes" | "edges" | "totals" | "window" | "staleness">): GraphState {
   return {
-    ...EMPTY, loaded: true, window, staleness, asOf: window.to,
+    ...EMPTY, loaded: true, totals, window, staleness, asOf: window.to,
     nodes: new Map(nodes.map((node) => [node.id, node])),
     edges: new Map(edges.map((edge) => [edgeKey(edge), edge])),
   };

@@ -61,7 +61,6 @@ export const words = {
   cards: {
     label: "All matching flows together",
     total: "Flows",
-    rate: (rate: string) => rate,
     success: "Success",
     errors: "Errors",
     failed: (count: string) => `${count} failed`,
@@ -73,8 +72,6 @@ export const words = {
     p99: "p99",
     latencyHint: "of a whole flow",
     slower: { p50: "half took longer", p95: "1 in 20 took longer", p99: "1 in 100 took longer" },
-    ofOne: "of one operation only",
-    notAdded: "Percentiles of several operations can't be worked out from each other's. Choose one operation, or a live window.",
     beingNamed: (count: string) => (count === "1" ? "1 young call is being named" : `${count} young calls are being named`),
     probesHidden: "Health checks are not counted",
     probesShown: "Health checks are counted",

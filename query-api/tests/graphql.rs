@@ -31,14 +31,14 @@ async fn fields_of_answers_are_named_by_the_asker() {
         &api,
         r#"{ dependencies(operation: "login", environment: "production", window: "5m") {
             source edges { from to callCount p95Latency } nodes { id status kind metrics { requestCount } }
-            staleness { fresh } } }"#,
+            totals { flowCount p95Latency } staleness { fresh } } }"#,
     )
     .await;
     let graph = &answer["data"]["dependencies"];
     let edge = json!({"from": "web", "to": "auth", "callCount": 3, "p95Latency": 0.1});
     assert_eq!(
-        (&graph["edges"], &graph["staleness"]),
-        (&json!([edge]), &json!({"fresh": true})),
+        (&graph["edges"], &graph["totals"], &graph["staleness"]),
+        (&json!([edge]), &json!({"flowCount": 3, "p95Latency": 0.1}), &json!({"fresh": true})),
         "{answer:#}"
     );
     let auth = json!({"id": "auth", "status": "healthy", "kind": "service", "metrics": {"requestCount": 3}});

@@ -5,6 +5,7 @@
 mod support;
 
 use serde_json::{Value, json};
+use stitcher::histogram::bucket_of;
 use support::{Api, Bench, Calls, logins, now_s};
 
 const WEB_TO_AUTH: &str = "/api/v1/edges/web/shop%2Fauth/stats";
@@ -143,6 +144,46 @@ async fn an_operation_over_time_adds_up() {
     assert_eq!(minute["lastSeen"].as_u64(), Some(u64::from(old_s + 50) * 1_000_000));
     let nobody = ok(&api, "/api/v1/operations/lo'gin/stats").await;
     assert_eq!((&nobody["stats"]["totalRequests"], &nobody["lastSeen"]), (&json!(0), &Value::Null));
+    api.stop().await;
+    bench.drop().await;
+}
+
+/// As the live protocol gives them, and never made of other percentiles.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_graph_of_any_time_has_all_flows_together() {
+    let Some(bench) = Bench::new("stats_totals").await else { return };
+    let old_s = history(&bench).await;
+    let slow = operation_row(old_s, 70).replace("'login'", "'search'");
+    let slow = slow.replace("[200]", &format!("[{}]", bucket_of(5_000))).replace("200 *", "5000 *");
+    bench.execute(&slow).await;
+    bench.execute(&slow.replace("'search'", "'__probe__'")).await;
+    let api = bench.start().await;
+    let old = range(old_s, old_s + 60);
+    let hour = "window=1h".to_owned();
+    for (query, range, flows, errors, average, p50) in [
+        ("graph?", &hour, 105, 6, 3.395, 5.0),
+        ("dependencies?", &hour, 105, 6, 3.395, 5.0),
+        ("dependencies?group=namespace&", &hour, 105, 6, 3.395, 5.0),
+        ("dependencies?group=version&", &old, 100, 6, 3.56, 5.0),
+        ("graph?operation=login&", &hour, 35, 4, 0.186, 0.2),
+        ("graph?operation=search&", &old, 70, 2, 5.0, 5.0),
+        ("graph?operation=login&environment=staging&", &hour, 0, 0, 0.0, 0.0),
+        ("graph?probes=true&", &old, 170, 8, 4.153, 5.0),
+        ("graph?service=auth&namespace=shop&", &old, 100, 6, 3.56, 5.0),
+    ] {
+        let totals = ok(&api, &format!("/api/v1/{query}{range}")).await["totals"].clone();
+        let counts = (&totals["flowCount"], &totals["errorCount"]);
+        assert_eq!(counts, (&json!(flows), &json!(errors)), "{query}{range}: {totals:#}");
+        for (name, wanted) in [("avgLatency", average), ("p50Latency", p50)] {
+            let found = totals[name].as_f64().unwrap_or_default();
+            assert!((found - wanted).abs() <= wanted * 0.01, "{query}{range}: {name} of {totals:#}");
+        }
+    }
+    let totals = ok(&api, &format!("/api/v1/graph?operation=login&{old}")).await["totals"].clone();
+    let stats = ok(&api, &format!("/api/v1/operations/login/stats?{old}")).await["stats"].clone();
+    for name in ["timeouts", "errorRate", "rate", "avgLatency", "p50Latency", "p95Latency", "p99Latency"] {
+        assert_eq!(totals[name], stats[name], "{name}");
+    }
     api.stop().await;
     bench.drop().await;
 }

@@ -486,6 +486,8 @@ export interface components {
             /** @description `live`, `clickhouse` or `clickhouse+live`. */
             source: string;
             staleness: components["schemas"]["Staleness"];
+            /** @description All flows of the operation and environment together, whatever is left out of the graph. */
+            totals: components["schemas"]["FlowTotals"];
             window: components["schemas"]["WindowAnswer"];
         };
         /** @description What was asked for. */
@@ -904,6 +906,16 @@ export interface components {
             /** @description Flows that ended in the range. */
             totalRequests: components["schemas"]["Count"];
         };
+        /** @description Flows that ended in the range. */
+        FlowTotals: components["schemas"]["Latency"] & {
+            errorCount: components["schemas"]["Count"];
+            /** Format: double */
+            errorRate: number;
+            flowCount: components["schemas"]["Count"];
+            /** Format: double */
+            rate: number;
+            timeouts: components["schemas"]["Count"];
+        };
         /** @description A page of flows. */
         FlowsAnswer: {
             /** @description In the order that was asked for. */
@@ -951,6 +963,8 @@ export interface components {
             /** @description `live`, `clickhouse` or `clickhouse+live`. */
             source: string;
             staleness: components["schemas"]["Staleness"];
+            /** @description All flows of the operation and environment together, whatever is left out of the graph. */
+            totals: components["schemas"]["FlowTotals"];
             window: components["schemas"]["WindowAnswer"];
         };
         /**
@@ -1090,7 +1104,7 @@ export interface components {
             /** @description How current they are. */
             staleness: components["schemas"]["Staleness"];
             /** @description All matching flows together. */
-            totals: components["schemas"]["LiveTotals"];
+            totals: components["schemas"]["FlowTotals"];
             /** @description What the numbers cover. */
             window: components["schemas"]["WindowAnswer"];
         };
@@ -1110,16 +1124,6 @@ export interface components {
             /** Format: int64 */
             startTime: number;
             status: components["schemas"]["FlowOutcome"];
-        };
-        /** @description Flows that ended in the range. */
-        LiveTotals: components["schemas"]["Latency"] & {
-            errorCount: components["schemas"]["Count"];
-            /** Format: double */
-            errorRate: number;
-            flowCount: components["schemas"]["Count"];
-            /** Format: double */
-            rate: number;
-            timeouts: components["schemas"]["Count"];
         };
         /** @description What is known of a flow as a whole. Times are µs since the epoch, durations µs. */
         Metadata: {

@@ -20,7 +20,7 @@ export interface Choice {
 
 export function part(graph: GraphState, { cluster, focus, hops, withRare }: Choice): Part {
   let edges = [...graph.edges];
-  const rare = withRare || focus !== "" ? [] : edges.filter(([, edge]) => isRare(edge, flows(graph)));
+  const rare = withRare || focus !== "" ? [] : edges.filter(([, edge]) => isRare(edge, graph.totals?.flowCount ?? 0));
   const isLeftOut = new Set(rare.map(([key]) => key));
   edges = edges.filter(([key]) => !isLeftOut.has(key));
   if (cluster !== "") edges = edges.filter(([, { from, to }]) => [from, to].some((id) => isIn(graph.nodes.get(id), cluster)));
@@ -41,13 +41,6 @@ function touched(graph: GraphState, edges: [string, Edge][], focus: string, clus
 
 /** A box that stands for a whole cluster has its name and is in none. */
 const isIn = (node: Node | undefined, cluster: string) => (node?.kind === "cluster" ? node.service.name : node?.service.cluster) === cluster;
-
-/** How many there were, or what users and their clients called, where that isn't known. */
-function flows({ totals, nodes, edges }: GraphState): number {
-  if (totals !== null) return totals.flowCount;
-  const begin = [...edges.values()].filter(({ from }) => ["user", "client"].includes(nodes.get(from)?.kind ?? ""));
-  return begin.reduce((sum, { callCount }) => sum + callCount, 0);
-}
 
 /** Fewer than one call in a hundred flows, and nothing wrong with them: mostly halves of calls whose other half is late. */
 export const isRare = ({ callCount, errorCount, rejected, timeouts }: Edge, flowCount: number) =>

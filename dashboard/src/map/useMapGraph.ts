@@ -23,8 +23,6 @@ export function useMapGraph(group: Group): MapGraph {
   const grouped = api.useQuery("get", "/api/v1/dependencies", { params: { query } },
     { enabled: isGrouped && isReady, refetchInterval: wait === false ? false : Math.min(wait, 2_000) });
   const ofGroups = useMemo(() => (grouped.data ? ofAnswer(grouped.data) : EMPTY), [grouped.data]);
-  const { totals } = graph;
-  const whole = useMemo(() => ({ ...ofGroups, totals }), [ofGroups, totals]);
   if (!isGrouped) return { graph, error, again, how };
-  return { graph: whole, error: grouped.error, again: () => void grouped.refetch(), how: address("/api/v1/dependencies", query) };
+  return { graph: ofGroups, error: grouped.error, again: () => void grouped.refetch(), how: address("/api/v1/dependencies", query) };
 }

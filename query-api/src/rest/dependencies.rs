@@ -3,19 +3,20 @@
 use super::Problems;
 use crate::App;
 use crate::access::Access;
-use crate::answer::{Plan, Summed, summed, with_stored};
+use crate::answer::{Plan, Summed, summed_with_flows, with_stored};
 use crate::ask::Ask;
 use crate::by_version;
 use crate::error::ApiError;
 use crate::filter::{Filter, checked};
 use crate::graph::Graph;
 use crate::grouping::{Group, grouped};
-use crate::hub::frame::WindowAnswer;
+use crate::hub::frame::{self, WindowAnswer};
 use crate::live::feed::{locked, now_us};
 use crate::live::shards::Staleness;
 use crate::range::{Asked, rfc3339};
+use crate::rows;
 use crate::sums::of_filter;
-use crate::totals::Totals;
+use crate::totals::{FlowTotals, Totals};
 use crate::traversal::{Way, reached};
 use axum::Json;
 use axum::extract::State;
@@ -71,6 +72,8 @@ pub struct DependenciesParameters {
 pub struct DependenciesAnswer {
     #[serde(flatten)]
     pub graph: Graph,
+    /// All flows of the operation and environment together, whatever is left out of the graph.
+    pub totals: frame::Totals,
     pub metadata: DependenciesMetadata,
     pub window: WindowAnswer,
     /// `live`, `clickhouse` or `clickhouse+live`.
@@ -107,6 +110,14 @@ struct Question {
     group: Group,
 }
 
+/// What answers it.
+struct Found {
+    plan: Plan,
+    graph: Graph,
+    flows: FlowTotals,
+    staleness: Staleness,
+}
+
 /// A service or all of a namespace with those that it depends on and that depend on it
 #[utoipa::path(get, path = "/api/v1/dependencies", tag = "graph", params(DependenciesParameters),
     responses((status = 200, body = DependenciesAnswer), Problems))]
@@ -128,7 +139,7 @@ pub async fn of(
     parameters: DependenciesParameters,
 ) -> Result<DependenciesAnswer, ApiError> {
     let question = Question::read(app, access, parameters)?;
-    let (plan, graph, staleness) = match question.group {
+    let Found { plan, graph, flows, staleness } = match question.group {
         Group::Version => question.versions(app).await?,
         _ => question.graph(app).await?,
     };
@@ -148,6 +159,7 @@ pub async fn of(
             last_updated: rfc3339(plan.to_s.min(now_s)),
         },
         graph,
+        totals: frame::Totals::of(&flows, plan.seconds),
         window: plan.window(),
         source: plan.source(),
         staleness,
@@ -183,14 +195,15 @@ impl Question {
         })
     }
 
-    async fn graph(&self, app: &App) -> Result<(Plan, Graph, Staleness), ApiError> {
-        let Summed { plan, mut totals, staleness } = summed(app, &self.filter, self.asked).await?;
+    async fn graph(&self, app: &App) -> Result<Found, ApiError> {
+        let (Summed { plan, mut totals, staleness }, flows) =
+            summed_with_flows(app, &self.filter, self.asked).await?;
         self.narrow(&mut totals);
         let totals = if self.group == Group::Service { totals } else { grouped(&totals, self.group) };
-        Ok((plan, Graph::of(&totals, plan.seconds, &app.rules), staleness))
+        Ok(Found { plan, graph: Graph::of(&totals, plan.seconds, &app.rules), flows, staleness })
     }
 
-    async fn versions(&self, app: &App) -> Result<(Plan, Graph, Staleness), ApiError> {
+    async fn versions(&self, app: &App) -> Result<Found, ApiError> {
         let plan = Plan::of_tables(self.asked, 1, now_us());
         let staleness = locked(&app.live).staleness(now_us());
         let staleness = with_stored(app, plan, staleness).await?;
@@ -199,10 +212,14 @@ impl Question {
             self.filter.narrow(outline);
             self.narrow(outline);
         };
-        let versions = by_version::of(app, plan, &of_filter(&self.filter), environment, keep).await?;
+        let (segments, conditions) = (plan.stored(), of_filter(&self.filter));
+        let (versions, flows) = tokio::try_join!(
+            by_version::of(app, plan, &conditions, environment, keep),
+            rows::flows(app, &segments, &conditions)
+        )?;
         let mut graph = Graph::of(&versions.totals, plan.seconds, &app.rules);
         versions.name(&mut graph);
-        Ok((plan, graph, staleness))
+        Ok(Found { plan, graph, flows, staleness })
     }
 
     /// Leaves what is around the services that were asked for.
