@@ -492,6 +492,7 @@ export interface components {
         };
         /** @description What was asked for. */
         DependenciesMetadata: {
+            cluster?: string | null;
             /** Format: int32 */
             depth: number;
             direction: components["schemas"]["Way"];
@@ -724,7 +725,7 @@ export interface components {
         };
         /** @description Entry points of a service. */
         EndpointsAnswer: {
-            /** @description Most requests first. At most 200 a service are told apart; the others are `__other__`. */
+            /** @description Most requests first, those of health checks among them: tables know entry points of no operation. At most 200 a service are told apart; the others are `__other__`. */
             endpoints: components["schemas"]["Endpoint"][];
             environment?: string | null;
             name: string;
@@ -1045,6 +1046,8 @@ export interface components {
         };
         /** @description Which flows, and what about them. */
         LiveFilters: {
+            /** @description Only what touches services of this cluster. */
+            cluster?: string | null;
             /** @description Exactly this environment. */
             environment?: string | null;
             /** @description Whether single flows are told; they are by default. */
@@ -2098,7 +2101,9 @@ export interface operations {
                 namespace?: string;
                 /** @description Around the services of this name, or of a name that joined one. */
                 service?: string;
-                /** @description How many calls away from these, 1 to 10; 1 by default. Without a service or a namespace all is shown anyway. */
+                /** @description Around the services of this cluster; with `service` or `namespace`, around those of them that are in it. */
+                cluster?: string;
+                /** @description How many calls away from these, 1 to 10; 1 by default. Without any of these all is shown anyway. */
                 depth?: number;
                 /** @description Which way to go from these. */
                 direction?: "upstream" | "downstream" | "both";
@@ -2372,6 +2377,8 @@ export interface operations {
                 service?: string;
                 /** @description Only what touches services of this namespace, on both sides. */
                 namespace?: string;
+                /** @description Only what touches services of this cluster, on both sides. */
+                cluster?: string;
                 /** @description Exactly this environment. */
                 environment?: string;
                 /** @description The environment to compare with. Clusters are left out of nodes then, because environments mostly have their own. */
@@ -2909,6 +2916,8 @@ export interface operations {
                 endTime?: string;
                 /** @description Length of a point: `10s`, `1m`, `10m`, `1h` …; by default the one that makes at most 300 points. */
                 step?: string;
+                /** @description Whether health checks count too. */
+                probes?: boolean;
             };
             header?: never;
             path: {
@@ -3454,6 +3463,8 @@ export interface operations {
                 service?: string;
                 /** @description Only what touches services of this namespace. */
                 namespace?: string;
+                /** @description Only what touches services of this cluster. */
+                cluster?: string;
                 /** @description Of single flows, only ends with this status. */
                 status?: components["schemas"]["FlowOutcome"];
             };
@@ -4265,6 +4276,8 @@ export interface operations {
                 namespace?: string;
                 /** @description Only what touches services of this name. */
                 service?: string;
+                /** @description Only what touches services of this cluster. */
+                cluster?: string;
             };
             header?: never;
             path?: never;
@@ -4521,6 +4534,8 @@ export interface operations {
                 service?: string;
                 /** @description Its namespace, where several have one of this name. */
                 namespace?: string;
+                /** @description Its cluster; those of several are taken together without. */
+                cluster?: string;
                 /** @description Id of the caller's node as graphs show it. */
                 from?: string;
                 /** @description Id of the callee's node as graphs show it. */
@@ -4535,6 +4550,8 @@ export interface operations {
                 endTime?: string;
                 /** @description Length of a column, at least `10s`; by default the one that makes at most 300 columns. */
                 step?: string;
+                /** @description Whether health checks count too. */
+                probes?: boolean;
             };
             header?: never;
             path?: never;
@@ -5312,6 +5329,8 @@ export interface operations {
             query?: {
                 /** @description Exactly this namespace. */
                 namespace?: string;
+                /** @description Exactly this cluster. */
+                cluster?: string;
                 /** @description Exactly this environment. */
                 environment?: string;
                 /** @description The last `90s`, `15m`, `2h`, `7d` …; 15 minutes by default. */
@@ -5320,6 +5339,8 @@ export interface operations {
                 startTime?: string;
                 /** @description As `startTime`; now by default. */
                 endTime?: string;
+                /** @description Whether health checks count too. Pods count them in any case. */
+                probes?: boolean;
             };
             header?: never;
             path?: never;
@@ -5572,6 +5593,8 @@ export interface operations {
             query?: {
                 /** @description Exactly this namespace. */
                 namespace?: string;
+                /** @description Exactly this cluster. */
+                cluster?: string;
                 /** @description Exactly this environment. */
                 environment?: string;
                 /** @description The last `90s`, `15m`, `2h`, `7d` …; 15 minutes by default. */
@@ -5580,6 +5603,8 @@ export interface operations {
                 startTime?: string;
                 /** @description As `startTime`; now by default. */
                 endTime?: string;
+                /** @description Whether health checks count too. Pods count them in any case. */
+                probes?: boolean;
             };
             header?: never;
             path: {
@@ -5835,6 +5860,8 @@ export interface operations {
             query?: {
                 /** @description The service's namespace, where several have one of this name. */
                 namespace?: string;
+                /** @description The service's cluster; those of several are taken together without. */
+                cluster?: string;
                 /** @description Exactly this environment. */
                 environment?: string;
                 /** @description Exactly this version of the service. */
@@ -6100,6 +6127,8 @@ export interface operations {
             query?: {
                 /** @description The service's namespace, where several have one of this name. */
                 namespace?: string;
+                /** @description The service's cluster; those of several are taken together without. */
+                cluster?: string;
                 /** @description Exactly this environment. */
                 environment?: string;
                 /** @description Exactly this operation. */
@@ -6114,6 +6143,8 @@ export interface operations {
                 endTime?: string;
                 /** @description Length of a point: `10s`, `1m`, `10m`, `1h` …; by default the one that makes at most 300 points. */
                 step?: string;
+                /** @description Whether health checks count too. */
+                probes?: boolean;
             };
             header?: never;
             path: {

@@ -41,7 +41,7 @@ export function MapView() {
   const { focus, hops } = choice;
   // Around a service, what is rare among all flows may be all there is.
   const withRare = choice.withRare || [cluster, service, namespace].some((name) => name !== "");
-  const seen = useMemo(() => part(held, { cluster, focus, hops, withRare }), [held, cluster, focus, hops, withRare]);
+  const seen = useMemo(() => part(held, { focus, hops, withRare }), [held, focus, hops, withRare]);
   const of = JSON.stringify([look.filters, group, focus, hops, withRare, tidied]);
   const isLarge = useIsLarge(seen.nodes.size, of);
   // Only what is drawn one by one is laid out with care.

@@ -5,12 +5,12 @@ import { around, matches, part } from "./shown";
 
 const edge = (from: string, to: string, callCount = 1000, errorCount = 0) =>
   ({ from, to, callCount, errorCount, rejected: 0, timeouts: 0 }) as unknown as Edge;
-const node = (id: string, cluster = "eu") => ({ id, service: { name: id, namespace: "shop", cluster } }) as unknown as Node;
+const node = (id: string) => ({ id, service: { name: id, namespace: "shop", cluster: "" } }) as unknown as Node;
 
 function graph(edges: Edge[], nodes = edges.flatMap(({ from, to }) => [node(from), node(to)])): GraphState {
   return { ...EMPTY, nodes: new Map(nodes.map((each) => [each.id, each])), edges: new Map(edges.map((each) => [edgeKey(each), each])) };
 }
-const all = { cluster: "", focus: "", hops: 1, withRare: false };
+const all = { focus: "", hops: 1, withRare: false };
 const ids = (of: { nodes: Map<string, unknown> }) => [...of.nodes.keys()].sort();
 
 describe("the part of the graph on the map", () => {
@@ -36,15 +36,10 @@ describe("the part of the graph on the map", () => {
     expect(part(graph([edge("orders", "database", 150_000), edge("gateway", "orders", 1_000)]), all).rare).toBe(0);
   });
 
-  it("keeps what touches a cluster, and services that call nobody", () => {
-    const clusters = graph([edge("web", "a"), edge("a", "b")], [node("web", ""), node("a"), node("b", "us"), node("alone"), node("other", "us")]);
-    expect(ids(part(clusters, { ...all, cluster: "eu" }))).toEqual(["a", "alone", "b", "web"]);
-  });
-
-  it("keeps the box of a cluster and what it touches", () => {
-    const box = (id: string) => ({ ...node(id, ""), kind: "cluster" }) as Node;
-    const clusters = graph([edge("eu", "us"), edge("us", "asia")], ["eu", "us", "asia"].map(box));
-    expect(ids(part(clusters, { ...all, cluster: "eu" }))).toEqual(["eu", "us"]);
+  it("keeps services that call nobody, but not around a focus", () => {
+    const some = graph([edge("web", "a")], [node("web"), node("a"), node("alone")]);
+    expect(ids(part(some, all))).toEqual(["a", "alone", "web"]);
+    expect(ids(part(some, { ...all, focus: "a" }))).toEqual(["a", "web"]);
   });
 
   it("finds by parts of names", () => expect([matches(node("auth"), "UT"), matches(node("auth"), " "), matches(node("auth"), "sho")]).toEqual([true, false, true]));

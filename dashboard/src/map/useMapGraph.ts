@@ -18,7 +18,7 @@ export type MapGraph = Pick<Look, "graph" | "error" | "again" | "how">;
 export function useMapGraph(group: Group): MapGraph {
   const { graph, error, again, how, filters, isReady } = useLook();
   const isGrouped = group !== "none";
-  const query = { ...graphQuery(filters), group: isGrouped ? group : "service" as const, ...(filters.service === "" && filters.namespace === "" ? {} : { direction: "both" as const, depth: 1 }) };
+  const query = { ...graphQuery(filters), group: isGrouped ? group : "service" as const };
   const wait = askAgainMs(filters.time);
   const grouped = api.useQuery("get", "/api/v1/dependencies", { params: { query } },
     { enabled: isGrouped && isReady, refetchInterval: wait === false ? false : Math.min(wait, 2_000) });

@@ -13,7 +13,6 @@ import { Answer } from "../parts/States";
 import { useSettings } from "../settings";
 import { timeWords } from "../shell/TimeMenu";
 import { askAgainMs, given, timeQuery } from "../url/filters";
-import { Unused } from "../views/Unused";
 import { words } from "../words";
 import { ExemplarFlows } from "./Flows";
 import { Figures, Panel, Section, type Figure } from "./Panel";
@@ -49,23 +48,23 @@ function OfGroups({ edge }: { edge: Edge | undefined }) {
 }
 
 function Asked({ from, to }: Ends) {
-  const { filters: { operation, environment, time }, graph: { window } } = useLook();
-  const shared = given({ operation, environment });
+  const { filters: { operation, environment, probes, time }, graph: { window } } = useLook();
+  const shared = given({ operation, environment, probes });
   const query = { ...shared, ...timeQuery(time) };
   const path = { from, to };
   const again = { refetchInterval: askAgainMs(time), placeholderData: <T,>(last: T) => last };
   const stats = api.useQuery("get", "/api/v1/edges/{from}/{to}/stats", { params: { path, query } }, again);
   const earlier = api.useQuery("get", "/api/v1/edges/{from}/{to}/stats", { params: { path, query: { ...shared, ...before(time, (window?.to ?? 0) / 1000) } } },
     { enabled: window !== null, staleTime: Infinity, placeholderData: <T,>(last: T) => last });
-  const heatQuery = { ...path, ...given({ environment }), ...timeQuery(time) };
+  const heatQuery = { ...path, ...query };
   const heat = api.useQuery("get", "/api/v1/heatmap", { params: { query: heatQuery } }, again);
   const url = address(`/api/v1/edges/${encodeURIComponent(from)}/${encodeURIComponent(to)}/stats`, query);
   return (
     <>
       <Answer of={stats}>{(answer) => <>
-        <Section title={timeWords(time)} how={<How url={url} />}><EdgeFigures now={measured(answer.metrics)} then={earlier.data && measured(earlier.data.metrics)} /><Unused of={["probes"]} /></Section>
+        <Section title={timeWords(time)} how={<How url={url} />}><EdgeFigures now={measured(answer.metrics)} then={earlier.data && measured(earlier.data.metrics)} /></Section>
         <Section title={words.panel.overTime}><Series of={whole(answer)} /></Section>
-        {operation === "" && <Section title={words.panel.heatmap} how={<How url={address("/api/v1/heatmap", heatQuery)} />}><Answer of={heat}>{(map) => <Heatmap of={map} />}</Answer></Section>}
+        <Section title={words.panel.heatmap} how={<How url={address("/api/v1/heatmap", heatQuery)} />}><Answer of={heat}>{(map) => <Heatmap of={map} />}</Answer></Section>
         <Section title={words.panel.flows}><ExemplarFlows exemplars={answer.exemplars} /></Section>
       </>}</Answer>
     </>

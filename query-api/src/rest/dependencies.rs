@@ -7,7 +7,7 @@ use crate::answer::{Plan, Summed, summed_with_flows, with_stored};
 use crate::ask::Ask;
 use crate::by_version;
 use crate::error::ApiError;
-use crate::filter::{Filter, checked};
+use crate::filter::{Around, Filter};
 use crate::graph::Graph;
 use crate::grouping::{Group, grouped};
 use crate::hub::frame::{self, WindowAnswer};
@@ -41,7 +41,9 @@ pub struct DependenciesParameters {
     pub namespace: Option<String>,
     /// Around the services of this name, or of a name that joined one.
     pub service: Option<String>,
-    /// How many calls away from these, 1 to 10; 1 by default. Without a service or a namespace all is shown anyway.
+    /// Around the services of this cluster; with `service` or `namespace`, around those of them that are in it.
+    pub cluster: Option<String>,
+    /// How many calls away from these, 1 to 10; 1 by default. Without any of these all is shown anyway.
     #[param(minimum = 1, maximum = 10)]
     pub depth: Option<u32>,
     /// Which way to go from these.
@@ -88,6 +90,7 @@ pub struct DependenciesAnswer {
 pub struct DependenciesMetadata {
     pub namespace: Option<String>,
     pub service: Option<String>,
+    pub cluster: Option<String>,
     pub environment: Option<String>,
     pub operation: Option<String>,
     pub depth: u32,
@@ -103,8 +106,7 @@ pub struct DependenciesMetadata {
 struct Question {
     filter: Filter,
     asked: Asked,
-    service: Option<String>,
-    namespace: Option<String>,
+    around: Around,
     depth: u32,
     way: Way,
     group: Group,
@@ -144,11 +146,13 @@ pub async fn of(
         _ => question.graph(app).await?,
     };
     let now_s = u32::try_from(now_us() / 1_000_000).unwrap_or(u32::MAX);
-    let Question { filter, service, namespace, depth, way: direction, group, .. } = question;
+    let Question { filter, around, depth, way: direction, group, .. } = question;
+    let Around { service, namespace, cluster } = around;
     Ok(DependenciesAnswer {
         metadata: DependenciesMetadata {
             namespace,
             service,
+            cluster,
             environment: filter.environment,
             operation: filter.operation,
             depth,
@@ -168,18 +172,17 @@ pub async fn of(
 
 impl Question {
     fn read(app: &App, access: &Access, parameters: DependenciesParameters) -> Result<Self, ApiError> {
-        let DependenciesParameters { namespace, service, depth, direction, group, .. } = parameters;
+        let DependenciesParameters { namespace, service, cluster, depth, direction, group, .. } = parameters;
         let (start, end) = (parameters.start_time.as_deref(), parameters.end_time.as_deref());
         let asked = Asked::parse(parameters.window.as_deref(), start, end, now_us(), &app.limits)?;
-        let service = checked("service", service, &app.limits)?;
-        let namespace = checked("namespace", namespace, &app.limits)?;
+        let around = Around::read(service, namespace, cluster, &app.limits)?;
         let depth = depth.unwrap_or(1);
         if !(1..=DEEPEST).contains(&depth) {
             return Err(ApiError::bad_request(format!("depth is 1 to {DEEPEST}")));
         }
-        if service.is_none() && namespace.is_none() && (depth > 1 || direction.is_some()) {
+        if around.is_anywhere() && (depth > 1 || direction.is_some()) {
             return Err(ApiError::bad_request(
-                "depth and direction are counted from a service or a namespace: say which",
+                "depth and direction are counted from a service, a namespace or a cluster: say which",
             ));
         }
         let (operation, environment) = (parameters.operation, parameters.environment);
@@ -187,8 +190,7 @@ impl Question {
         Ok(Self {
             filter: filter.within(&access.allowed),
             asked,
-            service,
-            namespace,
+            around,
             depth,
             way: direction.unwrap_or_default(),
             group: group.unwrap_or_default(),
@@ -224,12 +226,8 @@ impl Question {
 
     /// Leaves what is around the services that were asked for.
     fn narrow(&self, totals: &mut Totals) {
-        if self.service.is_some() || self.namespace.is_some() {
-            let wanted = |want: &Option<String>, is: &str| want.as_deref().is_none_or(|want| want == is);
-            let asked = |node: &crate::node::Node| {
-                wanted(&self.service, &node.name) && wanted(&self.namespace, &node.namespace)
-            };
-            reached(totals, asked, self.way, self.depth);
+        if !self.around.is_anywhere() {
+            reached(totals, |node| self.around.is(node), self.way, self.depth);
         }
     }
 }
