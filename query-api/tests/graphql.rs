@@ -210,6 +210,11 @@ async fn a_list_of_a_hundred_flows_with_their_graphs_takes_few_queries() {
     }
     let asked = api.metric("weir_query_api_clickhouse_queries_total").await - before;
     assert!(asked <= 10, "{asked} queries");
+    for (statuses, wanted) in [("success", true), ("[success, timeout]", true), ("[error, timeout]", false)] {
+        let query = format!("{{ flows(status: {statuses}) {{ totalCount }} }}");
+        let total = ask(&api, &query).await["data"]["flows"]["totalCount"].clone();
+        assert_eq!(total.as_u64().unwrap() > 0, wanted, "{statuses}: {total}");
+    }
 
     let cursor = flows["pageInfo"]["endCursor"].as_str().unwrap();
     let next = ask(

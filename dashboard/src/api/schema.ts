@@ -1769,54 +1769,27 @@ export interface components {
         /** @description Which flows, in a caller's words. Without any: all of the last 15 minutes, health checks aside. */
         WhichWords: {
             endTime?: string | number | null;
-            /**
-             * @description Exactly this environment.
-             * @default null
-             */
-            environment: string | null;
+            /** @description Exactly this environment. */
+            environment?: string | null;
             maxDuration?: string | number | null;
             minDuration?: string | number | null;
-            /**
-             * @description Exactly this operation.
-             * @default null
-             */
-            operation: string | null;
-            /**
-             * @description Whether health checks count too.
-             * @default false
-             */
-            probes: boolean;
-            /**
-             * @description Those that began in, or went through, a service of this name.
-             * @default null
-             */
-            service: string | null;
-            /**
-             * @description `session.id`.
-             * @default null
-             */
-            sessionId: string | null;
+            /** @description Exactly this operation. */
+            operation?: string | null;
+            /** @description Whether health checks count too. */
+            probes?: boolean;
+            /** @description Those that began in, or went through, a service of this name. */
+            service?: string | null;
+            /** @description `session.id`. */
+            sessionId?: string | null;
             startTime?: string | number | null;
-            /**
-             * @description `success`, `error` or `timeout`.
-             * @default null
-             */
-            status: string | null;
-            /**
-             * @description What was clicked, as `app.ui.event` says it.
-             * @default null
-             */
-            uiEvent: string | null;
-            /**
-             * @description The keyed hash of a user's id.
-             * @default null
-             */
-            userHash: string | null;
-            /**
-             * @description Those that began in the last `90s`, `15m`, `2h`, `7d` …; 15 minutes by default. Flows are kept for 30 days.
-             * @default null
-             */
-            window: string | null;
+            /** @description `success`, `error` or `timeout`; several with commas between them. */
+            status?: string | null;
+            /** @description What was clicked, as `app.ui.event` says it. */
+            uiEvent?: string | null;
+            /** @description The keyed hash of a user's id. */
+            userHash?: string | null;
+            /** @description Those that began in the last `90s`, `15m`, `2h`, `7d` …; 15 minutes by default. Flows are kept for 30 days. */
+            window?: string | null;
         };
         /** @description A range of time. */
         WindowAnswer: {
@@ -3179,7 +3152,7 @@ export interface operations {
                 environment?: string;
                 /** @description Those that began in, or went through, a service of this name. */
                 service?: string;
-                /** @description `success`, `error` or `timeout`. */
+                /** @description `success`, `error` or `timeout`; several with commas between them. */
                 status?: string;
                 /** @description The keyed hash of a user's id. */
                 userHash?: string;
@@ -3727,7 +3700,7 @@ export interface operations {
                 environment?: string;
                 /** @description Those that began in, or went through, a service of this name. */
                 service?: string;
-                /** @description `success`, `error` or `timeout`. */
+                /** @description `success`, `error` or `timeout`; several with commas between them. */
                 status?: string;
                 /** @description The keyed hash of a user's id. */
                 userHash?: string;
@@ -6653,7 +6626,7 @@ export interface operations {
                 environment?: string;
                 /** @description Those that began in, or went through, a service of this name. */
                 service?: string;
-                /** @description `success`, `error` or `timeout`. */
+                /** @description `success`, `error` or `timeout`; several with commas between them. */
                 status?: string;
                 /** @description The keyed hash of a user's id. */
                 userHash?: string;

@@ -9,7 +9,7 @@ import { Answer, Loading } from "../parts/States";
 import { StatusMark } from "../parts/StatusMark";
 import { A } from "../url/A";
 import { toView, useAddress } from "../url/address";
-import { askAgainMs, given, timeQuery } from "../url/filters";
+import { FAILED, askAgainMs, given, timeQuery } from "../url/filters";
 import { words } from "../words";
 
 export interface FlowRow {
@@ -26,33 +26,18 @@ const SHOWN = 8;
 /** Executions that went through a service: the slowest, the failed and the last ones. */
 export function ServiceFlows({ service }: { service: string }) {
   const [kind, choose] = useState<(typeof KINDS)[number]>("slowest");
-  return <Kinds kind={kind} choose={choose}>{kind === "failed" ? <Failed key={service} service={service} /> : <Sorted key={kind} service={service} sort={kind === "slowest" ? "-duration" : "-startTime"} />}</Kinds>;
+  return <Kinds kind={kind} choose={choose}><Asked key={kind} kind={kind} service={service} /></Kinds>;
 }
 
-type Asked = { service: string; sort: "-duration" | "-startTime"; status?: "error" | "timeout" };
-
-function useFlows(asked: Asked) {
+function Asked({ service, kind }: { service: string; kind: (typeof KINDS)[number] }) {
   const { filters: { operation, environment, status, time, probes } } = useLook();
-  const query = { ...(status === "" ? {} : { status: status as "error" }), ...asked, ...given({ operation, environment, probes }), ...timeQuery(time), pageSize: SHOWN };
-  return api.useQuery("get", "/api/v1/flows", { params: { query } }, { enabled: useMaySeeFlows() === true, refetchInterval: askAgainMs(time), placeholderData: (before) => before });
+  const query = {
+    ...given({ operation, environment, probes, service, status: kind === "failed" ? FAILED : status }), ...timeQuery(time), pageSize: SHOWN,
+    sort: kind === "slowest" ? "-duration" : "-startTime",
+  };
+  const flows = api.useQuery("get", "/api/v1/flows", { params: { query } }, { enabled: useMaySeeFlows() === true, refetchInterval: askAgainMs(time), placeholderData: (before) => before });
+  return <Answer of={flows}>{(answer) => <FlowList rows={answer.flows.map((flow) => ({ ...flow, id: flow.flowId, operation: flow.operationName, time: flow.startTime }))} />}</Answer>;
 }
-
-function Sorted(asked: Asked) {
-  return <Answer of={useFlows(asked)}>{({ flows }) => <FlowList rows={flows.map(rowOf)} />}</Answer>;
-}
-
-/** A status is exactly one, and what timed out has failed too. */
-function Failed({ service }: { service: string }) {
-  const errors = useFlows({ service, sort: "-startTime", status: "error" });
-  const timeouts = useFlows({ service, sort: "-startTime", status: "timeout" });
-  return <Answer of={errors}>{({ flows }) => <Answer of={timeouts}>{(more) => <FlowList rows={newestOf(flows, more.flows).map(rowOf)} />}</Answer>}</Answer>;
-}
-
-type Flow = Schemas["FlowListed"];
-const rowOf = (flow: Flow): FlowRow => ({ ...flow, id: flow.flowId, operation: flow.operationName, time: flow.startTime });
-
-/** Those of both lists that began last. */
-export const newestOf = (some: Flow[], more: Flow[]) => [...some, ...more].sort((a, b) => b.startTime - a.startTime).slice(0, SHOWN);
 
 /** Executions that the edge's numbers came from. */
 export function ExemplarFlows({ exemplars }: { exemplars: Schemas["Exemplar"][] }) {

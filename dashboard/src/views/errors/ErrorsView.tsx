@@ -68,7 +68,7 @@ function Durations({ region, choose, failedOnly, compareFailed }: { region: Regi
 
 function All() {
   const { filters: { operation, environment, service, status, probes, time } } = useLook();
-  const query = { ...given({ operation, environment, service, probes }), ...(status === "" ? {} : { status: status as "error" }), ...timeQuery(time) };
+  const query = { ...given({ operation, environment, service, status, probes }), ...timeQuery(time) };
   const errors = api.useQuery("get", "/api/v1/errors", { params: { query } }, { refetchInterval: askAgainMs(time), placeholderData: (before) => before });
   return (
     <section className="card">
