@@ -370,6 +370,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/auth/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who the caller is, and what they may know of */
+        get: operations["me"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1128,6 +1145,20 @@ export interface components {
             startTime: number;
             status: components["schemas"]["FlowOutcome"];
         };
+        /** @description Who the caller is. */
+        Me: {
+            /** @description Whether `POST /auth/logout` ends something. */
+            canLogOut: boolean;
+            /** @description What they may know of; null: all. */
+            environments?: string[] | null;
+            /** @description Empty for programs, and where the provider doesn't say. */
+            name: string;
+            /** @description As `environments`. */
+            namespaces?: string[] | null;
+            role: components["schemas"]["Role"];
+            /** @description `token:NAME`, `oidc:SUBJECT`, or `anonymous` where nobody is asked. */
+            who: string;
+        };
         /** @description What is known of a flow as a whole. Times are µs since the epoch, durations µs. */
         Metadata: {
             /** @description Root seen, nothing dangling. */
@@ -1351,6 +1382,11 @@ export interface components {
          * @enum {string}
          */
         ProgressFrom: "learnt" | "answered" | "ended";
+        /**
+         * @description What a caller may do; a later one may do what an earlier one may.
+         * @enum {string}
+         */
+        Role: "viewer" | "analyst" | "admin";
         /** @description One process of Weir. */
         RoleStatus: {
             /** @description Whether it answers. */
@@ -6924,6 +6960,255 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["OfSpans_TraceAnswer"];
+                };
+            };
+            /** @description The request can't be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description What is wrong, for programs: stable. */
+                        code: string;
+                        /** @description What is wrong with this request, for people. */
+                        detail: string;
+                        /**
+                         * Format: int32
+                         * @description The HTTP status.
+                         */
+                        status: number;
+                        /** @description The status in words. */
+                        title: string;
+                        /** @description `about:blank`: the status says what kind of problem it is. */
+                        type: string;
+                    };
+                };
+            };
+            /** @description Nobody knows who is asking. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description What is wrong, for programs: stable. */
+                        code: string;
+                        /** @description What is wrong with this request, for people. */
+                        detail: string;
+                        /**
+                         * Format: int32
+                         * @description The HTTP status.
+                         */
+                        status: number;
+                        /** @description The status in words. */
+                        title: string;
+                        /** @description `about:blank`: the status says what kind of problem it is. */
+                        type: string;
+                    };
+                };
+            };
+            /** @description The caller may not ask. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description What is wrong, for programs: stable. */
+                        code: string;
+                        /** @description What is wrong with this request, for people. */
+                        detail: string;
+                        /**
+                         * Format: int32
+                         * @description The HTTP status.
+                         */
+                        status: number;
+                        /** @description The status in words. */
+                        title: string;
+                        /** @description `about:blank`: the status says what kind of problem it is. */
+                        type: string;
+                    };
+                };
+            };
+            /** @description It isn't there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description What is wrong, for programs: stable. */
+                        code: string;
+                        /** @description What is wrong with this request, for people. */
+                        detail: string;
+                        /**
+                         * Format: int32
+                         * @description The HTTP status.
+                         */
+                        status: number;
+                        /** @description The status in words. */
+                        title: string;
+                        /** @description `about:blank`: the status says what kind of problem it is. */
+                        type: string;
+                    };
+                };
+            };
+            /** @description The path does not answer to this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description What is wrong, for programs: stable. */
+                        code: string;
+                        /** @description What is wrong with this request, for people. */
+                        detail: string;
+                        /**
+                         * Format: int32
+                         * @description The HTTP status.
+                         */
+                        status: number;
+                        /** @description The status in words. */
+                        title: string;
+                        /** @description `about:blank`: the status says what kind of problem it is. */
+                        type: string;
+                    };
+                };
+            };
+            /** @description The request is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description What is wrong, for programs: stable. */
+                        code: string;
+                        /** @description What is wrong with this request, for people. */
+                        detail: string;
+                        /**
+                         * Format: int32
+                         * @description The HTTP status.
+                         */
+                        status: number;
+                        /** @description The status in words. */
+                        title: string;
+                        /** @description `about:blank`: the status says what kind of problem it is. */
+                        type: string;
+                    };
+                };
+            };
+            /** @description The path and its parameters are too long. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description What is wrong, for programs: stable. */
+                        code: string;
+                        /** @description What is wrong with this request, for people. */
+                        detail: string;
+                        /**
+                         * Format: int32
+                         * @description The HTTP status.
+                         */
+                        status: number;
+                        /** @description The status in words. */
+                        title: string;
+                        /** @description `about:blank`: the status says what kind of problem it is. */
+                        type: string;
+                    };
+                };
+            };
+            /** @description The caller asks too often. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description What is wrong, for programs: stable. */
+                        code: string;
+                        /** @description What is wrong with this request, for people. */
+                        detail: string;
+                        /**
+                         * Format: int32
+                         * @description The HTTP status.
+                         */
+                        status: number;
+                        /** @description The status in words. */
+                        title: string;
+                        /** @description `about:blank`: the status says what kind of problem it is. */
+                        type: string;
+                    };
+                };
+            };
+            /** @description ClickHouse, Kafka or this server can't answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description What is wrong, for programs: stable. */
+                        code: string;
+                        /** @description What is wrong with this request, for people. */
+                        detail: string;
+                        /**
+                         * Format: int32
+                         * @description The HTTP status.
+                         */
+                        status: number;
+                        /** @description The status in words. */
+                        title: string;
+                        /** @description `about:blank`: the status says what kind of problem it is. */
+                        type: string;
+                    };
+                };
+            };
+            /** @description The question takes longer than one may. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description What is wrong, for programs: stable. */
+                        code: string;
+                        /** @description What is wrong with this request, for people. */
+                        detail: string;
+                        /**
+                         * Format: int32
+                         * @description The HTTP status.
+                         */
+                        status: number;
+                        /** @description The status in words. */
+                        title: string;
+                        /** @description `about:blank`: the status says what kind of problem it is. */
+                        type: string;
+                    };
+                };
+            };
+        };
+    };
+    me: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
                 };
             };
             /** @description The request can't be understood. */
