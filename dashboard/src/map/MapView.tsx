@@ -38,11 +38,11 @@ export function MapView() {
   const [search, find] = useState("");
   const { shown: held, waiting } = useHeld(graph, paused && graph.loaded, JSON.stringify([look.filters, group]));
   const { cluster, service, namespace } = look.filters;
-  const { focus, hops } = choice;
+  const { focus, hops, only } = choice;
   // Around a service, what is rare among all flows may be all there is.
   const withRare = choice.withRare || [cluster, service, namespace].some((name) => name !== "");
-  const seen = useMemo(() => part(held, { focus, hops, withRare }), [held, focus, hops, withRare]);
-  const of = JSON.stringify([look.filters, group, focus, hops, withRare, tidied]);
+  const seen = useMemo(() => part(held, { focus, hops, only, withRare }), [held, focus, hops, only, withRare]);
+  const of = JSON.stringify([look.filters, group, focus, hops, only, withRare, tidied]);
   const isLarge = useIsLarge(seen.nodes.size, of);
   // Only what is drawn one by one is laid out with care.
   const drawn = useLayout(isLarge ? NOTHING : seen.nodes, isLarge ? NOTHING : seen.edges, of);
@@ -70,7 +70,7 @@ export function MapView() {
           {look.filters.status !== "" && <span className="small muted">{words.filters.statusOnMap}</span>}
         </MapBar>
         {error != null && graph.loaded && <Refused error={error} again={again} />}
-        {isEmpty ? <Empty of={mapped} /> : <>
+        {isEmpty ? <Empty of={mapped} only={only} /> : <>
           {choice.as === "map" && isLarge && <Overview nodes={seen.nodes} edges={seen.edges} of={of} search={search} selected={selected} onNode={onNode} />}
           {choice.as === "map" && !isLarge && <FlowMap key={of} drawn={drawn} present={held} label={choice.label} search={search} selected={selected}
             moves={look.isLive && look.connection.state === "open" && !paused && group === "none"} onNode={onNode} onEdge={onEdge} />}

@@ -10,7 +10,7 @@ const node = (id: string) => ({ id, service: { name: id, namespace: "shop", clus
 function graph(edges: Edge[], nodes = edges.flatMap(({ from, to }) => [node(from), node(to)])): GraphState {
   return { ...EMPTY, nodes: new Map(nodes.map((each) => [each.id, each])), edges: new Map(edges.map((each) => [edgeKey(each), each])) };
 }
-const all = { focus: "", hops: 1, withRare: false };
+const all = { focus: "", hops: 1, only: "" as const, withRare: false };
 const ids = (of: { nodes: Map<string, unknown> }) => [...of.nodes.keys()].sort();
 
 describe("the part of the graph on the map", () => {
@@ -40,6 +40,13 @@ describe("the part of the graph on the map", () => {
     const some = graph([edge("web", "a")], [node("web"), node("a"), node("alone")]);
     expect(ids(part(some, all))).toEqual(["a", "alone", "web"]);
     expect(ids(part(some, { ...all, focus: "a" }))).toEqual(["a", "web"]);
+  });
+
+  it("keeps what touches nodes in trouble", () => {
+    const nodes = [node("web"), { ...node("a"), status: "degraded" }, { ...node("b"), status: "down" }, node("c"), { ...node("alone"), status: "down" }, node("well")] as Node[];
+    const some = graph([edge("web", "a"), edge("a", "b"), edge("web", "c"), edge("c", "web")], nodes);
+    expect(ids(part(some, { ...all, only: "degraded" }))).toEqual(["a", "alone", "b", "web"]);
+    expect(ids(part(some, { ...all, only: "down" }))).toEqual(["a", "alone", "b"]);
   });
 
   it("finds by parts of names", () => expect([matches(node("auth"), "UT"), matches(node("auth"), " "), matches(node("auth"), "sho")]).toEqual([true, false, true]));

@@ -7,9 +7,9 @@ import { askAgainMs } from "../url/filters";
 import type { Group, MapChoice } from "./choice";
 
 /** What becomes one box: what is chosen, or namespaces where the services are too many to be read. */
-export function useGroup({ group, focus }: MapChoice): Group {
+export function useGroup({ group, focus, only }: MapChoice): Group {
   const { isLarge } = useLook();
-  return group ?? (isLarge && focus === "" ? "namespace" : "none");
+  return group ?? (isLarge && focus === "" && only === "" ? "namespace" : "none");
 }
 
 export type MapGraph = Pick<Look, "graph" | "error" | "again" | "how">;
