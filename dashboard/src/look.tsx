@@ -94,18 +94,18 @@ function useGraph(filters: Filters, isReady: boolean) {
 
 const OPEN: Connection = { state: "open" };
 
-function liveFilters({ operation, environment, service, namespace, probes }: Filters, window: string) {
-  return { ...given({ operation, environment, service, namespace }), window, probes, events: false };
+function liveFilters({ operation, environment, service, namespace, cluster, probes }: Filters, window: string) {
+  return { ...given({ operation, environment, service, namespace, cluster }), window, probes, events: false };
 }
 
-export function graphQuery({ operation, environment, service, namespace, probes, time }: Filters) {
-  return { ...given({ operation, environment, service, namespace, probes }), ...timeQuery(time) };
+export function graphQuery({ operation, environment, service, namespace, cluster, probes, time }: Filters) {
+  return { ...given({ operation, environment, service, namespace, cluster, probes }), ...timeQuery(time) };
 }
 
 /** A graph of the past in the form of a live one. */
-export function ofAnswer({ nodes, edges, window, staleness }: Pick<Schemas["GraphAnswer"], "nodes" | "edges" | "window" | "staleness">): GraphState {
+export function ofAnswer({ nodes, edges, totals, window, staleness }: Pick<Schemas["GraphAnswer"], "nodes" | "edges" | "totals" | "window" | "staleness">): GraphState {
   return {
-    ...EMPTY, loaded: true, window, staleness, asOf: window.to,
+    ...EMPTY, loaded: true, totals, window, staleness, asOf: window.to,
     nodes: new Map(nodes.map((node) => [node.id, node])),
     edges: new Map(edges.map((edge) => [edgeKey(edge), edge])),
   };

@@ -6,7 +6,7 @@ use crate::error::ApiError;
 use crate::filter::Filter;
 use crate::graph::{Graph, Latency};
 use crate::histogram::Histogram;
-use crate::hub::frame::WindowAnswer;
+use crate::hub::frame::{self, WindowAnswer};
 use crate::known_services::KnownNode;
 use crate::live::feed::{locked, now_us};
 use crate::live::shards::Staleness;
@@ -17,7 +17,7 @@ use crate::rows::{self, Adder};
 use crate::series::Additive;
 use crate::stored::{OperationRow, Segment, answerable, histogram, segments};
 use crate::sums::of_filter;
-use crate::totals::Totals;
+use crate::totals::{FlowTotals, Sum, Totals};
 use crate::{counts::OperationCounts, filter::PROBE};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -36,6 +36,8 @@ pub struct GraphAnswer {
     pub source: &'static str,
     #[serde(flatten)]
     pub graph: Graph,
+    /// All flows of the operation and environment together, whatever is left out of the graph.
+    pub totals: frame::Totals,
     pub staleness: Staleness,
 }
 
@@ -163,11 +165,12 @@ impl Plan {
 /// # Errors
 /// ClickHouse is needed and can't answer.
 pub async fn graph(app: &App, filter: Filter, asked: Asked) -> Result<GraphAnswer, ApiError> {
-    let Summed { plan, totals, staleness } = summed(app, &filter, asked).await?;
+    let (Summed { plan, totals, staleness }, flows) = summed_with_flows(app, &filter, asked).await?;
     Ok(GraphAnswer {
         window: plan.window(),
         source: plan.source(),
         graph: Graph::of(&totals, plan.seconds, &app.rules),
+        totals: frame::Totals::of(&flows, plan.seconds),
         operation_name: filter.operation,
         environment: filter.environment,
         staleness,
@@ -189,10 +192,32 @@ pub struct Summed {
 /// # Errors
 /// ClickHouse is needed and can't answer.
 pub async fn summed(app: &App, filter: &Filter, asked: Asked) -> Result<Summed, ApiError> {
-    let Gathered { plan, builder, staleness } = gathered(app, filter, asked).await?;
-    let mut totals = builder.join();
-    filter.narrow(&mut totals);
-    Ok(Summed { plan, totals, staleness })
+    Ok(gathered(app, filter, asked).await?.summed(filter))
+}
+
+/// The same, and all flows that ended in these seconds.
+///
+/// # Errors
+/// ClickHouse is needed and can't answer.
+pub async fn summed_with_flows(
+    app: &App,
+    filter: &Filter,
+    asked: Asked,
+) -> Result<(Summed, FlowTotals), ApiError> {
+    let (LiveGraph { plan, mut builder, staleness }, mut flows) = {
+        let live = locked(&app.live);
+        let graph = LiveGraph::of(&live, asked, filter, now_us());
+        let flows = live.all_flows(filter, graph.plan.live_from_s, graph.plan.to_s);
+        (graph, flows)
+    };
+    let staleness = with_stored(app, plan, staleness).await?;
+    let (segments, conditions) = (plan.stored(), of_filter(filter));
+    let (stored, ()) = tokio::try_join!(
+        rows::flows(app, &segments, &conditions),
+        add_stored(app, filter, plan, &mut builder)
+    )?;
+    flows.add(&stored);
+    Ok((Gathered { plan, builder, staleness }.summed(filter), flows))
 }
 
 /// What sums are made of: nothing is joined or narrowed yet.
@@ -213,25 +238,44 @@ pub async fn gathered(app: &App, filter: &Filter, asked: Asked) -> Result<Gather
     let LiveGraph { plan, mut builder, staleness } =
         LiveGraph::of(&locked(&app.live), asked, filter, now_us());
     let staleness = with_stored(app, plan, staleness).await?;
-    if plan.from_s < plan.live_from_s {
-        let (from_s, to_s) = (plan.from_s, plan.live_from_s);
-        let (segments, conditions) = (plan.stored(), of_filter(filter));
-        // All tables are asked at once: they wait for the same disks and cores. Rows of edges and of services are added
-        // up on two threads.
-        let services = rows::services(app.clone(), segments.clone(), conditions.clone());
-        let services = AbortOnDropHandle::new(tokio::spawn(services));
-        let (edges, known) = tokio::try_join!(
-            rows::edges(app, &segments, &conditions, false),
-            known_services(app, from_s, to_s, filter)
-        )?;
-        let services =
-            services.await.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()))?;
-        let mut adder = Adder::default();
-        edges.into_iter().for_each(|row| adder.edge(&mut builder, row));
-        services.into_iter().for_each(|row| adder.service(&mut builder, row));
-        known.into_iter().for_each(|row| adder.known(&mut builder, row));
-    }
+    add_stored(app, filter, plan, &mut builder).await?;
     Ok(Gathered { plan, builder, staleness })
+}
+
+impl Gathered {
+    fn summed(self, filter: &Filter) -> Summed {
+        let mut totals = self.builder.join();
+        filter.narrow(&mut totals);
+        Summed { plan: self.plan, totals, staleness: self.staleness }
+    }
+}
+
+/// Adds what the tables have of a graph.
+async fn add_stored(
+    app: &App,
+    filter: &Filter,
+    plan: Plan,
+    builder: &mut GraphBuilder,
+) -> Result<(), ApiError> {
+    if plan.from_s >= plan.live_from_s {
+        return Ok(());
+    }
+    let (from_s, to_s) = (plan.from_s, plan.live_from_s);
+    let (segments, conditions) = (plan.stored(), of_filter(filter));
+    // All tables are asked at once: they wait for the same disks and cores. Rows of edges and of services are added
+    // up on two threads.
+    let services = rows::services(app.clone(), segments.clone(), conditions.clone());
+    let services = AbortOnDropHandle::new(tokio::spawn(services));
+    let (edges, known) = tokio::try_join!(
+        rows::edges(app, &segments, &conditions, false),
+        known_services(app, from_s, to_s, filter)
+    )?;
+    let services = services.await.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()))?;
+    let mut adder = Adder::default();
+    edges.into_iter().for_each(|row| adder.edge(builder, row));
+    services.into_iter().for_each(|row| adder.service(builder, row));
+    known.into_iter().for_each(|row| adder.known(builder, row));
+    Ok(())
 }
 
 /// What live state has of a graph, and which seconds are missing from it: of one moment, before ClickHouse is asked.

@@ -3,6 +3,7 @@
 use crate::access::Names;
 use crate::node::Node;
 use clickhouse::query::Query;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// Conditions that all have to hold, with their values. The columns are fixed texts of this program.
@@ -45,6 +46,14 @@ impl Conditions {
         if let Some(names) = names {
             let value = self.value("Array(String)", Value::Texts(names.iter().cloned().collect()));
             self.and(&format!("has({value}, toString({column}))"));
+        }
+    }
+
+    /// `column` is one of these texts, if any are given.
+    pub fn one_of(&mut self, column: &str, texts: Option<BTreeSet<String>>) {
+        if let Some(texts) = texts {
+            let value = self.value("Array(String)", Value::Texts(texts.into_iter().collect()));
+            self.and(&format!("{column} IN {value}"));
         }
     }
 
@@ -187,6 +196,7 @@ mod tests {
         assert_eq!(conditions.sql(), "1");
         conditions.equal("operation", Some("' OR 1 --"));
         conditions.equal("status", None);
+        conditions.one_of("status", None);
         conditions.number("duration_us >=", Some(5));
         conditions.with_text("has(services, ?)", Some("web"));
         conditions.among("environment", &Some(std::sync::Arc::new(["prod".to_owned()].into())));

@@ -21,12 +21,49 @@ pub struct Filter {
     pub environment: Option<String>,
     /// Whether probes count when no operation is asked for.
     pub probes: bool,
-    /// Of a graph: only what touches services of this name …
-    pub service: Option<String>,
-    /// … in this namespace.
-    pub namespace: Option<String>,
+    /// Of a graph: only what touches these.
+    pub around: Around,
     /// What the caller may know of at all.
     pub allowed: Allowed,
+}
+
+/// Which nodes: those of this name, namespace and cluster. `None` means any.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct Around {
+    pub service: Option<String>,
+    pub namespace: Option<String>,
+    pub cluster: Option<String>,
+}
+
+impl Around {
+    /// From what a caller sent; "" counts as not given.
+    ///
+    /// # Errors
+    /// A text is longer than any name can be.
+    pub fn read(
+        service: Option<String>,
+        namespace: Option<String>,
+        cluster: Option<String>,
+        limits: &Limits,
+    ) -> Result<Self, ApiError> {
+        let service = checked("service", service, limits)?;
+        let namespace = checked("namespace", namespace, limits)?;
+        Ok(Self { service, namespace, cluster: checked("cluster", cluster, limits)? })
+    }
+
+    /// Whether any node is as good as any other.
+    pub fn is_anywhere(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether a node is one of these.
+    pub fn is(&self, node: &Node) -> bool {
+        let wanted = |want: &Option<String>, is: &str| want.as_deref().is_none_or(|want| want == is);
+        wanted(&self.service, &node.name)
+            && wanted(&self.namespace, &node.namespace)
+            && wanted(&self.cluster, &node.cluster)
+    }
 }
 
 impl Filter {
@@ -46,17 +83,9 @@ impl Filter {
     }
 
     /// Only what touches these.
-    ///
-    /// # Errors
-    /// A text is longer than any name can be.
-    pub fn around(
-        self,
-        service: Option<String>,
-        namespace: Option<String>,
-        limits: &Limits,
-    ) -> Result<Self, ApiError> {
-        let service = checked("service", service, limits)?;
-        Ok(Self { service, namespace: checked("namespace", namespace, limits)?, ..self })
+    #[must_use]
+    pub fn around(self, around: Around) -> Self {
+        Self { around, ..self }
     }
 
     /// Only what the caller may know of.
@@ -77,8 +106,8 @@ impl Filter {
     /// Of a graph what touches the services that are asked for and may be known.
     pub fn part<'a>(&self, totals: &'a Totals) -> Cow<'a, Totals> {
         let mut part = Cow::Borrowed(totals);
-        if self.service.is_some() || self.namespace.is_some() {
-            part = Cow::Owned(part.around(|node| self.asks_for(node)));
+        if !self.around.is_anywhere() {
+            part = Cow::Owned(part.around(|node| self.around.is(node)));
         }
         if self.allowed.namespaces.is_some() {
             part = Cow::Owned(part.around(|node| self.allowed.namespace(&node.namespace)));
@@ -90,12 +119,7 @@ impl Filter {
     #[must_use]
     pub fn whole(&self) -> Self {
         let allowed = Allowed { namespaces: None, ..self.allowed.clone() };
-        Self { service: None, namespace: None, allowed, ..self.clone() }
-    }
-
-    fn asks_for(&self, node: &Node) -> bool {
-        let wanted = |want: &Option<String>, is: &str| want.as_deref().is_none_or(|want| want == is);
-        wanted(&self.service, &node.name) && wanted(&self.namespace, &node.namespace)
+        Self { around: Around::default(), allowed, ..self.clone() }
     }
 
     /// Whether flows of this operation in this environment count.

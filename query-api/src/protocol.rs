@@ -2,7 +2,7 @@
 
 use crate::access::Allowed;
 use crate::error::ApiError;
-use crate::filter::Filter;
+use crate::filter::{Around, Filter};
 use crate::hub::{FlowOutcome, ViewKey};
 use crate::limits::Limits;
 use crate::live::shards::Sequences;
@@ -71,6 +71,8 @@ pub struct Filters {
     service: Option<String>,
     /// Only what touches services of this namespace.
     namespace: Option<String>,
+    /// Only what touches services of this cluster.
+    cluster: Option<String>,
     /// Of single flows, only ends with this status.
     status: Option<FlowOutcome>,
 }
@@ -124,8 +126,10 @@ impl Filters {
         let Some((_, window_s)) = known else {
             return Err(ApiError::bad_request("window must be 10s, 1m, 5m or 15m"));
         };
+        let (service, namespace) = (self.service.clone(), self.namespace.clone());
+        let around = Around::read(service, namespace, self.cluster.clone(), limits)?;
         let filter = Filter::new(self.operation.clone(), self.environment.clone(), self.probes, limits)?
-            .around(self.service.clone(), self.namespace.clone(), limits)?
+            .around(around)
             .within(allowed);
         Ok(ViewKey { filter, window_s: *window_s, events: self.events.unwrap_or(true), status: self.status })
     }
@@ -151,13 +155,14 @@ mod tests {
     #[test]
     fn filters_and_resume_are_read() {
         let text = r#"{"type":"subscribe","id":"a","filters":{"operation":"login","environment":"production",
-            "window":"5m","events":false},"resume":{"0":12,"1":9}}"#;
+            "window":"5m","events":false,"cluster":"eu"},"resume":{"0":12,"1":9}}"#;
         let (message, view) = subscribe(text).unwrap();
         assert_eq!(message.resume, Some(Sequences::from([(0, 12), (1, 9)])));
         assert_eq!(
             (view.filter.operation.as_deref(), view.window_s, view.events),
             (Some("login"), 300, false)
         );
+        assert_eq!(view.filter.around.cluster.as_deref(), Some("eu"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::known_services::KnownNode;
 use crate::node::{Kind, Node};
 use crate::stored::{Segment, Stored};
 use crate::sums::{Columns, Rollup};
-use crate::totals::{EdgeTotals, ServiceTotals};
+use crate::totals::{EdgeTotals, FlowTotals, ServiceTotals};
 use bytes::Bytes;
 use clickhouse::error::Error;
 use hashbrown::{HashMap, HashSet};
@@ -105,6 +105,15 @@ pub async fn services(
         totals,
     };
     Ok(sums.into_iter().map(row).collect())
+}
+
+/// All flows of a range together.
+///
+/// # Errors
+/// ClickHouse can't answer.
+pub async fn flows(app: &App, segments: &[Segment], conditions: &Conditions) -> Result<FlowTotals, ApiError> {
+    let (_, sums) = read::<FlowTotals>(app, segments, conditions, &[]).await?;
+    Ok(sums.into_iter().next().map(|(_, flows)| flows).unwrap_or_default())
 }
 
 /// What was added up, by names.

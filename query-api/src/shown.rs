@@ -3,7 +3,7 @@
 use crate::App;
 use crate::access::Allowed;
 use crate::error::ApiError;
-use crate::filter::Filter;
+use crate::filter::{Around, Filter};
 use crate::join::{Joins, joins};
 use crate::live::feed::{locked, now_us};
 use crate::node::{Kind, Node};
@@ -68,15 +68,15 @@ impl Shown {
         Ok(found)
     }
 
-    /// The service of a name, or of what joined one.
+    /// The service of a name, or of what joined one, in this namespace and cluster.
     ///
     /// # Errors
     /// There is none, or the name is that of services in several namespaces and none is given.
-    pub fn service(&self, name: &str, namespace: Option<&str>, allowed: &Allowed) -> Result<Meant, ApiError> {
+    pub fn service(&self, name: &str, place: &Around, allowed: &Allowed) -> Result<Meant, ApiError> {
         let meant = self.meant(|node, shown| {
             shown.kind == Kind::Service
                 && (shown.name == name || node.name == name)
-                && namespace.is_none_or(|namespace| shown.namespace == namespace)
+                && place.is(shown)
                 && allowed.namespace(&shown.namespace)
         });
         let namespaces: BTreeSet<&str> = meant.shown.iter().map(|node| node.namespace.as_str()).collect();
@@ -193,14 +193,18 @@ mod tests {
             ("prod", &node(Kind::Service, "billing", "payment")),
         ]);
         let everything = Allowed::default();
-        let refused = shown.service("payment", None, &everything).unwrap_err();
+        let (anywhere, within) = (Around::default(), |namespace: &str| Around {
+            namespace: Some(namespace.to_owned()),
+            ..Around::default()
+        });
+        let refused = shown.service("payment", &anywhere, &everything).unwrap_err();
         assert_eq!(refused.status(), 400);
         assert!(refused.message.contains("namespace=billing or namespace=shop"), "{refused}");
-        assert_eq!(shown.service("payment", Some("shop"), &everything).unwrap().shown.len(), 1);
-        assert_eq!(shown.service("payment", Some("other"), &everything).unwrap_err().status(), 404);
+        assert_eq!(shown.service("payment", &within("shop"), &everything).unwrap().shown.len(), 1);
+        assert_eq!(shown.service("payment", &within("other"), &everything).unwrap_err().status(), 404);
         let namespaces: Names = Some(Arc::new(["billing".to_owned()].into()));
         let allowed = Allowed { namespaces, ..Allowed::default() };
-        let billing = shown.service("payment", None, &allowed).unwrap();
+        let billing = shown.service("payment", &anywhere, &allowed).unwrap();
         assert_eq!(billing.shown.first().unwrap().namespace, "billing");
     }
 }

@@ -137,7 +137,7 @@ async fn live_callees(api: &Api, token: &str) -> BTreeSet<String> {
         format!("{}/api/v1/live", api.url.replacen("http", "ws", 1)).into_client_request().unwrap();
     request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
     let (mut socket, _) = connect_async(request).await.unwrap();
-    let subscribe = json!({"type": "subscribe", "id": "map", "filters": {}});
+    let subscribe = json!({"type": "subscribe", "id": "map", "filters": {"window": "15m"}});
     socket.send(Message::text(subscribe.to_string())).await.unwrap();
     loop {
         let heard = tokio::time::timeout(Duration::from_secs(10), socket.next()).await.unwrap();
@@ -169,6 +169,10 @@ async fn nobody_sees_beyond_their_environments_and_namespaces() {
         }
         let (status, answer) = ask(&api, "/api/v1/operations?window=5h", token).await;
         assert_eq!((status, texts(&answer["operations"], "name")), (200, set(operations)), "{grant}");
+        let counts =
+            answer["operations"].as_array().unwrap().iter().map(|each| each["count"].as_i64().unwrap());
+        let (_, graph) = ask(&api, "/api/v1/graph?window=5h", token).await;
+        assert_eq!(graph["totals"]["flowCount"], counts.sum::<i64>(), "{grant}");
         let environments = answer["environments"].as_array().unwrap();
         let knows = |name: &str| environments.iter().any(|environment| environment == name);
         assert_eq!(knows("staging"), operations.contains(&"rehearse"), "{grant}: {environments:?}");

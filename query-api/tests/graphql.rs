@@ -31,14 +31,14 @@ async fn fields_of_answers_are_named_by_the_asker() {
         &api,
         r#"{ dependencies(operation: "login", environment: "production", window: "5m") {
             source edges { from to callCount p95Latency } nodes { id status kind metrics { requestCount } }
-            staleness { fresh } } }"#,
+            totals { flowCount p95Latency } staleness { fresh } } }"#,
     )
     .await;
     let graph = &answer["data"]["dependencies"];
     let edge = json!({"from": "web", "to": "auth", "callCount": 3, "p95Latency": 0.1});
     assert_eq!(
-        (&graph["edges"], &graph["staleness"]),
-        (&json!([edge]), &json!({"fresh": true})),
+        (&graph["edges"], &graph["totals"], &graph["staleness"]),
+        (&json!([edge]), &json!({"flowCount": 3, "p95Latency": 0.1}), &json!({"fresh": true})),
         "{answer:#}"
     );
     let auth = json!({"id": "auth", "status": "healthy", "kind": "service", "metrics": {"requestCount": 3}});
@@ -146,8 +146,8 @@ async fn subscriptions_tell_what_changes() {
         r#"subscription { operationStats(operation: "login") { totals { flowCount } staleness { fresh } } }"#;
     stats.say(&json!({"type": "subscribe", "id": "1", "payload": {"query": query}})).await;
     bench.commit(2, &[logins(now_s(), 2)]).await;
-    let delta = graph.until("graphDelta", |delta| delta["edges"] != json!([])).await;
-    assert_eq!(delta["edges"], json!([{"to": "auth", "callCount": 5}]), "{delta:#}");
+    // Deltas before it may tell of rates: they fall as the range grows.
+    let delta = graph.until("graphDelta", |delta| delta["edges"][0]["callCount"] == 5).await;
     assert_eq!((&delta["snapshot"], &delta["removedNodes"]), (&false.into(), &json!([])));
     stats.until("operationStats", |stats| stats["totals"]["flowCount"] == 5).await;
     api.stop().await;
@@ -210,6 +210,11 @@ async fn a_list_of_a_hundred_flows_with_their_graphs_takes_few_queries() {
     }
     let asked = api.metric("weir_query_api_clickhouse_queries_total").await - before;
     assert!(asked <= 10, "{asked} queries");
+    for (statuses, wanted) in [("success", true), ("[success, timeout]", true), ("[error, timeout]", false)] {
+        let query = format!("{{ flows(status: {statuses}) {{ totalCount }} }}");
+        let total = ask(&api, &query).await["data"]["flows"]["totalCount"].clone();
+        assert_eq!(total.as_u64().unwrap() > 0, wanted, "{statuses}: {total}");
+    }
 
     let cursor = flows["pageInfo"]["endCursor"].as_str().unwrap();
     let next = ask(

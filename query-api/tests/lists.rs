@@ -88,7 +88,12 @@ async fn flows_are_found_by_all_they_say() {
         .flows(&[
             login(1, second(1)),
             Flow { status: "error", duration_us: 900_000, ..login(2, second(2)) },
-            Flow { operation: "create_vm", services: "['web', 'vm']", ..login(3, second(3)) },
+            Flow {
+                operation: "create_vm",
+                services: "['web', 'vm']",
+                status: "timeout",
+                ..login(3, second(3))
+            },
             Flow { operation: "__probe__", ..login(4, second(4)) },
             login(5, start_us - 3_600_000_000),
         ])
@@ -103,11 +108,14 @@ async fn flows_are_found_by_all_they_say() {
         ("operation=login", vec![2, 1]),
         ("environment=staging", vec![]),
         ("status=error", vec![2]),
+        ("status=error,timeout", vec![3, 2]),
+        ("status=timeout%2Cerror,error", vec![3, 2]),
+        ("status=success,error,timeout", vec![3, 2, 1]),
         ("service=vm", vec![3]),
         ("service=v", vec![]),
         ("sessionId=session-2", vec![2]),
         ("userHash=user-1", vec![3, 1]),
-        ("uiEvent=click&status=success", vec![3, 1]),
+        ("uiEvent=click&status=success", vec![1]),
         ("minDuration=100ms", vec![2]),
         ("maxDuration=5000", vec![3, 1]),
         ("window=2h", vec![3, 2, 1, 5]),

@@ -5,6 +5,7 @@
 mod support;
 
 use serde_json::{Value, json};
+use stitcher::histogram::bucket_of;
 use support::{Api, Bench, Calls, logins, now_s};
 
 const WEB_TO_AUTH: &str = "/api/v1/edges/web/shop%2Fauth/stats";
@@ -147,6 +148,46 @@ async fn an_operation_over_time_adds_up() {
     bench.drop().await;
 }
 
+/// As the live protocol gives them, and never made of other percentiles.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_graph_of_any_time_has_all_flows_together() {
+    let Some(bench) = Bench::new("stats_totals").await else { return };
+    let old_s = history(&bench).await;
+    let slow = operation_row(old_s, 70).replace("'login'", "'search'");
+    let slow = slow.replace("[200]", &format!("[{}]", bucket_of(5_000))).replace("200 *", "5000 *");
+    bench.execute(&slow).await;
+    bench.execute(&slow.replace("'search'", "'__probe__'")).await;
+    let api = bench.start().await;
+    let old = range(old_s, old_s + 60);
+    let hour = "window=1h".to_owned();
+    for (query, range, flows, errors, average, p50) in [
+        ("graph?", &hour, 105, 6, 3.395, 5.0),
+        ("dependencies?", &hour, 105, 6, 3.395, 5.0),
+        ("dependencies?group=namespace&", &hour, 105, 6, 3.395, 5.0),
+        ("dependencies?group=version&", &old, 100, 6, 3.56, 5.0),
+        ("graph?operation=login&", &hour, 35, 4, 0.186, 0.2),
+        ("graph?operation=search&", &old, 70, 2, 5.0, 5.0),
+        ("graph?operation=login&environment=staging&", &hour, 0, 0, 0.0, 0.0),
+        ("graph?probes=true&", &old, 170, 8, 4.153, 5.0),
+        ("graph?service=auth&namespace=shop&", &old, 100, 6, 3.56, 5.0),
+    ] {
+        let totals = ok(&api, &format!("/api/v1/{query}{range}")).await["totals"].clone();
+        let counts = (&totals["flowCount"], &totals["errorCount"]);
+        assert_eq!(counts, (&json!(flows), &json!(errors)), "{query}{range}: {totals:#}");
+        for (name, wanted) in [("avgLatency", average), ("p50Latency", p50)] {
+            let found = totals[name].as_f64().unwrap_or_default();
+            assert!((found - wanted).abs() <= wanted * 0.01, "{query}{range}: {name} of {totals:#}");
+        }
+    }
+    let totals = ok(&api, &format!("/api/v1/graph?operation=login&{old}")).await["totals"].clone();
+    let stats = ok(&api, &format!("/api/v1/operations/login/stats?{old}")).await["stats"].clone();
+    for name in ["timeouts", "errorRate", "rate", "avgLatency", "p50Latency", "p95Latency", "p99Latency"] {
+        assert_eq!(totals[name], stats[name], "{name}");
+    }
+    api.stop().await;
+    bench.drop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edge_has_all_calls_of_the_names_that_joined() {
     let Some(bench) = Bench::new("stats_edge").await else { return };
@@ -256,6 +297,91 @@ async fn a_heatmap_has_every_measured_call_once() {
         let times = answer["times"].as_array().unwrap().len();
         assert!(rows.iter().all(|row| row.as_array().unwrap().len() == times));
     }
+    api.stop().await;
+    bench.drop().await;
+}
+
+/// Two clusters with a service of one name, and health checks of one of them.
+async fn clusters(bench: &Bench) -> u32 {
+    let old_s = now_s() - 3_000;
+    for (operation, cluster, calls) in [("login", "eu", 2), ("login", "us", 3), ("__probe__", "eu", 7)] {
+        let edge = edge_row(old_s, AUTH, "1", calls, 0)
+            .replace("client_kind, server_namespace", "client_kind, server_cluster, server_namespace")
+            .replace("'web', 'service'", &format!("'web', 'service', '{cluster}'"));
+        let service = service_row(old_s, "shop", "auth", "1", calls)
+            .replace("operation, namespace", "operation, cluster, namespace")
+            .replace("'login'", &format!("'login', '{cluster}'"));
+        for row in [edge, service] {
+            bench.execute(&row.replace("'login'", &format!("'{operation}'"))).await;
+        }
+        let entry = format!(
+            "INSERT INTO endpoints_1m (window, environment, service, namespace, cluster, entry, requests, raw_requests) \
+             VALUES (toStartOfMinute(toDateTime({old_s})), 'production', 'auth', 'shop', '{cluster}', '/{operation}', \
+             {calls}, {calls})"
+        );
+        bench.execute(&entry).await;
+    }
+    old_s
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_is_asked_for_wherever_services_are() {
+    let Some(bench) = Bench::new("stats_clusters").await else { return };
+    let old_s = clusters(&bench).await;
+    let api = bench.start().await;
+    let old = range(old_s, old_s + 60);
+    for (query, wanted) in [
+        ("graph?", vec!["web eu/shop/auth 2", "web us/shop/auth 3"]),
+        ("graph?cluster=eu", vec!["web eu/shop/auth 2"]),
+        ("graph?cluster=us&service=web", vec![]),
+        ("graph?cluster=us&service=auth&namespace=shop", vec!["web us/shop/auth 3"]),
+        ("dependencies?cluster=us", vec!["web us/shop/auth 3"]),
+        ("dependencies?cluster=us&depth=2&direction=downstream", vec![]),
+        ("dependencies?cluster=eu&group=cluster", vec!["web cluster:eu 2"]),
+        ("dependencies?cluster=eu&group=version", vec!["web eu/shop/auth@1 2"]),
+        ("dependencies?cluster=asia", vec![]),
+    ] {
+        assert_eq!(calls(&ok(&api, &format!("/api/v1/{query}&{old}")).await), wanted, "{query}");
+    }
+    let compare =
+        format!("/api/v1/dependencies/compare?cluster=eu&{old}&baselineStartTime={}", old_s + 1_000);
+    let added = ok(&api, &compare).await["added"].clone();
+    assert_eq!(added.as_array().unwrap().len(), 1, "{added:#}");
+
+    let requests = async |path: &str| {
+        let answer = ok(&api, &format!("/api/v1/{path}&{old}")).await;
+        let metrics = [&answer["metrics"], &answer["service"]["metrics"], &answer["services"][0]["metrics"]];
+        let counts = metrics.iter().find_map(|metrics| metrics["requestCount"].as_i64());
+        let cells = || answer["totals"].as_array().unwrap().iter().map(|cell| cell.as_i64().unwrap()).sum();
+        counts.or_else(|| answer["metrics"]["callCount"].as_i64()).unwrap_or_else(cells)
+    };
+    for (path, wanted) in [
+        ("services?cluster=us", 3),
+        ("services?cluster=eu&probes=true", 9),
+        ("services/auth?cluster=eu", 2),
+        ("services/auth?probes=true", 12),
+        ("services/auth/stats?namespace=shop", 5),
+        ("services/auth/stats?cluster=us", 3),
+        ("services/auth/stats?cluster=eu&probes=true", 9),
+        ("services/auth/stats?cluster=eu&operation=__probe__", 7),
+        ("heatmap?service=auth&cluster=eu", 2),
+        ("heatmap?service=auth&probes=true", 12),
+        ("heatmap?service=auth&operation=login", 5),
+        ("heatmap?from=web&to=eu/shop/auth&probes=true", 9),
+        ("heatmap?from=web&to=eu/shop/auth&operation=login", 2),
+        ("edges/web/eu%2Fshop%2Fauth/stats?operation=login", 2),
+        ("edges/web/eu%2Fshop%2Fauth/stats?probes=true", 9),
+    ] {
+        assert_eq!(requests(path).await, wanted, "{path}");
+    }
+    let endpoints = ok(&api, &format!("/api/v1/services/auth/endpoints?cluster=eu&{old}")).await;
+    let names: Vec<_> =
+        endpoints["endpoints"].as_array().unwrap().iter().map(|each| each["name"].clone()).collect();
+    assert_eq!(names, ["/__probe__", "/login"], "health checks are entry points too");
+    for refused in ["heatmap?operation=login&cluster=eu", "heatmap?from=web&to=eu/shop/auth&cluster=eu"] {
+        assert_eq!(api.get(&format!("/api/v1/{refused}&{old}")).await.0, 400, "{refused}");
+    }
+    assert_eq!(api.get(&format!("/api/v1/services/auth/stats?cluster=asia&{old}")).await.0, 404);
     api.stop().await;
     bench.drop().await;
 }

@@ -370,6 +370,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/auth/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who the caller is, and what they may know of */
+        get: operations["me"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -486,10 +503,13 @@ export interface components {
             /** @description `live`, `clickhouse` or `clickhouse+live`. */
             source: string;
             staleness: components["schemas"]["Staleness"];
+            /** @description All flows of the operation and environment together, whatever is left out of the graph. */
+            totals: components["schemas"]["FlowTotals"];
             window: components["schemas"]["WindowAnswer"];
         };
         /** @description What was asked for. */
         DependenciesMetadata: {
+            cluster?: string | null;
             /** Format: int32 */
             depth: number;
             direction: components["schemas"]["Way"];
@@ -722,7 +742,7 @@ export interface components {
         };
         /** @description Entry points of a service. */
         EndpointsAnswer: {
-            /** @description Most requests first. At most 200 a service are told apart; the others are `__other__`. */
+            /** @description Most requests first, those of health checks among them: tables know entry points of no operation. At most 200 a service are told apart; the others are `__other__`. */
             endpoints: components["schemas"]["Endpoint"][];
             environment?: string | null;
             name: string;
@@ -904,6 +924,16 @@ export interface components {
             /** @description Flows that ended in the range. */
             totalRequests: components["schemas"]["Count"];
         };
+        /** @description Flows that ended in the range. */
+        FlowTotals: components["schemas"]["Latency"] & {
+            errorCount: components["schemas"]["Count"];
+            /** Format: double */
+            errorRate: number;
+            flowCount: components["schemas"]["Count"];
+            /** Format: double */
+            rate: number;
+            timeouts: components["schemas"]["Count"];
+        };
         /** @description A page of flows. */
         FlowsAnswer: {
             /** @description In the order that was asked for. */
@@ -951,6 +981,8 @@ export interface components {
             /** @description `live`, `clickhouse` or `clickhouse+live`. */
             source: string;
             staleness: components["schemas"]["Staleness"];
+            /** @description All flows of the operation and environment together, whatever is left out of the graph. */
+            totals: components["schemas"]["FlowTotals"];
             window: components["schemas"]["WindowAnswer"];
         };
         /**
@@ -1031,6 +1063,8 @@ export interface components {
         };
         /** @description Which flows, and what about them. */
         LiveFilters: {
+            /** @description Only what touches services of this cluster. */
+            cluster?: string | null;
             /** @description Exactly this environment. */
             environment?: string | null;
             /** @description Whether single flows are told; they are by default. */
@@ -1090,7 +1124,7 @@ export interface components {
             /** @description How current they are. */
             staleness: components["schemas"]["Staleness"];
             /** @description All matching flows together. */
-            totals: components["schemas"]["LiveTotals"];
+            totals: components["schemas"]["FlowTotals"];
             /** @description What the numbers cover. */
             window: components["schemas"]["WindowAnswer"];
         };
@@ -1111,15 +1145,19 @@ export interface components {
             startTime: number;
             status: components["schemas"]["FlowOutcome"];
         };
-        /** @description Flows that ended in the range. */
-        LiveTotals: components["schemas"]["Latency"] & {
-            errorCount: components["schemas"]["Count"];
-            /** Format: double */
-            errorRate: number;
-            flowCount: components["schemas"]["Count"];
-            /** Format: double */
-            rate: number;
-            timeouts: components["schemas"]["Count"];
+        /** @description Who the caller is. */
+        Me: {
+            /** @description Whether `POST /auth/logout` ends something. */
+            canLogOut: boolean;
+            /** @description What they may know of; null: all. */
+            environments?: string[] | null;
+            /** @description Empty for programs, and where the provider doesn't say. */
+            name: string;
+            /** @description As `environments`. */
+            namespaces?: string[] | null;
+            role: components["schemas"]["Role"];
+            /** @description `token:NAME`, `oidc:SUBJECT`, or `anonymous` where nobody is asked. */
+            who: string;
         };
         /** @description What is known of a flow as a whole. Times are µs since the epoch, durations µs. */
         Metadata: {
@@ -1344,6 +1382,11 @@ export interface components {
          * @enum {string}
          */
         ProgressFrom: "learnt" | "answered" | "ended";
+        /**
+         * @description What a caller may do; a later one may do what an earlier one may.
+         * @enum {string}
+         */
+        Role: "viewer" | "analyst" | "admin";
         /** @description One process of Weir. */
         RoleStatus: {
             /** @description Whether it answers. */
@@ -1762,54 +1805,27 @@ export interface components {
         /** @description Which flows, in a caller's words. Without any: all of the last 15 minutes, health checks aside. */
         WhichWords: {
             endTime?: string | number | null;
-            /**
-             * @description Exactly this environment.
-             * @default null
-             */
-            environment: string | null;
+            /** @description Exactly this environment. */
+            environment?: string | null;
             maxDuration?: string | number | null;
             minDuration?: string | number | null;
-            /**
-             * @description Exactly this operation.
-             * @default null
-             */
-            operation: string | null;
-            /**
-             * @description Whether health checks count too.
-             * @default false
-             */
-            probes: boolean;
-            /**
-             * @description Those that began in, or went through, a service of this name.
-             * @default null
-             */
-            service: string | null;
-            /**
-             * @description `session.id`.
-             * @default null
-             */
-            sessionId: string | null;
+            /** @description Exactly this operation. */
+            operation?: string | null;
+            /** @description Whether health checks count too. */
+            probes?: boolean;
+            /** @description Those that began in, or went through, a service of this name. */
+            service?: string | null;
+            /** @description `session.id`. */
+            sessionId?: string | null;
             startTime?: string | number | null;
-            /**
-             * @description `success`, `error` or `timeout`.
-             * @default null
-             */
-            status: string | null;
-            /**
-             * @description What was clicked, as `app.ui.event` says it.
-             * @default null
-             */
-            uiEvent: string | null;
-            /**
-             * @description The keyed hash of a user's id.
-             * @default null
-             */
-            userHash: string | null;
-            /**
-             * @description Those that began in the last `90s`, `15m`, `2h`, `7d` …; 15 minutes by default. Flows are kept for 30 days.
-             * @default null
-             */
-            window: string | null;
+            /** @description `success`, `error` or `timeout`; several with commas between them. */
+            status?: string | null;
+            /** @description What was clicked, as `app.ui.event` says it. */
+            uiEvent?: string | null;
+            /** @description The keyed hash of a user's id. */
+            userHash?: string | null;
+            /** @description Those that began in the last `90s`, `15m`, `2h`, `7d` …; 15 minutes by default. Flows are kept for 30 days. */
+            window?: string | null;
         };
         /** @description A range of time. */
         WindowAnswer: {
@@ -2094,7 +2110,9 @@ export interface operations {
                 namespace?: string;
                 /** @description Around the services of this name, or of a name that joined one. */
                 service?: string;
-                /** @description How many calls away from these, 1 to 10; 1 by default. Without a service or a namespace all is shown anyway. */
+                /** @description Around the services of this cluster; with `service` or `namespace`, around those of them that are in it. */
+                cluster?: string;
+                /** @description How many calls away from these, 1 to 10; 1 by default. Without any of these all is shown anyway. */
                 depth?: number;
                 /** @description Which way to go from these. */
                 direction?: "upstream" | "downstream" | "both";
@@ -2368,6 +2386,8 @@ export interface operations {
                 service?: string;
                 /** @description Only what touches services of this namespace, on both sides. */
                 namespace?: string;
+                /** @description Only what touches services of this cluster, on both sides. */
+                cluster?: string;
                 /** @description Exactly this environment. */
                 environment?: string;
                 /** @description The environment to compare with. Clusters are left out of nodes then, because environments mostly have their own. */
@@ -2905,6 +2925,8 @@ export interface operations {
                 endTime?: string;
                 /** @description Length of a point: `10s`, `1m`, `10m`, `1h` …; by default the one that makes at most 300 points. */
                 step?: string;
+                /** @description Whether health checks count too. */
+                probes?: boolean;
             };
             header?: never;
             path: {
@@ -3166,7 +3188,7 @@ export interface operations {
                 environment?: string;
                 /** @description Those that began in, or went through, a service of this name. */
                 service?: string;
-                /** @description `success`, `error` or `timeout`. */
+                /** @description `success`, `error` or `timeout`; several with commas between them. */
                 status?: string;
                 /** @description The keyed hash of a user's id. */
                 userHash?: string;
@@ -3450,6 +3472,8 @@ export interface operations {
                 service?: string;
                 /** @description Only what touches services of this namespace. */
                 namespace?: string;
+                /** @description Only what touches services of this cluster. */
+                cluster?: string;
                 /** @description Of single flows, only ends with this status. */
                 status?: components["schemas"]["FlowOutcome"];
             };
@@ -3712,7 +3736,7 @@ export interface operations {
                 environment?: string;
                 /** @description Those that began in, or went through, a service of this name. */
                 service?: string;
-                /** @description `success`, `error` or `timeout`. */
+                /** @description `success`, `error` or `timeout`; several with commas between them. */
                 status?: string;
                 /** @description The keyed hash of a user's id. */
                 userHash?: string;
@@ -4261,6 +4285,8 @@ export interface operations {
                 namespace?: string;
                 /** @description Only what touches services of this name. */
                 service?: string;
+                /** @description Only what touches services of this cluster. */
+                cluster?: string;
             };
             header?: never;
             path?: never;
@@ -4517,6 +4543,8 @@ export interface operations {
                 service?: string;
                 /** @description Its namespace, where several have one of this name. */
                 namespace?: string;
+                /** @description Its cluster; those of several are taken together without. */
+                cluster?: string;
                 /** @description Id of the caller's node as graphs show it. */
                 from?: string;
                 /** @description Id of the callee's node as graphs show it. */
@@ -4531,6 +4559,8 @@ export interface operations {
                 endTime?: string;
                 /** @description Length of a column, at least `10s`; by default the one that makes at most 300 columns. */
                 step?: string;
+                /** @description Whether health checks count too. */
+                probes?: boolean;
             };
             header?: never;
             path?: never;
@@ -5308,6 +5338,8 @@ export interface operations {
             query?: {
                 /** @description Exactly this namespace. */
                 namespace?: string;
+                /** @description Exactly this cluster. */
+                cluster?: string;
                 /** @description Exactly this environment. */
                 environment?: string;
                 /** @description The last `90s`, `15m`, `2h`, `7d` …; 15 minutes by default. */
@@ -5316,6 +5348,8 @@ export interface operations {
                 startTime?: string;
                 /** @description As `startTime`; now by default. */
                 endTime?: string;
+                /** @description Whether health checks count too. Pods count them in any case. */
+                probes?: boolean;
             };
             header?: never;
             path?: never;
@@ -5568,6 +5602,8 @@ export interface operations {
             query?: {
                 /** @description Exactly this namespace. */
                 namespace?: string;
+                /** @description Exactly this cluster. */
+                cluster?: string;
                 /** @description Exactly this environment. */
                 environment?: string;
                 /** @description The last `90s`, `15m`, `2h`, `7d` …; 15 minutes by default. */
@@ -5576,6 +5612,8 @@ export interface operations {
                 startTime?: string;
                 /** @description As `startTime`; now by default. */
                 endTime?: string;
+                /** @description Whether health checks count too. Pods count them in any case. */
+                probes?: boolean;
             };
             header?: never;
             path: {
@@ -5831,6 +5869,8 @@ export interface operations {
             query?: {
                 /** @description The service's namespace, where several have one of this name. */
                 namespace?: string;
+                /** @description The service's cluster; those of several are taken together without. */
+                cluster?: string;
                 /** @description Exactly this environment. */
                 environment?: string;
                 /** @description Exactly this version of the service. */
@@ -6096,6 +6136,8 @@ export interface operations {
             query?: {
                 /** @description The service's namespace, where several have one of this name. */
                 namespace?: string;
+                /** @description The service's cluster; those of several are taken together without. */
+                cluster?: string;
                 /** @description Exactly this environment. */
                 environment?: string;
                 /** @description Exactly this operation. */
@@ -6110,6 +6152,8 @@ export interface operations {
                 endTime?: string;
                 /** @description Length of a point: `10s`, `1m`, `10m`, `1h` …; by default the one that makes at most 300 points. */
                 step?: string;
+                /** @description Whether health checks count too. */
+                probes?: boolean;
             };
             header?: never;
             path: {
@@ -6618,7 +6662,7 @@ export interface operations {
                 environment?: string;
                 /** @description Those that began in, or went through, a service of this name. */
                 service?: string;
-                /** @description `success`, `error` or `timeout`. */
+                /** @description `success`, `error` or `timeout`; several with commas between them. */
                 status?: string;
                 /** @description The keyed hash of a user's id. */
                 userHash?: string;
@@ -6916,6 +6960,255 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["OfSpans_TraceAnswer"];
+                };
+            };
+            /** @description The request can't be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description What is wrong, for programs: stable. */
+                        code: string;
+                        /** @description What is wrong with this request, for people. */
+                        detail: string;
+                        /**
+                         * Format: int32
+                         * @description The HTTP status.
+                         */
+                        status: number;
+                        /** @description The status in words. */
+                        title: string;
+                        /** @description `about:blank`: the status says what kind of problem it is. */
+                        type: string;
+                    };
+                };
+            };
+            /** @description Nobody knows who is asking. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description What is wrong, for programs: stable. */
+                        code: string;
+                        /** @description What is wrong with this request, for people. */
+                        detail: string;
+                        /**
+                         * Format: int32
+                         * @description The HTTP status.
+                         */
+                        status: number;
+                        /** @description The status in words. */
+                        title: string;
+                        /** @description `about:blank`: the status says what kind of problem it is. */
+                        type: string;
+                    };
+                };
+            };
+            /** @description The caller may not ask. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description What is wrong, for programs: stable. */
+                        code: string;
+                        /** @description What is wrong with this request, for people. */
+                        detail: string;
+                        /**
+                         * Format: int32
+                         * @description The HTTP status.
+                         */
+                        status: number;
+                        /** @description The status in words. */
+                        title: string;
+                        /** @description `about:blank`: the status says what kind of problem it is. */
+                        type: string;
+                    };
+                };
+            };
+            /** @description It isn't there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description What is wrong, for programs: stable. */
+                        code: string;
+                        /** @description What is wrong with this request, for people. */
+                        detail: string;
+                        /**
+                         * Format: int32
+                         * @description The HTTP status.
+                         */
+                        status: number;
+                        /** @description The status in words. */
+                        title: string;
+                        /** @description `about:blank`: the status says what kind of problem it is. */
+                        type: string;
+                    };
+                };
+            };
+            /** @description The path does not answer to this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description What is wrong, for programs: stable. */
+                        code: string;
+                        /** @description What is wrong with this request, for people. */
+                        detail: string;
+                        /**
+                         * Format: int32
+                         * @description The HTTP status.
+                         */
+                        status: number;
+                        /** @description The status in words. */
+                        title: string;
+                        /** @description `about:blank`: the status says what kind of problem it is. */
+                        type: string;
+                    };
+                };
+            };
+            /** @description The request is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description What is wrong, for programs: stable. */
+                        code: string;
+                        /** @description What is wrong with this request, for people. */
+                        detail: string;
+                        /**
+                         * Format: int32
+                         * @description The HTTP status.
+                         */
+                        status: number;
+                        /** @description The status in words. */
+                        title: string;
+                        /** @description `about:blank`: the status says what kind of problem it is. */
+                        type: string;
+                    };
+                };
+            };
+            /** @description The path and its parameters are too long. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description What is wrong, for programs: stable. */
+                        code: string;
+                        /** @description What is wrong with this request, for people. */
+                        detail: string;
+                        /**
+                         * Format: int32
+                         * @description The HTTP status.
+                         */
+                        status: number;
+                        /** @description The status in words. */
+                        title: string;
+                        /** @description `about:blank`: the status says what kind of problem it is. */
+                        type: string;
+                    };
+                };
+            };
+            /** @description The caller asks too often. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description What is wrong, for programs: stable. */
+                        code: string;
+                        /** @description What is wrong with this request, for people. */
+                        detail: string;
+                        /**
+                         * Format: int32
+                         * @description The HTTP status.
+                         */
+                        status: number;
+                        /** @description The status in words. */
+                        title: string;
+                        /** @description `about:blank`: the status says what kind of problem it is. */
+                        type: string;
+                    };
+                };
+            };
+            /** @description ClickHouse, Kafka or this server can't answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description What is wrong, for programs: stable. */
+                        code: string;
+                        /** @description What is wrong with this request, for people. */
+                        detail: string;
+                        /**
+                         * Format: int32
+                         * @description The HTTP status.
+                         */
+                        status: number;
+                        /** @description The status in words. */
+                        title: string;
+                        /** @description `about:blank`: the status says what kind of problem it is. */
+                        type: string;
+                    };
+                };
+            };
+            /** @description The question takes longer than one may. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description What is wrong, for programs: stable. */
+                        code: string;
+                        /** @description What is wrong with this request, for people. */
+                        detail: string;
+                        /**
+                         * Format: int32
+                         * @description The HTTP status.
+                         */
+                        status: number;
+                        /** @description The status in words. */
+                        title: string;
+                        /** @description `about:blank`: the status says what kind of problem it is. */
+                        type: string;
+                    };
+                };
+            };
+        };
+    };
+    me: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
                 };
             };
             /** @description The request can't be understood. */

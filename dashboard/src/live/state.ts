@@ -2,7 +2,7 @@
 
 import type { Edge, Node, Schemas, Staleness } from "../api/client";
 
-export type Totals = Schemas["LiveTotals"];
+export type Totals = Schemas["FlowTotals"];
 export type Window = Schemas["WindowAnswer"];
 
 export interface GraphState {

@@ -5,16 +5,22 @@ import { Loading, Refused } from "../parts/States";
 import { set } from "../url/address";
 import { EVERYWHERE } from "../url/filters";
 import { words } from "../words";
+import type { MapChoice } from "./choice";
 import type { MapGraph } from "./useMapGraph";
 
 /** Nothing to draw: why, and what to do about it. */
-export function Empty({ of: { graph, error, again } }: { of: MapGraph }) {
+export function Empty({ of: { graph, error, again }, only }: { of: MapGraph; only: MapChoice["only"] }) {
   const { known, filters } = useLook();
   if (error != null && !graph.loaded) return <Refused error={error} again={again} />;
   if (!graph.loaded) return <Loading />;
   if (graph.staleness?.loadedFrom === "none") return <Loading what={words.empty.loadingLive} />;
+  if (only !== "" && graph.nodes.size > 0) return <Well only={only} />;
   const elsewhere = known?.operations.some((each) => !each.probe) ?? false;
   return elsewhere ? <Elsewhere operation={filters.operation} environment={filters.environment} /> : <First />;
+}
+
+function Well({ only }: { only: "degraded" | "down" }) {
+  return <div className="empty"><h2>{words.map.onlyNone[only]}</h2><button type="button" onClick={() => set({ only: null })}>{words.empty.showAll}</button></div>;
 }
 
 function Elsewhere({ operation, environment }: { operation: string; environment: string }) {

@@ -4,7 +4,7 @@ import { set } from "../url/address";
 import { words } from "../words";
 import { LABELS } from "./figures";
 import type { Group, MapChoice } from "./choice";
-import { AS, GROUPS } from "./choice";
+import { AS, GROUPS, ONLY } from "./choice";
 
 interface Props {
   choice: MapChoice;
@@ -34,6 +34,11 @@ export function MapBar({ choice, group, paused, waiting, onPause, onTidy, export
       <label className="field"><span className="field-name">{map.group}</span>
         <select value={group} onChange={(event) => set({ group: event.target.value, node: null, from: null, to: null, focus: null })}>
           {GROUPS.map((each) => <option key={each} value={each}>{map.groups[each]}</option>)}
+        </select>
+      </label>
+      <label className="field"><span className="field-name">{map.only}</span>
+        <select value={choice.only} onChange={(event) => set({ only: event.target.value })}>
+          {ONLY.map((each) => <option key={each} value={each}>{map.onlys[each]}</option>)}
         </select>
       </label>
       {children}

@@ -41,13 +41,13 @@ export function MapView() {
   const picture = useRef<() => Picture>(null);
   const { shown: held, waiting } = useHeld(graph, paused && graph.loaded, JSON.stringify([look.filters, group]));
   const { cluster, service, namespace } = look.filters;
-  const { focus, hops } = choice;
+  const { focus, hops, only } = choice;
   // Around a service, what is rare among all flows may be all there is.
   const withRare = choice.withRare || [cluster, service, namespace].some((name) => name !== "");
-  const seen = useMemo(() => part(held, { cluster, focus, hops, withRare }), [held, cluster, focus, hops, withRare]);
+  const seen = useMemo(() => part(held, { focus, hops, only, withRare }), [held, focus, hops, only, withRare]);
   const [find, hide] = [useMemo(() => read(choice.find), [choice.find]), useMemo(() => read(choice.hide), [choice.hide])];
   const left = useMemo(() => (hide.expression ? without(seen, hide.expression) : seen), [seen, hide]);
-  const of = JSON.stringify([look.filters, group, focus, hops, withRare, tidied]);
+  const of = JSON.stringify([look.filters, group, focus, hops, only, withRare, tidied]);
   const isLarge = useIsLarge(left.nodes.size, of);
   // Only what is drawn one by one is laid out with care.
   const laid = useLayout(isLarge ? NOTHING : left.nodes, isLarge ? NOTHING : left.edges, of);
@@ -80,7 +80,7 @@ export function MapView() {
           {look.filters.status !== "" && <span className="small muted">{words.filters.statusOnMap}</span>}
         </MapBar>
         {error != null && graph.loaded && <Refused error={error} again={again} />}
-        {isEmpty ? <Empty of={mapped} /> : <>
+        {isEmpty ? <Empty of={mapped} only={only} /> : <>
           {choice.as === "map" && isLarge && <Overview key={of} nodes={nodes} edges={edges} found={isFound} selected={selected} moves={moves} picture={picture} onNode={onNode} />}
           {choice.as === "map" && !isLarge && <FlowMap key={of} drawn={drawn} present={held} label={choice.label} found={isFound} selected={selected}
             moves={moves} picture={picture} onNode={onNode} onEdge={onEdge} />}

@@ -6,6 +6,8 @@ import { LABELS, type Label } from "./figures";
 export const AS = ["map", "table", "tree"] as const;
 export const GROUPS = ["none", "namespace", "cluster", "version"] as const;
 export type Group = (typeof GROUPS)[number];
+/** How badly a node has to do to be shown with its calls; "" is all of them. */
+export const ONLY = ["", "degraded", "down"] as const;
 export const MOST_HOPS = 4;
 
 export interface MapChoice {
@@ -15,6 +17,7 @@ export interface MapChoice {
   group: Group | null;
   focus: string;
   hops: number;
+  only: (typeof ONLY)[number];
   withRare: boolean;
   /** Expressions, as they are written. */
   find: string;
@@ -34,6 +37,7 @@ export function useMapChoice(): MapChoice {
     group: GROUPS.find((each) => each === query.get("group")) ?? null,
     focus: query.get("focus") ?? "",
     hops: Math.min(MOST_HOPS, Math.max(1, Number(query.get("hops") ?? 1) || 1)),
+    only: one("only", ONLY, ""),
     withRare: query.get("rare") === "true",
     find: query.get("find") ?? "",
     hide: query.get("hide") ?? "",

@@ -1,7 +1,8 @@
-// Which part of the graph is on the map: filters that the server can't apply, the focus, and what is too rare to matter.
+// Which part of the graph is on the map: what is around the focus or in trouble, and not too rare to matter.
 
 import type { Edge, Node } from "../api/client";
 import type { GraphState } from "../live/state";
+import type { MapChoice } from "./choice";
 
 export interface Part {
   nodes: Map<string, Node>;
@@ -10,44 +11,31 @@ export interface Part {
   rare: number;
 }
 
-export interface Choice {
-  cluster: string;
-  /** Id of the node looked around; "" is the whole. */
-  focus: string;
-  hops: number;
-  withRare: boolean;
-}
+export type Choice = Pick<MapChoice, "focus" | "hops" | "only" | "withRare">;
 
-export function part(graph: GraphState, { cluster, focus, hops, withRare }: Choice): Part {
+export function part(graph: GraphState, { focus, hops, only, withRare }: Choice): Part {
   let edges = [...graph.edges];
-  const rare = withRare || focus !== "" ? [] : edges.filter(([, edge]) => isRare(edge, flows(graph)));
+  const rare = withRare || focus !== "" ? [] : edges.filter(([, edge]) => isRare(edge, graph.totals?.flowCount ?? 0));
   const isLeftOut = new Set(rare.map(([key]) => key));
   edges = edges.filter(([key]) => !isLeftOut.has(key));
-  if (cluster !== "") edges = edges.filter(([, { from, to }]) => [from, to].some((id) => isIn(graph.nodes.get(id), cluster)));
+  if (only !== "") edges = edges.filter(([, { from, to }]) => [from, to].some((id) => isInTrouble(graph.nodes.get(id), only)));
   if (focus !== "") {
     const near = around(focus, edges.map(([, edge]) => edge), hops);
     edges = edges.filter(([, { from, to }]) => near.has(from) && near.has(to));
   }
-  return { nodes: touched(graph, edges, focus, cluster), edges: new Map(edges), rare: rare.length };
+  return { nodes: touched(graph, edges, focus, only), edges: new Map(edges), rare: rare.length };
 }
 
-function touched(graph: GraphState, edges: [string, Edge][], focus: string, cluster: string): Map<string, Node> {
+function touched(graph: GraphState, edges: [string, Edge][], focus: string, only: Choice["only"]): Map<string, Node> {
   const ends = new Set(edges.flatMap(([, { from, to }]) => [from, to]));
   // A service that neither calls nor is called is still one.
   const calls = new Set([...graph.edges.values()].flatMap(({ from, to }) => [from, to]));
-  const isAlone = (node: Node) => !calls.has(node.id) && focus === "" && (cluster === "" || isIn(node, cluster));
+  const isAlone = (node: Node) => !calls.has(node.id) && focus === "" && (only === "" || isInTrouble(node, only));
   return new Map([...graph.nodes].filter(([id, node]) => ends.has(id) || id === focus || isAlone(node)));
 }
 
-/** A box that stands for a whole cluster has its name and is in none. */
-const isIn = (node: Node | undefined, cluster: string) => (node?.kind === "cluster" ? node.service.name : node?.service.cluster) === cluster;
-
-/** How many there were, or what users and their clients called, where that isn't known. */
-function flows({ totals, nodes, edges }: GraphState): number {
-  if (totals !== null) return totals.flowCount;
-  const begin = [...edges.values()].filter(({ from }) => ["user", "client"].includes(nodes.get(from)?.kind ?? ""));
-  return begin.reduce((sum, { callCount }) => sum + callCount, 0);
-}
+/** By the server's rules, as the node's shape shows it. */
+const isInTrouble = (node: Node | undefined, only: Choice["only"]) => node?.status === "down" || (only === "degraded" && node?.status === "degraded");
 
 /** Fewer than one call in a hundred flows, and nothing wrong with them: mostly halves of calls whose other half is late. */
 export const isRare = ({ callCount, errorCount, rejected, timeouts }: Edge, flowCount: number) =>

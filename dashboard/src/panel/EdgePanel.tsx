@@ -14,7 +14,6 @@ import { Answer } from "../parts/States";
 import { useSettings } from "../settings";
 import { timeWords } from "../shell/TimeMenu";
 import { askAgainMs, given, timeQuery } from "../url/filters";
-import { Unused } from "../views/Unused";
 import { words } from "../words";
 import { ExemplarFlows } from "./Flows";
 import { Figures, Panel, Section, type Figure } from "./Panel";
@@ -50,8 +49,8 @@ function OfGroups({ edge, how }: { edge: Edge | undefined; how: ReactNode }) {
 }
 
 function Asked({ from, to }: Ends) {
-  const { filters: { operation, environment, time }, graph: { window } } = useLook();
-  const shared = given({ operation, environment });
+  const { filters: { operation, environment, probes, time }, graph: { window } } = useLook();
+  const shared = given({ operation, environment, probes });
   const query = { ...shared, ...timeQuery(time) };
   const path = { from, to };
   const again = { refetchInterval: askAgainMs(time), placeholderData: <T,>(last: T) => last };
@@ -59,16 +58,16 @@ function Asked({ from, to }: Ends) {
   const earlierQuery = { ...shared, ...before(time, (window?.to ?? 0) / 1000) };
   const earlier = api.useQuery("get", "/api/v1/edges/{from}/{to}/stats", { params: { path, query: earlierQuery } },
     { enabled: window !== null, staleTime: Infinity, placeholderData: <T,>(last: T) => last });
-  const heatQuery = { ...path, ...given({ environment }), ...timeQuery(time) };
+  const heatQuery = { ...path, ...query };
   const heat = api.useQuery("get", "/api/v1/heatmap", { params: { query: heatQuery } }, again);
   const url = (asked: typeof query) => address(`/api/v1/edges/${encodeURIComponent(from)}/${encodeURIComponent(to)}/stats`, asked);
   const how = <How url={url(query)} />;
   return (
     <>
       <Answer of={stats}>{(answer) => <>
-        <Section title={timeWords(time)} how={<How url={url(query)} also={[{ title: words.how.before, url: url(earlierQuery) }]} />}><EdgeFigures now={measured(answer.metrics)} then={earlier.data && measured(earlier.data.metrics)} /><Unused of={["probes"]} /></Section>
+        <Section title={timeWords(time)} how={<How url={url(query)} also={[{ title: words.how.before, url: url(earlierQuery) }]} />}><EdgeFigures now={measured(answer.metrics)} then={earlier.data && measured(earlier.data.metrics)} /></Section>
         <Section title={words.panel.overTime} how={how}><Series of={whole(answer)} /></Section>
-        {operation === "" && <Section title={words.panel.heatmap} how={<How url={address("/api/v1/heatmap", heatQuery)} />}><Answer of={heat}>{(map) => <Heatmap of={map} />}</Answer></Section>}
+        <Section title={words.panel.heatmap} how={<How url={address("/api/v1/heatmap", heatQuery)} />}><Answer of={heat}>{(map) => <Heatmap of={map} />}</Answer></Section>
         <Section title={words.panel.flows} how={how}><ExemplarFlows exemplars={answer.exemplars} /></Section>
       </>}</Answer>
     </>

@@ -2,7 +2,6 @@ import { useState, type ReactNode } from "react";
 import { api, type Schemas } from "../api/client";
 import { address } from "../api/how";
 import { useMaySeeFlows } from "../api/me";
-import type { paths } from "../api/schema";
 import { operationName } from "../format/names";
 import { duration } from "../format/numbers";
 import { clock } from "../format/time";
@@ -12,7 +11,7 @@ import { Answer, Loading } from "../parts/States";
 import { StatusMark } from "../parts/StatusMark";
 import { A } from "../url/A";
 import { toView, useAddress } from "../url/address";
-import { askAgainMs, given, timeQuery, type Filters } from "../url/filters";
+import { FAILED, askAgainMs, given, timeQuery } from "../url/filters";
 import { words } from "../words";
 import { Section } from "./Panel";
 
@@ -31,44 +30,19 @@ const SHOWN = 8;
 export function ServiceFlows({ service, children }: { service: string; children: ReactNode }) {
   const { filters } = useLook();
   const [kind, choose] = useState<(typeof KINDS)[number]>("slowest");
-  const [first, second] = questions(filters, service, kind);
-  const calls = [first, second].flatMap((query) => (query ? [address("/api/v1/flows", query)] : []));
+  const { operation, environment, status, time, probes } = filters;
+  const query = {
+    ...given({ operation, environment, probes, service, status: kind === "failed" ? FAILED : status }), ...timeQuery(time), pageSize: SHOWN,
+    sort: kind === "slowest" ? "-duration" : "-startTime",
+  };
+  const flows = api.useQuery("get", "/api/v1/flows", { params: { query } }, { enabled: useMaySeeFlows() === true, refetchInterval: askAgainMs(time), placeholderData: (before) => before });
   return (
-    <Section title={words.panel.flows} how={<How url={calls[0] ?? ""} also={calls.slice(1).map((url) => ({ url }))} />}>
+    <Section title={words.panel.flows} how={<How url={address("/api/v1/flows", query)} />}>
       {children}
-      <Kinds kind={kind} choose={choose}>{second ? <Both of={[first, second]} /> : <One key={kind} of={first} />}</Kinds>
+      <Kinds kind={kind} choose={choose}><Answer of={flows}>{(answer) => <FlowList rows={answer.flows.map((flow) => ({ ...flow, id: flow.flowId, operation: flow.operationName, time: flow.startTime }))} />}</Answer></Kinds>
     </Section>
   );
 }
-
-type Query = NonNullable<paths["/api/v1/flows"]["get"]["parameters"]["query"]>;
-
-/** Two for those that failed: a status is exactly one, and what timed out has failed too. */
-function questions({ operation, environment, status, time, probes }: Filters, service: string, kind: (typeof KINDS)[number]): [Query, Query?] {
-  const of = (more: Query): Query => ({ service, ...given({ operation, environment, probes, status }), ...timeQuery(time), pageSize: SHOWN, ...more });
-  if (kind === "failed") return [of({ sort: "-startTime", status: "error" }), of({ sort: "-startTime", status: "timeout" })];
-  return [of({ sort: kind === "slowest" ? "-duration" : "-startTime" })];
-}
-
-function useFlows(query: Query) {
-  const { filters: { time } } = useLook();
-  return api.useQuery("get", "/api/v1/flows", { params: { query } }, { enabled: useMaySeeFlows() === true, refetchInterval: askAgainMs(time), placeholderData: (before) => before });
-}
-
-function One({ of }: { of: Query }) {
-  return <Answer of={useFlows(of)}>{({ flows }) => <FlowList rows={flows.map(rowOf)} />}</Answer>;
-}
-
-function Both({ of: [first, second] }: { of: [Query, Query] }) {
-  const [some, others] = [useFlows(first), useFlows(second)];
-  return <Answer of={some}>{({ flows }) => <Answer of={others}>{(more) => <FlowList rows={newestOf(flows, more.flows).map(rowOf)} />}</Answer>}</Answer>;
-}
-
-type Flow = Schemas["FlowListed"];
-const rowOf = (flow: Flow): FlowRow => ({ ...flow, id: flow.flowId, operation: flow.operationName, time: flow.startTime });
-
-/** Those of both lists that began last. */
-export const newestOf = (some: Flow[], more: Flow[]) => [...some, ...more].sort((a, b) => b.startTime - a.startTime).slice(0, SHOWN);
 
 /** Executions that the edge's numbers came from. */
 export function ExemplarFlows({ exemplars }: { exemplars: Schemas["Exemplar"][] }) {

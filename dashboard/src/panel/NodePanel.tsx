@@ -68,47 +68,51 @@ function Silent({ node: { metrics, kind }, how }: { node: Node; how: ReactNode }
 /** "" unless the node is one version of a service. */
 export const versionOf = ({ id, service: { name, version } }: Node) => (version !== "" && shortId(id) === `${name}@${version.replaceAll("@", "%40")}` ? version : "");
 
-/** What the API can't tell the node apart by from others of its name. */
-function mixed({ service }: Node, nodes: ReadonlyMap<string, Node>, isNamespaceAsked: boolean) {
-  const others = [...nodes.values()].filter((each) => each.kind === "service" && each.service.name === service.name && (!isNamespaceAsked || each.service.namespace === service.namespace));
-  return (["namespace", "cluster"] as const).filter((by) => others.some((each) => each.service[by] !== service[by]));
+const PLACE = ["namespace", "cluster"] as const;
+
+/** What a question that is asked by these can't tell the node apart by from others of its name. */
+function mixed({ service }: Node, nodes: ReadonlyMap<string, Node>, asked: readonly (typeof PLACE)[number][]) {
+  const isMeant = (each: Node) => each.kind === "service" && each.service.name === service.name && asked.every((by) => each.service[by] === service[by]);
+  return PLACE.filter((by) => [...nodes.values()].some((each) => isMeant(each) && each.service[by] !== service[by]));
 }
 
 function Service({ node, nodes }: { node: Node; nodes: ReadonlyMap<string, Node> }) {
-  const { service: { name, namespace } } = node;
-  const { filters: { operation, environment, time }, graph: { window } } = useLook();
+  const { service: { name, namespace, cluster } } = node;
+  const { filters: { operation, environment, probes, time }, graph: { window } } = useLook();
   const version = versionOf(node);
-  const also = mixed(node, nodes, namespace !== "");
+  const also = mixed(node, nodes, PLACE.filter((by) => node.service[by] !== ""));
   const noVersion = version === "" ? [] : ["version" as const];
   const steps = useSettings();
   const path = { name };
-  const shared = given({ namespace, environment });
+  const shared = given({ namespace, cluster, environment });
   const query = { ...shared, ...timeQuery(time) };
   const versionQuery = { ...query, ...given({ version }) };
-  const statsQuery = { ...versionQuery, ...given({ operation }) };
+  const statsQuery = { ...versionQuery, ...given({ operation, probes }) };
   const again = { refetchInterval: askAgainMs(time), placeholderData: <T,>(last: T) => last };
   const stats = api.useQuery("get", "/api/v1/services/{name}/stats", { params: { path, query: statsQuery } }, again);
-  const earlierQuery = { ...shared, ...given({ operation, version }), ...before(time, (window?.to ?? 0) / 1000) };
+  const earlierQuery = { ...shared, ...given({ operation, version, probes }), ...before(time, (window?.to ?? 0) / 1000) };
   const earlier = api.useQuery("get", "/api/v1/services/{name}/stats", { params: { path, query: earlierQuery } },
     { enabled: window !== null, staleTime: Infinity, retry: false, placeholderData: <T,>(last: T) => last });
-  const heatQuery = { service: name, ...query };
+  const heatQuery = { service: name, ...query, ...given({ operation, probes }) };
   const heat = api.useQuery("get", "/api/v1/heatmap", { params: { query: heatQuery } }, again);
   const endpoints = api.useQuery("get", "/api/v1/services/{name}/endpoints", { params: { path, query: versionQuery } }, again);
   const details = api.useQuery("get", "/api/v1/services/{name}", { params: { path, query } }, again);
-  const url = (end: string, asked: Record<string, string | undefined>) => address(`/api/v1/services/${encodeURIComponent(name)}${end}`, asked);
+  // Neither endpoints nor pods are known by operation.
+  const withProbes = !probes && <p className="small muted">{words.panel.withProbes}</p>;
+  const url = (end: string, asked: Parameters<typeof address>[1]) => address(`/api/v1/services/${encodeURIComponent(name)}${end}`, asked);
   return (
     <>
       <Answer of={stats}>{(answer) => <>
         <Section title={timeWords(time)} how={<How url={url("/stats", statsQuery)} also={[{ title: words.how.before, url: url("/stats", earlierQuery) }]} />}>
           <Figures of={figures(answer.metrics, earlier.data?.metrics, { "": "", some: "warn", many: "bad" }[trouble(answer.metrics.errorRate, steps)])} />
-          <Unused of={["probes", "cluster"]} also={also} />
+          <Unused also={also} />
         </Section>
         <Section title={words.panel.overTime} how={<How url={url("/stats", statsQuery)} />}><Series of={whole(answer)} /></Section>
       </>}</Answer>
-      {operation === "" && <Section title={words.panel.heatmap} how={<How url={address("/api/v1/heatmap", heatQuery)} />}><Unused of={["probes", "cluster"]} also={[...also, ...noVersion]} /><Answer of={heat}>{(map) => <Heatmap of={map} />}</Answer></Section>}
-      <Section title={words.panel.endpoints} how={<How url={url("/endpoints", versionQuery)} />}><Unused of={["operation", "probes", "cluster"]} also={also} /><Answer of={endpoints}>{(answer) => <Endpoints of={answer.endpoints} />}</Answer></Section>
-      <ServiceFlows service={name}><Unused of={["namespace", "cluster"]} also={[...mixed(node, nodes, false), ...noVersion]} /></ServiceFlows>
-      <Section title={words.panel.pods} how={<How url={url("", query)} />}><Unused of={["operation", "probes", "cluster"]} also={also} /><Answer of={details}>{(answer) => <Pods of={answer.service} version={version} />}</Answer></Section>
+      <Section title={words.panel.heatmap} how={<How url={address("/api/v1/heatmap", heatQuery)} />}><Unused also={[...also, ...noVersion]} /><Answer of={heat}>{(map) => <Heatmap of={map} />}</Answer></Section>
+      <Section title={words.panel.endpoints} how={<How url={url("/endpoints", versionQuery)} />}><Unused of={["operation"]} also={also} />{withProbes}<Answer of={endpoints}>{(answer) => <Endpoints of={answer.endpoints} />}</Answer></Section>
+      <ServiceFlows service={name}><Unused of={["namespace", "cluster"]} also={[...mixed(node, nodes, []), ...noVersion]} /></ServiceFlows>
+      <Section title={words.panel.pods} how={<How url={url("", query)} />}><Unused of={["operation"]} also={also} />{withProbes}<Answer of={details}>{(answer) => <Pods of={answer.service} version={version} />}</Answer></Section>
     </>
   );
 }

@@ -1,4 +1,5 @@
-import { useMe, type Me } from "../api/me";
+import type { Schemas } from "../api/client";
+import { useMe } from "../api/me";
 import { logOut } from "../api/session";
 import { Icon } from "../parts/Icon";
 import { Menu } from "../parts/Menu";
@@ -27,7 +28,7 @@ export function UserMenu() {
   );
 }
 
-function Who({ of: { who, name, role, environments, namespaces } }: { of: Me }) {
+function Who({ of: { who, name, role, environments, namespaces } }: { of: Schemas["Me"] }) {
   return (
     <>
       {name !== "" && <h3>{name}</h3>}

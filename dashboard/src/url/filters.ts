@@ -23,6 +23,8 @@ export interface Filters {
 export const LIVE_WINDOWS = ["10s", "1m", "5m", "15m"] as const;
 export const LAST_WINDOWS = ["15m", "1h", "3h", "6h", "24h", "7d", "30d"] as const;
 export const STATUSES = ["success", "error", "timeout"] as const;
+/** What did not go well, for lists of flows. */
+export const FAILED = "error,timeout";
 const DEFAULT_LIVE = "5m";
 /** Says in the address that all environments are meant: without the parameter it is the busiest one. */
 export const EVERYWHERE = "*";

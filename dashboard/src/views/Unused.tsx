@@ -5,7 +5,7 @@ import { words } from "../words";
 type Name = keyof typeof words.filters.names;
 
 /** Names what is chosen but can't be asked for here: set filters among `of`, and `also` whatever they are. */
-export function Unused({ of, also = [] }: { of: Name[]; also?: Name[] }) {
+export function Unused({ of = [], also = [] }: { of?: Name[]; also?: Name[] }) {
   const { filters } = useLook();
   const names = unused(filters, of, also);
   return names.length > 0 && <p className="small muted">{words.filters.unused(names.map((name) => words.filters.names[name]).join(", "))}</p>;

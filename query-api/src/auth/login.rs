@@ -10,6 +10,7 @@ use crate::App;
 use crate::access::{Access, Role};
 use crate::ask::Ask;
 use crate::error::ApiError;
+use crate::rest::Problems;
 use anyhow::Context as _;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -23,6 +24,7 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
+use utoipa::ToSchema;
 
 /// How long somebody may take to log in.
 const LOGIN_TIME: Duration = Duration::from_secs(10 * 60);
@@ -62,28 +64,28 @@ struct TokenAnswer {
 }
 
 /// Who the caller is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Me {
+pub struct Me {
+    /// `token:NAME`, `oidc:SUBJECT`, or `anonymous` where nobody is asked.
     who: String,
     /// Empty for programs, and where the provider doesn't say.
     name: String,
     role: Role,
-    /// null: all.
+    /// What they may know of; null: all.
     environments: Option<BTreeSet<String>>,
-    /// null: all.
+    /// As `environments`.
     namespaces: Option<BTreeSet<String>>,
     /// Whether `POST /auth/logout` ends something.
     can_log_out: bool,
 }
 
-/// `/auth/…`.
+/// `/auth/…`, for browsers; `/auth/me` is a question like others.
 pub fn router() -> Router<App> {
     Router::new()
         .route("/auth/login", get(login))
         .route("/auth/callback", get(callback))
         .route("/auth/logout", post(logout))
-        .route("/auth/me", get(me))
 }
 
 async fn login(State(app): State<App>, Ask(asked): Ask<LoginParameters>) -> Result<Response, ApiError> {
@@ -224,7 +226,9 @@ async fn logout(State(app): State<App>, headers: HeaderMap) -> Result<Response, 
     Ok(answer)
 }
 
-async fn me(State(app): State<App>, access: Access, headers: HeaderMap) -> Json<Me> {
+/// Who the caller is, and what they may know of
+#[utoipa::path(get, path = "/auth/me", tag = "access", responses((status = 200, body = Me), Problems))]
+pub async fn me(State(app): State<App>, access: Access, headers: HeaderMap) -> Json<Me> {
     let names = |names: &crate::access::Names| names.as_deref().cloned();
     let sessions = app.auth.guard().and_then(|guard| guard.sessions.as_ref());
     let session = sessions.and_then(|sessions| sessions.of(&headers, Timestamp::now()));

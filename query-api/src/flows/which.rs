@@ -9,13 +9,14 @@ use crate::limits::Limits;
 use crate::range::{Asked, length_us};
 use clickhouse::query::Query;
 use serde::{Deserialize, Deserializer, de};
+use std::collections::BTreeSet;
 use std::fmt;
 use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 use utoipa::{IntoParams, ToSchema};
 
 /// Which flows, in a caller's words. Without any: all of the last 15 minutes, health checks aside.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams, ToSchema)]
-#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub struct WhichWords {
     /// Exactly this operation.
@@ -24,7 +25,9 @@ pub struct WhichWords {
     pub environment: Option<String>,
     /// Those that began in, or went through, a service of this name.
     pub service: Option<String>,
-    /// `success`, `error` or `timeout`.
+    /// `success`, `error` or `timeout`; several with commas between them.
+    #[param(pattern = "^(success|error|timeout)(,(success|error|timeout))*$")]
+    #[schema(pattern = "^(success|error|timeout)(,(success|error|timeout))*$")]
     pub status: Option<String>,
     /// The keyed hash of a user's id.
     pub user_hash: Option<String>,
@@ -35,22 +38,23 @@ pub struct WhichWords {
     /// Those that began in the last `90s`, `15m`, `2h`, `7d` …; 15 minutes by default. Flows are kept for 30 days.
     pub window: Option<String>,
     /// Instead of `window`: RFC 3339, a number since 1970 in s, ms, µs or ns, `now` or `now-1h`; whole seconds.
-    #[serde(deserialize_with = "text_or_number")]
+    #[serde(default, deserialize_with = "text_or_number")]
     #[schema(schema_with = text_or_number_schema)]
     pub start_time: Option<String>,
     /// As `startTime`; now by default.
-    #[serde(deserialize_with = "text_or_number")]
+    #[serde(default, deserialize_with = "text_or_number")]
     #[schema(schema_with = text_or_number_schema)]
     pub end_time: Option<String>,
     /// Those that took at least this long: µs, or a number with ms, s, m or h.
-    #[serde(deserialize_with = "text_or_number")]
+    #[serde(default, deserialize_with = "text_or_number")]
     #[schema(schema_with = text_or_number_schema)]
     pub min_duration: Option<String>,
     /// Those that took at most this long.
-    #[serde(deserialize_with = "text_or_number")]
+    #[serde(default, deserialize_with = "text_or_number")]
     #[schema(schema_with = text_or_number_schema)]
     pub max_duration: Option<String>,
     /// Whether health checks count too.
+    #[serde(default)]
     pub probes: bool,
 }
 
@@ -91,10 +95,6 @@ impl WhichWords {
             (self.window.as_deref(), self.start_time.as_deref(), self.end_time.as_deref());
         let (from_s, to_s) = Asked::parse(window, start, end, now_us, limits)?.seconds(now_us);
         let mut conditions = Conditions::prefixed(prefix);
-        if let Some(status) = self.status.as_deref().filter(|status| !STATUSES.contains(status)) {
-            let shown: String = status.chars().take(20).collect();
-            return Err(ApiError::bad_request(format!("status is success, error or timeout, not {shown:?}")));
-        }
         conditions.among("environment", &allowed.environments);
         conditions.among("root_namespace", &allowed.namespaces);
         let operation = checked("operation", self.operation, limits)?;
@@ -103,7 +103,7 @@ impl WhichWords {
         }
         conditions.equal("operation", operation.as_deref());
         conditions.equal("environment", checked("environment", self.environment, limits)?.as_deref());
-        conditions.equal("status", self.status.as_deref());
+        conditions.one_of("status", self.status.as_deref().map(statuses).transpose()?);
         conditions.equal("user_hash", checked("userHash", self.user_hash, limits)?.as_deref());
         conditions.equal("session_id", checked("sessionId", self.session_id, limits)?.as_deref());
         conditions.equal("ui_event", checked("uiEvent", self.ui_event, limits)?.as_deref());
@@ -133,6 +133,19 @@ impl WhichWords {
             (other.window.clone(), other.start_time.clone(), other.end_time.clone());
         Self { window, start_time, end_time, ..self }
     }
+}
+
+/// Each once.
+fn statuses(text: &str) -> Result<BTreeSet<String>, ApiError> {
+    let known = |status: &str| {
+        STATUSES.contains(&status).then(|| status.to_owned()).ok_or_else(|| {
+            let shown: String = status.chars().take(20).collect();
+            ApiError::bad_request(format!(
+                "status is success, error or timeout, or several of them with commas, not {shown:?}"
+            ))
+        })
+    };
+    text.split(',').map(known).collect()
 }
 
 fn length(name: &str, text: Option<String>) -> Result<Option<i64>, ApiError> {
@@ -278,6 +291,8 @@ mod tests {
             json!({"window": "1h", "startTime": "now-1h"}),
             json!({"startTime": "now", "endTime": "now-1h"}),
             json!({"status": "Error"}),
+            json!({"status": "error,"}),
+            json!({"status": ""}),
             json!({"minDuration": "soon"}),
             json!({"operation": "x".repeat(600)}),
         ] {

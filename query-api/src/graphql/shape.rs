@@ -205,8 +205,8 @@ fn owned_list<'a>(answer: Json) -> FieldValue<'a> {
     }
 }
 
-/// The arguments of a field as JSON, as the parameters of REST take them: without those that aren't given, and with
-/// times as text.
+/// The arguments of a field as JSON, as the parameters of REST take them: without those that aren't given, with times as
+/// text, and with several names as one text.
 ///
 /// # Errors
 /// One can't be written as JSON.
@@ -216,6 +216,7 @@ pub fn arguments(context: &ResolverContext<'_>) -> Result<Map<String, Json>, Err
         let value = match value.as_value().clone().into_json()? {
             Json::Null => continue,
             Json::Number(number) if name.ends_with("Time") => number.to_string().into(),
+            Json::Array(names) => names.iter().filter_map(Json::as_str).collect::<Vec<_>>().join(",").into(),
             value => value,
         };
         arguments.insert(name.to_string(), value);

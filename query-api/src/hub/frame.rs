@@ -93,7 +93,7 @@ pub struct WindowAnswer {
 /// Flows that ended in the range.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[schema(as = LiveTotals)]
+#[schema(as = FlowTotals)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Totals {
     pub flow_count: Count,

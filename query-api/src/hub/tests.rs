@@ -320,7 +320,7 @@ fn a_view_around_a_service_is_a_part_of_the_whole() {
     let mut bench = Bench::new(Limits::default());
     let around = |service: &str, namespaces: Option<&str>| {
         let mut key = key("login");
-        key.filter.service = (!service.is_empty()).then(|| service.to_owned());
+        key.filter.around.service = (!service.is_empty()).then(|| service.to_owned());
         let names = namespaces.map(|name| Arc::new(BTreeSet::from([name.to_owned()])));
         key.filter.allowed.namespaces = names;
         key

@@ -60,9 +60,10 @@ pub struct Windows {
 }
 
 impl Seconds {
-    /// All windows. Percentiles come from every ten seconds that touch a second.
+    /// All windows. Percentiles come from every ten seconds that touch a second; no second touches none.
     pub fn windows(self) -> Windows {
-        Windows { counts: self.from_s..self.to_s, histograms: touching(self.from_s)..self.to_s }
+        let first_s = if self.from_s < self.to_s { touching(self.from_s) } else { self.to_s };
+        Windows { counts: self.from_s..self.to_s, histograms: first_s..self.to_s }
     }
 
     /// The windows that are there no more when these seconds have become `next` …
@@ -118,6 +119,7 @@ impl<T: OverTime> Kept<T> {
 
 #[cfg(test)]
 mod tests {
+    use super::Seconds;
     use crate::builder::GraphBuilder;
     use crate::change::{Change, What};
     use crate::counts::{EdgeCounts, OperationCounts, ServiceCounts};
@@ -126,7 +128,7 @@ mod tests {
     use crate::histogram::Histogram;
     use crate::hub::frame;
     use crate::limits::Limits;
-    use crate::live::{Live, OverTime};
+    use crate::live::Live;
     use crate::node::{Kind, Node};
     use crate::series::Additive;
     use crate::totals::{EdgeTotals, FlowTotals, ServiceTotals};
@@ -217,13 +219,18 @@ mod tests {
             live.add_latest_to(&mut builder, filter, length_s, range)
         } else {
             live.add_to(&mut builder, filter, range.from_s, range.to_s);
-            let mut flows = FlowTotals::default();
-            for group in live.operations(filter) {
-                group.flows().add_seconds_to(&mut flows, range.from_s, range.to_s);
-            }
-            flows
+            live.all_flows(filter, range.from_s, range.to_s)
         };
         (Graph::of(&builder.join(), range.seconds, &RULES), frame::Totals::of(&flows, range.seconds))
+    }
+
+    #[test]
+    fn no_seconds_have_no_windows() {
+        let windows = |from_s, to_s| Seconds { from_s, to_s }.windows();
+        assert_eq!(
+            (windows(1_005, 1_005).histograms, windows(1_005, 1_006).histograms),
+            (1_005..1_005, 1_000..1_006)
+        );
     }
 
     #[test]

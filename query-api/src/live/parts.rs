@@ -1,9 +1,11 @@
 //! Single edges, services and operations of the live state, for series over time.
 
 use super::group::{Edge, Group, Service};
+use super::kept::OverTime;
 use super::state::Live;
 use crate::filter::Filter;
 use crate::node::Node;
+use crate::totals::FlowTotals;
 use std::sync::Arc;
 
 impl Live {
@@ -24,6 +26,13 @@ impl Live {
     /// The operations that match.
     pub fn operations(&self, filter: &Filter) -> impl Iterator<Item = &Group> {
         self.matching(filter).map(|(_, group)| group)
+    }
+
+    /// All flows that match and ended in `[from_s, to_s)`, together.
+    pub fn all_flows(&self, filter: &Filter, from_s: u32, to_s: u32) -> FlowTotals {
+        let mut flows = FlowTotals::default();
+        self.operations(filter).for_each(|group| group.flows().add_seconds_to(&mut flows, from_s, to_s));
+        flows
     }
 
     /// Every service of the environments that match, whatever operation it takes part in.

@@ -6,7 +6,7 @@ use crate::access::Access;
 use crate::answer::{Plan, Summed, summed, with_stored};
 use crate::ask::Ask;
 use crate::error::ApiError;
-use crate::filter::{Filter, checked};
+use crate::filter::{Around, Filter, checked};
 use crate::graph::{EdgeAnswer, Graph};
 use crate::histogram::Histogram;
 use crate::hub::frame::WindowAnswer;
@@ -48,6 +48,8 @@ pub struct CompareParameters {
     pub service: Option<String>,
     /// Only what touches services of this namespace, on both sides.
     pub namespace: Option<String>,
+    /// Only what touches services of this cluster, on both sides.
+    pub cluster: Option<String>,
     /// Exactly this environment.
     pub environment: Option<String>,
     /// The environment to compare with. Clusters are left out of nodes then, because environments mostly have their own.
@@ -186,8 +188,10 @@ fn baseline_of(asked: &CompareParameters) -> CompareParameters {
 async fn summed_side(app: &App, access: &Access, asked: &CompareParameters) -> Result<Summed, ApiError> {
     let (start, end) = (asked.start_time.as_deref(), asked.end_time.as_deref());
     let range = Asked::parse(asked.window.as_deref(), start, end, now_us(), &app.limits)?;
+    let (service, namespace) = (asked.service.clone(), asked.namespace.clone());
+    let around = Around::read(service, namespace, asked.cluster.clone(), &app.limits)?;
     let filter = Filter::new(asked.operation.clone(), asked.environment.clone(), asked.probes, &app.limits)?
-        .around(asked.service.clone(), asked.namespace.clone(), &app.limits)?
+        .around(around)
         .within(&access.allowed);
     let version = checked("version", asked.version.clone(), &app.limits)?;
     match version {
@@ -215,7 +219,7 @@ async fn of_version(app: &App, filter: &Filter, range: Asked, version: &str) -> 
     let staleness = with_stored(app, plan, staleness).await?;
     let mut conditions = of_filter(filter);
     conditions.equal("e.version", Some(version));
-    conditions.equal("e.server", filter.service.as_deref());
+    conditions.equal("e.server", filter.around.service.as_deref());
     let (mut adder, mut builder) = (Adder::default(), Default::default());
     for row in rows::edges(app, &plan.stored(), &conditions, true).await? {
         adder.edge(&mut builder, row);

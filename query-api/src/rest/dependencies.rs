@@ -3,19 +3,20 @@
 use super::Problems;
 use crate::App;
 use crate::access::Access;
-use crate::answer::{Plan, Summed, summed, with_stored};
+use crate::answer::{Plan, Summed, summed_with_flows, with_stored};
 use crate::ask::Ask;
 use crate::by_version;
 use crate::error::ApiError;
-use crate::filter::{Filter, checked};
+use crate::filter::{Around, Filter};
 use crate::graph::Graph;
 use crate::grouping::{Group, grouped};
-use crate::hub::frame::WindowAnswer;
+use crate::hub::frame::{self, WindowAnswer};
 use crate::live::feed::{locked, now_us};
 use crate::live::shards::Staleness;
 use crate::range::{Asked, rfc3339};
+use crate::rows;
 use crate::sums::of_filter;
-use crate::totals::Totals;
+use crate::totals::{FlowTotals, Totals};
 use crate::traversal::{Way, reached};
 use axum::Json;
 use axum::extract::State;
@@ -40,7 +41,9 @@ pub struct DependenciesParameters {
     pub namespace: Option<String>,
     /// Around the services of this name, or of a name that joined one.
     pub service: Option<String>,
-    /// How many calls away from these, 1 to 10; 1 by default. Without a service or a namespace all is shown anyway.
+    /// Around the services of this cluster; with `service` or `namespace`, around those of them that are in it.
+    pub cluster: Option<String>,
+    /// How many calls away from these, 1 to 10; 1 by default. Without any of these all is shown anyway.
     #[param(minimum = 1, maximum = 10)]
     pub depth: Option<u32>,
     /// Which way to go from these.
@@ -71,6 +74,8 @@ pub struct DependenciesParameters {
 pub struct DependenciesAnswer {
     #[serde(flatten)]
     pub graph: Graph,
+    /// All flows of the operation and environment together, whatever is left out of the graph.
+    pub totals: frame::Totals,
     pub metadata: DependenciesMetadata,
     pub window: WindowAnswer,
     /// `live`, `clickhouse` or `clickhouse+live`.
@@ -85,6 +90,7 @@ pub struct DependenciesAnswer {
 pub struct DependenciesMetadata {
     pub namespace: Option<String>,
     pub service: Option<String>,
+    pub cluster: Option<String>,
     pub environment: Option<String>,
     pub operation: Option<String>,
     pub depth: u32,
@@ -100,11 +106,18 @@ pub struct DependenciesMetadata {
 struct Question {
     filter: Filter,
     asked: Asked,
-    service: Option<String>,
-    namespace: Option<String>,
+    around: Around,
     depth: u32,
     way: Way,
     group: Group,
+}
+
+/// What answers it.
+struct Found {
+    plan: Plan,
+    graph: Graph,
+    flows: FlowTotals,
+    staleness: Staleness,
 }
 
 /// A service or all of a namespace with those that it depends on and that depend on it
@@ -128,16 +141,18 @@ pub async fn of(
     parameters: DependenciesParameters,
 ) -> Result<DependenciesAnswer, ApiError> {
     let question = Question::read(app, access, parameters)?;
-    let (plan, graph, staleness) = match question.group {
+    let Found { plan, graph, flows, staleness } = match question.group {
         Group::Version => question.versions(app).await?,
         _ => question.graph(app).await?,
     };
     let now_s = u32::try_from(now_us() / 1_000_000).unwrap_or(u32::MAX);
-    let Question { filter, service, namespace, depth, way: direction, group, .. } = question;
+    let Question { filter, around, depth, way: direction, group, .. } = question;
+    let Around { service, namespace, cluster } = around;
     Ok(DependenciesAnswer {
         metadata: DependenciesMetadata {
             namespace,
             service,
+            cluster,
             environment: filter.environment,
             operation: filter.operation,
             depth,
@@ -148,6 +163,7 @@ pub async fn of(
             last_updated: rfc3339(plan.to_s.min(now_s)),
         },
         graph,
+        totals: frame::Totals::of(&flows, plan.seconds),
         window: plan.window(),
         source: plan.source(),
         staleness,
@@ -156,18 +172,17 @@ pub async fn of(
 
 impl Question {
     fn read(app: &App, access: &Access, parameters: DependenciesParameters) -> Result<Self, ApiError> {
-        let DependenciesParameters { namespace, service, depth, direction, group, .. } = parameters;
+        let DependenciesParameters { namespace, service, cluster, depth, direction, group, .. } = parameters;
         let (start, end) = (parameters.start_time.as_deref(), parameters.end_time.as_deref());
         let asked = Asked::parse(parameters.window.as_deref(), start, end, now_us(), &app.limits)?;
-        let service = checked("service", service, &app.limits)?;
-        let namespace = checked("namespace", namespace, &app.limits)?;
+        let around = Around::read(service, namespace, cluster, &app.limits)?;
         let depth = depth.unwrap_or(1);
         if !(1..=DEEPEST).contains(&depth) {
             return Err(ApiError::bad_request(format!("depth is 1 to {DEEPEST}")));
         }
-        if service.is_none() && namespace.is_none() && (depth > 1 || direction.is_some()) {
+        if around.is_anywhere() && (depth > 1 || direction.is_some()) {
             return Err(ApiError::bad_request(
-                "depth and direction are counted from a service or a namespace: say which",
+                "depth and direction are counted from a service, a namespace or a cluster: say which",
             ));
         }
         let (operation, environment) = (parameters.operation, parameters.environment);
@@ -175,22 +190,22 @@ impl Question {
         Ok(Self {
             filter: filter.within(&access.allowed),
             asked,
-            service,
-            namespace,
+            around,
             depth,
             way: direction.unwrap_or_default(),
             group: group.unwrap_or_default(),
         })
     }
 
-    async fn graph(&self, app: &App) -> Result<(Plan, Graph, Staleness), ApiError> {
-        let Summed { plan, mut totals, staleness } = summed(app, &self.filter, self.asked).await?;
+    async fn graph(&self, app: &App) -> Result<Found, ApiError> {
+        let (Summed { plan, mut totals, staleness }, flows) =
+            summed_with_flows(app, &self.filter, self.asked).await?;
         self.narrow(&mut totals);
         let totals = if self.group == Group::Service { totals } else { grouped(&totals, self.group) };
-        Ok((plan, Graph::of(&totals, plan.seconds, &app.rules), staleness))
+        Ok(Found { plan, graph: Graph::of(&totals, plan.seconds, &app.rules), flows, staleness })
     }
 
-    async fn versions(&self, app: &App) -> Result<(Plan, Graph, Staleness), ApiError> {
+    async fn versions(&self, app: &App) -> Result<Found, ApiError> {
         let plan = Plan::of_tables(self.asked, 1, now_us());
         let staleness = locked(&app.live).staleness(now_us());
         let staleness = with_stored(app, plan, staleness).await?;
@@ -199,20 +214,20 @@ impl Question {
             self.filter.narrow(outline);
             self.narrow(outline);
         };
-        let versions = by_version::of(app, plan, &of_filter(&self.filter), environment, keep).await?;
+        let (segments, conditions) = (plan.stored(), of_filter(&self.filter));
+        let (versions, flows) = tokio::try_join!(
+            by_version::of(app, plan, &conditions, environment, keep),
+            rows::flows(app, &segments, &conditions)
+        )?;
         let mut graph = Graph::of(&versions.totals, plan.seconds, &app.rules);
         versions.name(&mut graph);
-        Ok((plan, graph, staleness))
+        Ok(Found { plan, graph, flows, staleness })
     }
 
     /// Leaves what is around the services that were asked for.
     fn narrow(&self, totals: &mut Totals) {
-        if self.service.is_some() || self.namespace.is_some() {
-            let wanted = |want: &Option<String>, is: &str| want.as_deref().is_none_or(|want| want == is);
-            let asked = |node: &crate::node::Node| {
-                wanted(&self.service, &node.name) && wanted(&self.namespace, &node.namespace)
-            };
-            reached(totals, asked, self.way, self.depth);
+        if !self.around.is_anywhere() {
+            reached(totals, |node| self.around.is(node), self.way, self.depth);
         }
     }
 }

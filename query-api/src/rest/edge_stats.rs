@@ -46,6 +46,9 @@ pub struct EdgeStatsParameters {
     pub end_time: Option<String>,
     /// Length of a point: `10s`, `1m`, `10m`, `1h` …; by default the one that makes at most 300 points.
     pub step: Option<String>,
+    /// Whether health checks count too.
+    #[serde(default)]
+    pub probes: bool,
 }
 
 /// Calls of an edge over time.
@@ -188,12 +191,12 @@ pub async fn stats(
     (from, to): (&str, &str),
     parameters: EdgeStatsParameters,
 ) -> Result<EdgeStats, ApiError> {
-    let EdgeStatsParameters { environment, operation, version, window, start_time, end_time, step } =
-        parameters;
+    let EdgeStatsParameters { environment, operation, version, .. } = parameters;
+    let EdgeStatsParameters { window, start_time, end_time, step, probes, .. } = parameters;
     let (start, end) = (start_time.as_deref(), end_time.as_deref());
     let asked = Asked::parse(window.as_deref(), start, end, now_us(), &app.limits)?;
     let version = checked("version", version, &app.limits)?;
-    let filter = Filter::new(operation, environment, false, &app.limits)?.within(&access.allowed);
+    let filter = Filter::new(operation, environment, probes, &app.limits)?.within(&access.allowed);
     let shown = Shown::of(app, &filter, asked, version.is_some()).await?;
     let (clients, servers) = ends(&shown, access, (from, to))?;
     let question = Question { filter, asked, step: step.as_deref(), version: version.as_deref() };

@@ -7,7 +7,7 @@ use crate::answer::{Plan, with_stored};
 use crate::ask::{Ask, At};
 use crate::conditions::Conditions;
 use crate::error::ApiError;
-use crate::filter::{Filter, checked};
+use crate::filter::{Around, Filter, checked};
 use crate::graph::Latency;
 use crate::histogram::Histogram;
 use crate::hub::frame::WindowAnswer;
@@ -39,6 +39,8 @@ pub(super) fn router() -> OpenApiRouter<App> {
 pub struct EndpointsParameters {
     /// The service's namespace, where several have one of this name.
     pub namespace: Option<String>,
+    /// The service's cluster; those of several are taken together without.
+    pub cluster: Option<String>,
     /// Exactly this environment.
     pub environment: Option<String>,
     /// Exactly this version of the service.
@@ -59,7 +61,7 @@ pub struct EndpointsAnswer {
     pub namespace: String,
     pub environment: Option<String>,
     pub version: Option<String>,
-    /// Most requests first. At most 200 a service are told apart; the others are `__other__`.
+    /// Most requests first, those of health checks among them: tables know entry points of no operation. At most 200 a service are told apart; the others are `__other__`.
     pub endpoints: Vec<Endpoint>,
     /// Whole minutes.
     pub window: WindowAnswer,
@@ -134,14 +136,14 @@ pub async fn of_service(
     name: String,
     parameters: EndpointsParameters,
 ) -> Result<EndpointsAnswer, ApiError> {
-    let EndpointsParameters { namespace, environment, version, window, start_time, end_time } = parameters;
+    let EndpointsParameters { namespace, cluster, environment, version, window, start_time, end_time } =
+        parameters;
     let (start, end) = (start_time.as_deref(), end_time.as_deref());
     let asked = Asked::parse(window.as_deref(), start, end, now_us(), &app.limits)?;
     let version = checked("version", version, &app.limits)?;
-    let namespace = checked("namespace", namespace, &app.limits)?;
+    let place = Around::read(None, namespace, cluster, &app.limits)?;
     let filter = Filter::new(None, environment, true, &app.limits)?.within(&access.allowed);
-    let meant =
-        Shown::of(app, &filter, asked, true).await?.service(&name, namespace.as_deref(), &access.allowed)?;
+    let meant = Shown::of(app, &filter, asked, true).await?.service(&name, &place, &access.allowed)?;
     let plan = Plan::of_tables(asked, Tier::Minute.width_s(), now_us());
     let staleness = locked(&app.live).staleness(now_us());
     let staleness = with_stored(app, plan, staleness).await?;

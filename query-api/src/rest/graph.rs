@@ -6,7 +6,7 @@ use crate::access::Access;
 use crate::answer::{self, GraphAnswer, OperationsAnswer};
 use crate::ask::Ask;
 use crate::error::ApiError;
-use crate::filter::Filter;
+use crate::filter::{Around, Filter};
 use crate::live::feed::now_us;
 use crate::range::Asked;
 use axum::Json;
@@ -42,6 +42,8 @@ pub struct GraphParameters {
     namespace: Option<String>,
     /// Only what touches services of this name.
     service: Option<String>,
+    /// Only what touches services of this cluster.
+    cluster: Option<String>,
 }
 
 /// Which operations, and of which time.
@@ -69,8 +71,9 @@ impl GraphParameters {
         let (window, start, end) =
             (self.window.as_deref(), self.start_time.as_deref(), self.end_time.as_deref());
         let asked = Asked::parse(window, start, end, now_us(), &app.limits)?;
+        let around = Around::read(self.service, self.namespace, self.cluster, &app.limits)?;
         let filter = Filter::new(self.operation, self.environment, self.probes, &app.limits)?
-            .around(self.service, self.namespace, &app.limits)?
+            .around(around)
             .within(&access.allowed);
         Ok((filter, asked))
     }

@@ -7,7 +7,7 @@ use crate::access::Access;
 use crate::answer::Plan;
 use crate::ask::Ask;
 use crate::error::ApiError;
-use crate::filter::{Filter, checked};
+use crate::filter::{Around, Filter, checked};
 use crate::histogram::Histogram;
 use crate::hub::frame::WindowAnswer;
 use crate::latency_rows::LatencyRows;
@@ -43,6 +43,8 @@ pub struct HeatmapParameters {
     pub service: Option<String>,
     /// Its namespace, where several have one of this name.
     pub namespace: Option<String>,
+    /// Its cluster; those of several are taken together without.
+    pub cluster: Option<String>,
     /// Id of the caller's node as graphs show it.
     pub from: Option<String>,
     /// Id of the callee's node as graphs show it.
@@ -57,6 +59,9 @@ pub struct HeatmapParameters {
     pub end_time: Option<String>,
     /// Length of a column, at least `10s`; by default the one that makes at most 300 columns.
     pub step: Option<String>,
+    /// Whether health checks count too.
+    #[serde(default)]
+    pub probes: bool,
 }
 
 /// How many took how long when.
@@ -106,14 +111,14 @@ async fn heatmap(
 /// # Errors
 /// The parameters can't be, there is no such service or node, or ClickHouse is needed and can't answer.
 pub async fn of(app: &App, access: &Access, parameters: HeatmapParameters) -> Result<Heatmap, ApiError> {
-    let HeatmapParameters { operation, service, namespace, from, to, .. } = parameters;
+    let HeatmapParameters { operation, service, namespace, cluster, from, to, probes, .. } = parameters;
     let (start, end) = (parameters.start_time.as_deref(), parameters.end_time.as_deref());
     let asked = Asked::parse(parameters.window.as_deref(), start, end, now_us(), &app.limits)?;
-    let filter = Filter::new(operation, parameters.environment, false, &app.limits)?.within(&access.allowed);
-    let [service, namespace, from, to] =
-        [("service", service), ("namespace", namespace), ("from", from), ("to", to)]
-            .map(|(name, text)| checked(name, text, &app.limits));
-    let (service, namespace, from, to) = (service?, namespace?, from?, to?);
+    let filter = Filter::new(operation, parameters.environment, probes, &app.limits)?.within(&access.allowed);
+    let place = Around::read(None, namespace, cluster, &app.limits)?;
+    let [service, from, to] = [("service", service), ("from", from), ("to", to)]
+        .map(|(name, text)| checked(name, text, &app.limits));
+    let (service, from, to) = (service?, from?, to?);
     let step = parameters.step.as_deref();
     if step.and_then(duration_s).is_some_and(|length_s| length_s < SHORTEST_S) {
         return Err(ApiError::bad_request("the step of a heatmap is at least 10s"));
@@ -122,11 +127,11 @@ pub async fn of(app: &App, access: &Access, parameters: HeatmapParameters) -> Re
     let columns = match (service, from, to) {
         (Some(service), None, None) => {
             let shown = Shown::of(app, &question.filter, asked, false).await?;
-            let meant = shown.service(&service, namespace.as_deref(), &access.allowed)?;
+            let meant = shown.service(&service, &place, &access.allowed)?;
             let sums = requests(app, &question, &meant).await?;
             Columns::of(sums, |sum| (sum.counts.requests, sum.counts.errors, &sum.latency))
         }
-        (None, Some(from), Some(to)) if namespace.is_none() => {
+        (None, Some(from), Some(to)) if place.is_anywhere() => {
             let shown = Shown::of(app, &question.filter, asked, false).await?;
             let (clients, servers) = ends(&shown, access, (&from, &to))?;
             let sums = calls(app, &question, Some(&clients), Some(&servers)).await?;
@@ -136,7 +141,7 @@ pub async fn of(app: &App, access: &Access, parameters: HeatmapParameters) -> Re
                 (sum.counts.calls, sum.counts.errors, if callee { &sum.callee } else { &sum.caller })
             })
         }
-        (None, None, None) if namespace.is_none() && question.filter.operation.is_some() => {
+        (None, None, None) if place.is_anywhere() && question.filter.operation.is_some() => {
             if access.allowed.namespaces.is_some() {
                 super::operation_stats::check(app, access, &question.filter, asked).await?;
             }
@@ -146,7 +151,7 @@ pub async fn of(app: &App, access: &Access, parameters: HeatmapParameters) -> Re
         }
         _ => {
             return Err(ApiError::bad_request(
-                "a heatmap is of an operation, of a service (with its namespace), or of an edge: from and to",
+                "a heatmap is of an operation, of a service (with its namespace and cluster), or of an edge: from and to",
             ));
         }
     };

@@ -21,7 +21,7 @@ use crate::error::ApiError;
 use crate::hub::frame::Headline;
 use crate::hub::{Event, Outcome};
 use crate::protocol::Filters;
-use crate::{App, flow, traces};
+use crate::{App, auth, flow, traces};
 use axum::Router;
 pub use config::ConfigAnswer;
 pub use problems::Problems;
@@ -61,6 +61,7 @@ pub fn router() -> (Router<App>, utoipa::openapi::OpenApi) {
         .merge(service_stats::router())
         .routes(routes!(flow::flow))
         .routes(routes!(traces::trace))
+        .routes(routes!(auth::login::me))
         .split_for_parts();
     let router = router
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())

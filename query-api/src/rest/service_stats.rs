@@ -6,7 +6,7 @@ use crate::access::Access;
 use crate::ask::{Ask, At};
 use crate::error::ApiError;
 use crate::exemplars::{self, Exemplar, Subject};
-use crate::filter::{Filter, checked};
+use crate::filter::{Around, Filter, checked};
 use crate::graph::NodeMetrics;
 use crate::hub::frame::WindowAnswer;
 use crate::live::feed::now_us;
@@ -32,6 +32,8 @@ pub(super) fn router() -> OpenApiRouter<App> {
 pub struct ServiceStatsParameters {
     /// The service's namespace, where several have one of this name.
     pub namespace: Option<String>,
+    /// The service's cluster; those of several are taken together without.
+    pub cluster: Option<String>,
     /// Exactly this environment.
     pub environment: Option<String>,
     /// Exactly this operation.
@@ -46,6 +48,9 @@ pub struct ServiceStatsParameters {
     pub end_time: Option<String>,
     /// Length of a point: `10s`, `1m`, `10m`, `1h` …; by default the one that makes at most 300 points.
     pub step: Option<String>,
+    /// Whether health checks count too.
+    #[serde(default)]
+    pub probes: bool,
 }
 
 /// Requests of a service over time.
@@ -106,15 +111,15 @@ pub async fn stats(
     name: &str,
     parameters: ServiceStatsParameters,
 ) -> Result<ServiceStats, ApiError> {
-    let ServiceStatsParameters { namespace, environment, operation, version, window, step, .. } = parameters;
-    let (start_time, end_time) = (parameters.start_time, parameters.end_time);
+    let ServiceStatsParameters { namespace, cluster, environment, operation, version, .. } = parameters;
+    let ServiceStatsParameters { window, start_time, end_time, step, probes, .. } = parameters;
     let (start, end) = (start_time.as_deref(), end_time.as_deref());
     let asked = Asked::parse(window.as_deref(), start, end, now_us(), &app.limits)?;
     let version = checked("version", version, &app.limits)?;
-    let namespace = checked("namespace", namespace, &app.limits)?;
-    let filter = Filter::new(operation, environment, false, &app.limits)?.within(&access.allowed);
+    let place = Around::read(None, namespace, cluster, &app.limits)?;
+    let filter = Filter::new(operation, environment, probes, &app.limits)?.within(&access.allowed);
     let shown = Shown::of(app, &filter, asked, version.is_some()).await?;
-    let meant = shown.service(name, namespace.as_deref(), &access.allowed)?;
+    let meant = shown.service(name, &place, &access.allowed)?;
     let question = Question { filter, asked, step: step.as_deref(), version: version.as_deref() };
     let sums = requests(app, &question, &meant).await?;
     let exemplars =

@@ -6,7 +6,7 @@ use crate::access::Access;
 use crate::answer::{Gathered, Plan, gathered};
 use crate::ask::{Ask, At};
 use crate::error::ApiError;
-use crate::filter::{Filter, checked};
+use crate::filter::{Around, Filter};
 use crate::graph::{NodeAnswer, NodeMetrics, Status, node_answer};
 use crate::hub::frame::WindowAnswer;
 use crate::live::feed::now_us;
@@ -35,6 +35,8 @@ pub(super) fn router() -> OpenApiRouter<App> {
 pub struct ServicesParameters {
     /// Exactly this namespace.
     pub namespace: Option<String>,
+    /// Exactly this cluster.
+    pub cluster: Option<String>,
     /// Exactly this environment.
     pub environment: Option<String>,
     /// The last `90s`, `15m`, `2h`, `7d` …; 15 minutes by default.
@@ -43,6 +45,9 @@ pub struct ServicesParameters {
     pub start_time: Option<String>,
     /// As `startTime`; now by default.
     pub end_time: Option<String>,
+    /// Whether health checks count too. Pods count them in any case.
+    #[serde(default)]
+    pub probes: bool,
 }
 
 /// Services of a range.
@@ -158,7 +163,7 @@ async fn service(
 /// All services of a range.
 struct Found {
     filter: Filter,
-    namespace: Option<String>,
+    around: Around,
     plan: Plan,
     environments: BTreeMap<Arc<str>, Totals>,
     staleness: Staleness,
@@ -166,19 +171,18 @@ struct Found {
 
 impl Found {
     async fn of(app: &App, access: &Access, parameters: ServicesParameters) -> Result<Self, ApiError> {
-        let ServicesParameters { namespace, environment, window, start_time, end_time } = parameters;
+        let ServicesParameters { namespace, cluster, environment, window, start_time, end_time, probes } =
+            parameters;
         let (start, end) = (start_time.as_deref(), end_time.as_deref());
         let asked = Asked::parse(window.as_deref(), start, end, now_us(), &app.limits)?;
-        let namespace = checked("namespace", namespace, &app.limits)?;
-        let filter = Filter::new(None, environment, false, &app.limits)?.within(&access.allowed);
+        let around = Around::read(None, namespace, cluster, &app.limits)?;
+        let filter = Filter::new(None, environment, probes, &app.limits)?.within(&access.allowed);
         let Gathered { plan, builder, staleness } = gathered(app, &filter, asked).await?;
-        Ok(Self { filter, namespace, plan, environments: builder.join_each(), staleness })
+        Ok(Self { filter, around, plan, environments: builder.join_each(), staleness })
     }
 
     fn wants(&self, node: &Node) -> bool {
-        node.kind == Kind::Service
-            && self.namespace.as_ref().is_none_or(|namespace| *namespace == node.namespace)
-            && self.filter.allowed.namespace(&node.namespace)
+        node.kind == Kind::Service && self.around.is(node) && self.filter.allowed.namespace(&node.namespace)
     }
 
     async fn pods(&self, app: &App, service: Option<&str>) -> Result<Option<Vec<PodRow>>, ApiError> {

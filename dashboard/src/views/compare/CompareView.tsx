@@ -34,7 +34,7 @@ export function CompareView() {
   return (
     <div className="stack">
       <section className="card">
-        <div className="card-head"><h1>{text.title}</h1><Chooser choice={choice} /><Unused of={[...(choice.mode === "versions" ? ["service" as const] : []), "cluster", "status"]} />
+        <div className="card-head"><h1>{text.title}</h1><Chooser choice={choice} /><Unused of={[...(choice.mode === "versions" ? ["service" as const] : []), "status"]} />
           <span className="push" /><button type="button" disabled={query === null} onClick={refresh}>{words.problem.refresh}</button>
           {query && <How url={address("/api/v1/dependencies/compare", query)} />}
         </div>

@@ -30,8 +30,8 @@ const BACK_S = { previous: 0, day: 86_400, week: 604_800 };
 const ALIGN_S = 10;
 
 /** null where something is still to be chosen. `nowMs` is when the view was opened: both windows stay the same until asked anew. */
-export function question({ operation, environment, service, namespace, probes, time }: Filters, choice: CompareChoice, nowMs: number) {
-  const shared = { ...given({ operation, environment, namespace, probes }), ...(service === "" ? {} : { service }) };
+export function question({ operation, environment, service, namespace, cluster, probes, time }: Filters, choice: CompareChoice, nowMs: number) {
+  const shared = { ...given({ operation, environment, namespace, cluster, probes }), ...(service === "" ? {} : { service }) };
   if (choice.mode === "environments") {
     return choice.baselineEnvironment === "" || environment === "" ? null : { ...shared, ...timeQuery(time), baselineEnvironment: choice.baselineEnvironment };
   }

@@ -6,7 +6,7 @@ import { useLook } from "../../look";
 import { How } from "../../parts/How";
 import { Icon } from "../../parts/Icon";
 import { Answer, Nothing } from "../../parts/States";
-import { given, timeQuery, type Filters } from "../../url/filters";
+import { FAILED, given, timeQuery, type Filters } from "../../url/filters";
 import { words } from "../../words";
 import { Unused } from "../Unused";
 
@@ -18,8 +18,7 @@ const SHOWN = 12;
 export function Differs({ region, onClose }: { region: Region | null; onClose: () => void }) {
   const { filters } = useLook();
   const body = question(filters, region);
-  const asked = api.useQuery("post", "/api/v1/diff", { body }, { staleTime: 60_000 });
-  const diff = { ...asked, data: asked.data && region === null ? mirrored(asked.data) : asked.data };
+  const diff = api.useQuery("post", "/api/v1/diff", { body }, { staleTime: 60_000 });
   return (
     <section className="card" aria-label={text.differs}>
       <div className="card-head">
@@ -38,29 +37,13 @@ export function Differs({ region, onClose }: { region: Region | null; onClose: (
   );
 }
 
-/** The document asks for every field, if only to say that it isn't chosen. */
-const NOT_CHOSEN = { operation: null, environment: null, service: null, status: null, userHash: null, sessionId: null, uiEvent: null, window: null };
-
 export function question({ operation, environment, service, probes, time }: Filters, region: Region | null): Schemas["DiffQuestion"] {
-  const all = { ...NOT_CHOSEN, ...given({ operation, environment, service }), probes, ...timeQuery(time) };
-  // A status is exactly one; those that failed, with an error or a time-out, are the rest of those that went well.
-  if (region === null) return { selection: { ...all, status: "success" }, baseline: all };
+  const all = { ...given({ operation, environment, service, probes }), ...timeQuery(time) };
+  if (region === null) return { selection: { ...all, status: FAILED }, baseline: all };
   // Cells are of when flows ended, and are asked for by when they began: at most as long before as the slowest of them took.
   const when = { window: null, startTime: String(Math.max(0, Math.round(region.from - region.slow * 1000))), endTime: String(Math.round(region.to - region.fast * 1000)) };
   const long = { minDuration: `${Math.floor(region.fast * 1000)}`, maxDuration: `${Math.ceil(region.slow * 1000)}` };
   return { selection: { ...all, ...when, ...long }, baseline: all };
-}
-
-/** The same answer seen from the other side. */
-export function mirrored(answer: Schemas["DiffAnswer"]): Schemas["DiffAnswer"] {
-  const turned = (of: Schemas["Difference"][]) => of.map((each): Schemas["Difference"] => ({
-    ...each, difference: -each.difference, significance: -each.significance, selectionCount: each.baselineCount, baselineCount: each.selectionCount,
-    selectionShare: each.baselineShare, baselineShare: each.selectionShare,
-  }));
-  return {
-    ...answer, selection: answer.baseline, baseline: answer.selection, attributes: turned(answer.attributes), services: turned(answer.services),
-    versions: turned(answer.versions), endpoints: turned(answer.endpoints),
-  };
 }
 
 /** Less than this is no difference to act on, or may be chance (one in a hundred). */

@@ -48,13 +48,13 @@ export function ErrorsView() {
 
 function Durations({ region, choose, failedOnly, compareFailed }: { region: Region | null; choose: ((region: Region | null) => void) | undefined; failedOnly: boolean; compareFailed: () => void }) {
   const { heat, query, isAsked } = useHeat();
-  const { filters: { operation } } = useLook();
+  const { filters: { service } } = useLook();
   return (
     <section className="card">
       <div className="card-head">
-        <h2>{text.heatmap}</h2>
+        <h2>{service === "" ? text.heatmap : text.heatmapOf(service)}</h2>
         {region && <span className="small muted">{text.selection(clock(region.from), clock(region.to), latency(region.fast), latency(region.slow))}</span>}
-        {isAsked && <Unused of={[...(operation === "" ? [] : ["service" as const, "namespace" as const]), "cluster", "status", "probes"]} />}
+        {isAsked && <Unused of={[...(service === "" ? ["namespace" as const, "cluster" as const] : []), "status"]} />}
         <span className="push" />
         <button type="button" aria-pressed={failedOnly} onClick={compareFailed}>{text.failedOnly}</button>
         {isAsked && <How url={address("/api/v1/heatmap", query)} />}
@@ -68,7 +68,7 @@ function Durations({ region, choose, failedOnly, compareFailed }: { region: Regi
 
 function All() {
   const { filters: { operation, environment, service, status, probes, time } } = useLook();
-  const query = { ...given({ operation, environment, service, probes }), ...(status === "" ? {} : { status: status as "error" }), ...timeQuery(time) };
+  const query = { ...given({ operation, environment, service, status, probes }), ...timeQuery(time) };
   const errors = api.useQuery("get", "/api/v1/errors", { params: { query } }, { refetchInterval: askAgainMs(time), placeholderData: (before) => before });
   return (
     <section className="card">

@@ -27,7 +27,7 @@ export function Flows() {
   const maySee = useMaySeeFlows();
   const [slowest, sort] = useState(false);
   const query = {
-    ...given({ operation, environment, service, probes }), ...(status === "" ? {} : { status: status as "error" }), ...timeQuery(time), pageSize: PAGE,
+    ...given({ operation, environment, service, status, probes }), ...timeQuery(time), pageSize: PAGE,
     sort: slowest ? "-duration" as const : "-startTime" as const,
   };
   const flows = useInfiniteQuery({
