@@ -54,6 +54,7 @@ export const words = {
     stale: "May be incomplete",
     asking: "Asking",
     away: "No answer from the server",
+    refused: "Not answered",
     details: "How current this is, shard by shard",
     shard: (number: string, message: string) => `Shard ${number}: ${message}`,
     allWell: "Every shard is live.",

@@ -1,3 +1,4 @@
+import { isProblem } from "../api/client";
 import { address } from "../api/how";
 import { moment } from "../format/time";
 import { useLook, type Look } from "../look";
@@ -43,7 +44,7 @@ function said({ connection, graph: { staleness, asOf }, isLive, error }: Look): 
   const { fresh } = words;
   if (connection.state === "lost") return ["lost", fresh.lost];
   if (connection.state === "refused") return ["lost", connection.message];
-  if (error != null) return ["lost", fresh.away];
+  if (error != null) return ["lost", isProblem(error) ? fresh.refused : fresh.away];
   if (staleness === null) return ["waiting", isLive ? fresh.connecting : fresh.asking];
   if (!staleness.fresh) return ["stale", capital(staleness.message || fresh.stale)];
   if (!isLive) return ["past", fresh.upTo(moment(asOf))];

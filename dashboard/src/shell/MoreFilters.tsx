@@ -10,7 +10,7 @@ import { words } from "../words";
 const NAMED = ["service", "namespace", "cluster"] as const;
 
 export function MoreFilters() {
-  return <Menu label={words.filters.more}>{() => <Form />}</Menu>;
+  return <Menu className="right" label={words.filters.more}>{() => <Form />}</Menu>;
 }
 
 function Form() {

@@ -42,7 +42,7 @@ export const NODE_WIDTH = 172;
 export const NODE_HEIGHT = 50;
 export const GAP_X = 106;
 export const GAP_Y = 36;
-export const MARGIN = 18;
+export const MARGIN = 22;
 export const DUMMY_HEIGHT = 26;
 
 export const columnX = (layer: number) => MARGIN + layer * (NODE_WIDTH + GAP_X);
