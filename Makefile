@@ -2,7 +2,7 @@
 # make demo ARGS="--for 60s --verify"
 # make chaos KILLS=50  every process is killed under the same workload; nothing may be lost or doubled
 # make test            every check and test; the last line says how many passed and failed
-.PHONY: help demo dashboard chaos build test simulate fuzz bench bench-stages bench-ingest bench-store bench-live bench-api compare flamegraph clean
+.PHONY: help demo dashboard chaos build test chart simulate fuzz bench bench-stages bench-ingest bench-store bench-live bench-api compare flamegraph clean
 
 SHELL := bash
 export CARGO_TARGET_DIR ?= $(or $(WEIR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/weir)/target
@@ -28,6 +28,9 @@ build: ## install what is missing and build the release binary
 
 test: ## install what is missing and run every check and test
 	@tools/test
+
+chart: ## lint the Helm chart and check everything it makes, without a cluster; ARGS=--write makes the manifests anew
+	@tools/helm $(ARGS)
 
 simulate: ## crash processor and store at every step on simulated servers; SEEDS=2000, FROM=1
 	@tools/install
