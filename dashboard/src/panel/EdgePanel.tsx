@@ -64,7 +64,7 @@ function Asked({ from, to }: Ends) {
     <>
       <Answer of={stats}>{(answer) => <>
         <Section title={timeWords(time)} how={<How url={url} />}><EdgeFigures now={measured(answer.metrics)} then={earlier.data && measured(earlier.data.metrics)} /><Unused of={["probes"]} /></Section>
-        <Section title={words.panel.overTime}><Series of={whole(answer)} /></Section>
+        <Section title={words.panel.overTime}><Series of={whole(answer)} exemplars={answer.exemplars} /></Section>
         {operation === "" && <Section title={words.panel.heatmap} how={<How url={address("/api/v1/heatmap", heatQuery)} />}><Answer of={heat}>{(map) => <Heatmap of={map} />}</Answer></Section>}
         <Section title={words.panel.flows}><ExemplarFlows exemplars={answer.exemplars} /></Section>
       </>}</Answer>

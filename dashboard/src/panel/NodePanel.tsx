@@ -97,7 +97,7 @@ function Service({ node, nodes }: { node: Node; nodes: ReadonlyMap<string, Node>
           <Figures of={figures(answer.metrics, earlier.data?.metrics, { "": "", some: "warn", many: "bad" }[trouble(answer.metrics.errorRate, steps)])} />
           <Unused of={["probes", "cluster"]} also={also} />
         </Section>
-        <Section title={words.panel.overTime}><Series of={whole(answer)} /></Section>
+        <Section title={words.panel.overTime}><Series of={whole(answer)} exemplars={version === "" ? answer.exemplars : []} /></Section>
       </>}</Answer>
       {operation === "" && <Section title={words.panel.heatmap} how={<How url={address("/api/v1/heatmap", heatQuery)} />}><Unused of={["probes", "cluster"]} also={[...also, ...noVersion]} /><Answer of={heat}>{(map) => <Heatmap of={map} />}</Answer></Section>}
       <Section title={words.panel.endpoints} how={<How url={url("/endpoints", versionQuery)} />}><Unused of={["operation", "probes", "cluster"]} also={also} /><Answer of={endpoints}>{(answer) => <Endpoints of={answer.endpoints} />}</Answer></Section>
