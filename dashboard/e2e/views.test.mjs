@@ -48,6 +48,21 @@ test("edge and node panel: figures, endpoints and pods are the API's", async (pa
   await panel.waitFor({ state: "detached" });
 });
 
+test("a dot in the chart of latencies leads to its flow", async (page) => {
+  await prepare();
+  const { nodes } = await ask(`/api/v1/graph?environment=${environment}&window=15m`);
+  const auth = nodes.find(({ service }) => service.name === "page-auth");
+  await page.goto(at("/", `&node=${encodeURIComponent(auth.id)}`));
+  const dot = page.locator(".exemplars a", { has: page.locator(".failed") }).first();
+  await dot.waitFor();
+  const { exemplars } = await ask(`/api/v1/services/page-auth/stats?environment=${environment}&window=15m`);
+  const failed = exemplars.filter(({ errors }) => errors > 0).map(({ traceId }) => traceId);
+  await dot.click({ force: true });
+  await page.waitForURL(/\/flows\//);
+  same(failed.includes(new URL(page.url()).pathname.split("/").at(-1)), true, "a failed flow of the API");
+  await page.locator(".span-row").first().waitFor();
+});
+
 test("a flow: its story, its spans, and what failed as text", async (page) => {
   const { failed } = await prepare();
   await page.goto(`${api}/flows/${failed}`);

@@ -1,6 +1,8 @@
 import type { KeyboardEvent, PointerEvent } from "react";
 import { clock, tick } from "../format/time";
+import { go } from "../url/address";
 import { words } from "../words";
+import { Dots, type Dot } from "./Dots";
 import { roundUp, runs, timeMarks } from "./scale";
 import { useWidth } from "./useSize";
 
@@ -18,23 +20,26 @@ interface Props {
   at: number | null;
   onAt: (at: number | null) => void;
   level?: string;
+  dots?: Dot[];
 }
 
 const HEIGHT = 92;
 const [LEFT, RIGHT, TOP, BOTTOM] = [46, 8, 8, 18];
 
-export function LineChart({ title, times, lines, show, at, onAt, level = "" }: Props) {
+export function LineChart({ title, times, lines, show, at, onAt, level = "", dots = [] }: Props) {
   const [box, width] = useWidth();
   const top = roundUp(Math.max(0, ...lines.flatMap(({ values }) => values.map((value) => value ?? 0))));
   const x = (index: number) => LEFT + (index * (width - LEFT - RIGHT)) / Math.max(1, times.length - 1);
   const y = (value: number) => TOP + (1 - value / top) * (HEIGHT - TOP - BOTTOM);
   const seconds = ((times.at(-1) ?? 0) - (times[0] ?? 0)) / 1e6;
   const isEmpty = lines.every(({ values }) => values.every((value) => value === null));
-  const point = (event: PointerEvent<SVGSVGElement>) => {
+  const point = (event: PointerEvent) => {
     const from = event.currentTarget.getBoundingClientRect().left;
     onAt(clamp(Math.round(((event.clientX - from - LEFT) / (width - LEFT - RIGHT)) * (times.length - 1)), times.length));
   };
   const press = (event: KeyboardEvent) => {
+    const slowest = dots.filter(({ step }) => step === at).sort((a, b) => b.value - a.value)[0];
+    if (event.key === "Enter" && slowest) { go(slowest.href); return; }
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (step === undefined) return;
     event.preventDefault();
@@ -48,9 +53,9 @@ export function LineChart({ title, times, lines, show, at, onAt, level = "" }: P
           {lines.map(({ name, values }, index) => <span key={name} className={kindOf(index, lines)}><i />{lines.length > 1 && `${name} `}{shown(values, at, show)}</span>)}
         </span>
       </figcaption>
-      <div ref={box}>
+      <div className="plot" ref={box} onPointerMove={point} onPointerLeave={() => onAt(null)}>
         {width > 0 && (
-          <svg width={width} height={HEIGHT} role="img" aria-label={summary(title, lines, show)} tabIndex={0} onPointerMove={point} onPointerLeave={() => onAt(null)} onKeyDown={press} onBlur={() => onAt(null)}>
+          <svg width={width} height={HEIGHT} role="img" aria-label={`${summary(title, lines, show)} ${dots.length > 0 ? words.chart.openDot : ""}`} tabIndex={0} onKeyDown={press} onBlur={() => onAt(null)}>
             {[0, top / 2, top].map((mark) => <g key={mark}><path className="grid" d={`M${LEFT} ${y(mark)}H${width - RIGHT}`} />
               <text className="mark" x={LEFT - 6} y={y(mark) + 3.5} textAnchor="end">{show(mark)}</text></g>)}
             {timeMarks(times, width / 110).map((index) => <text key={index} className="mark" x={Math.min(x(index), width - 26)} y={HEIGHT - 4} textAnchor="middle">{tick(times[index] ?? 0, seconds)}</text>)}
@@ -61,7 +66,9 @@ export function LineChart({ title, times, lines, show, at, onAt, level = "" }: P
             {isEmpty && <text className="mark" x={width / 2} y={HEIGHT / 2} textAnchor="middle">{words.chart.none}</text>}
           </svg>
         )}
+        {width > 0 && dots.length > 0 && <Dots of={dots} x={x} y={y} width={width} height={HEIGHT} />}
       </div>
+      {dots.length > 0 && <p className="small muted">{words.chart.dots}</p>}
     </figure>
   );
 }

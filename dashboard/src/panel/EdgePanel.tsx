@@ -66,7 +66,7 @@ function Asked({ from, to }: Ends) {
     <>
       <Answer of={stats}>{(answer) => <>
         <Section title={timeWords(time)} how={<How url={url(query)} also={[{ title: words.how.before, url: url(earlierQuery) }]} />}><EdgeFigures now={measured(answer.metrics)} then={earlier.data && measured(earlier.data.metrics)} /></Section>
-        <Section title={words.panel.overTime} how={how}><Series of={whole(answer)} /></Section>
+        <Section title={words.panel.overTime} how={how}><Series of={whole(answer)} exemplars={answer.exemplars} /></Section>
         <Section title={words.panel.heatmap} how={<How url={address("/api/v1/heatmap", heatQuery)} />}><Answer of={heat}>{(map) => <Heatmap of={map} />}</Answer></Section>
         <Section title={words.panel.flows} how={how}><ExemplarFlows exemplars={answer.exemplars} /></Section>
       </>}</Answer>

@@ -107,7 +107,7 @@ function Service({ node, nodes }: { node: Node; nodes: ReadonlyMap<string, Node>
           <Figures of={figures(answer.metrics, earlier.data?.metrics, { "": "", some: "warn", many: "bad" }[trouble(answer.metrics.errorRate, steps)])} />
           <Unused also={also} />
         </Section>
-        <Section title={words.panel.overTime} how={<How url={url("/stats", statsQuery)} />}><Series of={whole(answer)} /></Section>
+        <Section title={words.panel.overTime} how={<How url={url("/stats", statsQuery)} />}><Series of={whole(answer)} exemplars={version === "" ? answer.exemplars : []} /></Section>
       </>}</Answer>
       <Section title={words.panel.heatmap} how={<How url={address("/api/v1/heatmap", heatQuery)} />}><Unused also={[...also, ...noVersion]} /><Answer of={heat}>{(map) => <Heatmap of={map} />}</Answer></Section>
       <Section title={words.panel.endpoints} how={<How url={url("/endpoints", versionQuery)} />}><Unused of={["operation"]} also={also} />{withProbes}<Answer of={endpoints}>{(answer) => <Endpoints of={answer.endpoints} />}</Answer></Section>

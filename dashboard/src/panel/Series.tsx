@@ -1,7 +1,11 @@
 import { useState } from "react";
+import type { Schemas } from "../api/client";
+import { useMaySeeFlows } from "../api/me";
 import { LineChart } from "../charts/LineChart";
+import { operationName } from "../format/names";
 import { latency, number, percent } from "../format/numbers";
 import { clock } from "../format/time";
+import { toView, useAddress } from "../url/address";
 import { words } from "../words";
 
 export interface SeriesPoint {
@@ -18,18 +22,28 @@ export function whole<T extends SeriesPoint>({ series, step, window }: { series:
   return series.length > 2 ? series.filter(({ time }) => time + step * 1e6 <= window.to) : series;
 }
 
+/** The flows of the steps that are drawn, by step. */
+export function placed(exemplars: Schemas["Exemplar"][], times: number[]): { step: number; of: Schemas["Exemplar"] }[] {
+  const [first = 0, second = Infinity] = times;
+  return exemplars.map((of) => ({ step: Math.floor((of.time - first) / (second - first)), of })).filter(({ step }) => step >= 0 && step < times.length);
+}
+
 /** Rate, errors and latency over one time, with one crosshair; or the same as a table. */
-export function Series({ of }: { of: SeriesPoint[] }) {
+export function Series({ of, exemplars }: { of: SeriesPoint[]; exemplars: Schemas["Exemplar"][] }) {
   const [at, point] = useState<number | null>(null);
   const [isTable, showTable] = useState(false);
   const times = of.map(({ time }) => time);
   const all = { times, at, onAt: point };
+  const { query } = useAddress();
+  const dots = useMaySeeFlows() ? placed(exemplars, times).map(({ step, of: { traceId, operationName: name, latency: took, time, errors } }) => ({
+    step, value: took, isFailed: errors > 0, title: words.chart.dot(operationName(name), latency(took), clock(time), errors > 0), href: toView(`/flows/${encodeURIComponent(traceId)}`, query),
+  })) : [];
   return (
     <div className="stack">
       {isTable ? <SeriesTable of={of} /> : <>
         <LineChart {...all} title={words.panel.rate} lines={[{ name: words.panel.rate, values: of.map(({ rate }) => rate) }]} show={(value) => `${number(value)}/s`} />
         <LineChart {...all} level="bad" title={words.panel.errors} lines={[{ name: words.panel.errors, values: of.map(({ errorRate }) => errorRate) }]} show={percent} />
-        <LineChart {...all} title={words.panel.latency} show={latency} lines={[
+        <LineChart {...all} title={words.panel.latency} show={latency} dots={dots} lines={[
           { name: "p50", values: of.map(({ p50Latency }) => p50Latency ?? null) },
           { name: "p95", values: of.map(({ p95Latency }) => p95Latency ?? null) },
           { name: "p99", values: of.map(({ p99Latency }) => p99Latency ?? null) },
