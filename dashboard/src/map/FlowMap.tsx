@@ -9,8 +9,9 @@ import { svg, type Picture } from "./exports";
 import { edgeWords, type Label } from "./figures";
 import { NodeShape } from "./NodeShape";
 import type { Found } from "./seek";
+import { NODE_HEIGHT, NODE_WIDTH, type Layout } from "./layout/shapes";
 import type { Drawn } from "./useLayout";
-import { useViewport } from "./useViewport";
+import { useViewport, type Box } from "./useViewport";
 import { step } from "./walk";
 
 interface Props {
@@ -33,7 +34,7 @@ const DOTS = 60;
 export function FlowMap({ drawn, present, label, found, selected, moves, picture, onNode, onEdge }: Props) {
   const { nodes, edges, layout } = drawn;
   const box = useRef<HTMLDivElement>(null);
-  const { view, zoom, reset, dragging } = useViewport(box, layout);
+  const { view, zoom, reset, dragging } = useViewport(box, layout, { selected: useMemo(() => boxOf(selected, layout), [selected, layout]) });
   const [hovered, hover] = useState<string | null>(null);
   const drawing = useRef<SVGSVGElement>(null);
   useImperativeHandle(picture, () => () => svg(drawing.current as SVGSVGElement, layout));
@@ -85,6 +86,14 @@ export function FlowMap({ drawn, present, label, found, selected, moves, picture
       </div>
     </div>
   );
+}
+
+/** Where a node is, or the label of an edge. */
+function boxOf(selected: string, { places, labels }: Layout): Box | undefined {
+  const place = places.get(selected);
+  if (place) return { x: place.x, y: place.y - NODE_HEIGHT / 2, width: NODE_WIDTH, height: NODE_HEIGHT };
+  const label = labels.get(selected);
+  return label && { ...label, width: 0, height: 0 };
 }
 
 /** What is pointed at and what it touches: ids of nodes and keys of edges. */

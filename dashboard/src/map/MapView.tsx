@@ -74,10 +74,6 @@ export function MapView() {
           {choice.as === "map" && <SeekField by="find" written={choice.find} read={find} told={isFound ? words.map.found(exact(isFound.nodes.size + isFound.edges.size)) : ""} />}
           <SeekField by="hide" written={choice.hide} read={hide} told={hide.expression ? words.map.hidden(exact(seen.nodes.size + seen.edges.size - left.nodes.size - left.edges.size)) : ""} />
           <Focus choice={choice} name={namer(nodes)} />
-          {choice.group === null && group === "namespace" && <ByNamespace services={look.graph.nodes.size} />}
-          {(choice.withRare || !withRare) && <Rare rare={seen.rare} withRare={withRare} />}
-          <How url={how} />
-          {look.filters.status !== "" && <span className="small muted">{words.filters.statusOnMap}</span>}
         </MapBar>
         {error != null && graph.loaded && <Refused error={error} again={again} />}
         {isEmpty ? <Empty of={mapped} only={only} /> : <>
@@ -86,7 +82,15 @@ export function MapView() {
             moves={moves} picture={picture} onNode={onNode} onEdge={onEdge} />}
           {choice.as === "table" && <EdgeTable nodes={nodes} edges={left.edges} selected={selected} onEdge={onEdge} />}
           {choice.as === "tree" && <EdgeTree nodes={left.nodes} edges={left.edges} onNode={onNode} onEdge={onEdge} />}
-          {choice.as === "map" && <Legend />}
+          <footer className="map-foot">
+            {choice.as === "map" && <Legend />}
+            <div className="map-notes small muted">
+              {choice.group === null && group === "namespace" && <ByNamespace services={look.graph.nodes.size} />}
+              {(choice.withRare || !withRare) && <Rare rare={seen.rare} withRare={withRare} />}
+              {look.filters.status !== "" && <span>{words.filters.statusOnMap}</span>}
+            </div>
+            <How url={how} />
+          </footer>
         </>}
       </section>
       <Boundary key={selected}><Selected choice={choice} nodes={known} edges={held.edges} /></Boundary>
@@ -117,11 +121,11 @@ function Focus({ choice: { focus, hops }, name }: { choice: MapChoice; name: (id
 }
 
 function ByNamespace({ services }: { services: number }) {
-  return <span className="small muted">{words.map.byNamespace(exact(services))} <button type="button" className="link small" onClick={() => set({ group: "none" })}>{words.map.showAll}</button></span>;
+  return <span>{words.map.byNamespace(exact(services))} <button type="button" className="link small" onClick={() => set({ group: "none" })}>{words.map.showAll}</button></span>;
 }
 
 function Rare({ rare, withRare }: { rare: number; withRare: boolean }) {
   if (withRare) return <button type="button" className="link small" onClick={() => set({ rare: null })}>{words.map.rareShown}</button>;
   if (rare === 0) return null;
-  return <span className="small muted">{words.map.rareHidden(exact(rare))} <button type="button" className="link small" onClick={() => set({ rare: "true" })}>{words.map.showRare}</button></span>;
+  return <span>{words.map.rareHidden(exact(rare))} <button type="button" className="link small" onClick={() => set({ rare: "true" })}>{words.map.showRare}</button></span>;
 }

@@ -38,7 +38,7 @@ export function Overview({ nodes, edges, found, selected, moves, picture, onNode
   const below = useRef<HTMLCanvasElement>(null);
   const pulses = useRef<HTMLCanvasElement>(null);
   const layout = useBigLayout(nodes, edges);
-  const { view, room, zoom, reset, dragging } = useViewport(box, layout, 0.05);
+  const { view, room, zoom, reset, dragging } = useViewport(box, layout, { least: 0.05 });
   const [pointed, point] = useState("");
   const steps = useSettings();
   // Thousands of faint lines would hide the few that are found.
