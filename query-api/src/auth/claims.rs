@@ -96,7 +96,8 @@ pub fn who(claims: &Claims) -> String {
 
 /// What people call them, for the page; empty where the provider doesn't say.
 pub fn name(claims: &Claims) -> String {
-    let said = ["name", "preferred_username", "email"].iter().filter_map(|claim| claims.get(*claim)?.as_str());
+    let said =
+        ["name", "preferred_username", "email"].iter().filter_map(|claim| claims.get(*claim)?.as_str());
     said.map(str::trim).find(|name| !name.is_empty()).unwrap_or_default().chars().take(NAME_CHARS).collect()
 }
 
