@@ -95,7 +95,7 @@ test("the map, its table and its panels say what was sent", async (page) => {
 
   await page.goto(`${api}/?${range}&as=table`);
   const call = await record(page.locator("table"), "page-auth");
-  same([call.Calls, call.Failed, call.Retries, call["Both sides, %"]], [String(logins), String(failed), "0", "100.0"], "the row");
+  same([call.Calls, call.Failed, call.Retries, call["Both sides, %"]], [String(logins), String(failed), "0", "100"], "the row");
   near(call["Errors, %"], 100 * failed / logins, "errors of the row");
   near(call["p99, ms"], 20, "p99 of the row");
   same((await record(page.locator("table"), "page-cart")).Calls, String(orders), "the other call");
