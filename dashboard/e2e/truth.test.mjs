@@ -55,6 +55,19 @@ test("cards follow every filter that flows have", async (page) => {
   same(withProbes.total, String(all + probes), "health checks too");
   await page.goto(`${api}/?${range.replace(/startTime=\d+/, `startTime=${still.startTime - 60e6}`).replace(/endTime=\d+/, `endTime=${still.startTime}`)}`);
   await until("none of the time before", async () => (await figures(page)).total === "0");
+  // Which services a flow went through, and how it ended.
+  for (const [filter, expected] of [
+    ["&service=page-auth", [logins, failed, 30]], ["&namespace=page-shop", [all, failed, average]], ["&cluster=page-west", [orders, 0, 60]],
+    ["&service=page-cart&cluster=page-west&status=success", [orders, 0, 60]], ["&service=page-auth&status=success", [logins - failed, 0, 30]],
+    ["&status=error", [failed, failed, 30]],
+  ]) {
+    await page.goto(`${api}/operations?${range}${filter}`);
+    const found = await cardsSay(page, expected);
+    same((await page.locator(".cards-notes").innerText()).includes("Flows that began in this time"), true, `what is counted with ${filter}`);
+    near(found.p95, expected[2] === 60 || filter.includes("namespace") ? 60 : 30, `p95 with ${filter}`);
+  }
+  await page.goto(`${api}/live?environment=${still.environment}&live=15m&service=page-auth`);
+  await cardsSay(page, [logins, failed, 30]);
   // Live windows, on other views.
   for (const path of ["/", "/live", "/errors", "/compare"]) {
     await page.goto(`${api}${path}?environment=${still.environment}&live=15m&operation=page_login`);

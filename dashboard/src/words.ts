@@ -73,6 +73,7 @@ export const words = {
     p99: "p99",
     latencyHint: "of a whole flow",
     slower: { p50: "half took longer", p95: "1 in 20 took longer", p99: "1 in 100 took longer" },
+    began: "Flows that began in this time and have ended",
     beingNamed: (count: string) => (count === "1" ? "1 young call is being named" : `${count} young calls are being named`),
     probesHidden: "Health checks are not counted",
     probesShown: "Health checks are counted",

@@ -104,8 +104,11 @@ impl Conditions {
         self.and(&condition.replace("?1", &text).replace("?2", &number));
     }
 
-    /// At least one of these conditions.
+    /// At least one of these conditions, if there are any.
     pub fn any(&mut self, all: Vec<Self>) {
+        if all.is_empty() {
+            return;
+        }
         let sql: Vec<String> = all.into_iter().map(|one| format!("({})", self.adopt(one))).collect();
         self.and(&sql.join(" OR "));
     }

@@ -59,10 +59,13 @@ impl Around {
 
     /// Whether a node is one of these.
     pub fn is(&self, node: &Node) -> bool {
+        self.is_at(&node.cluster, &node.namespace, &node.name)
+    }
+
+    /// Whether a node of this cluster, namespace and name is one of these.
+    pub fn is_at(&self, cluster: &str, namespace: &str, name: &str) -> bool {
         let wanted = |want: &Option<String>, is: &str| want.as_deref().is_none_or(|want| want == is);
-        wanted(&self.service, &node.name)
-            && wanted(&self.namespace, &node.namespace)
-            && wanted(&self.cluster, &node.cluster)
+        wanted(&self.service, name) && wanted(&self.namespace, namespace) && wanted(&self.cluster, cluster)
     }
 }
 

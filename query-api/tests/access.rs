@@ -38,6 +38,7 @@ const MATRIX: &[(&str, &str)] = &[
     ("/api/v1/services/{name}/endpoints", "viewer"),
     ("/api/v1/edges/{from}/{to}/stats", "viewer"),
     ("/api/v1/heatmap", "viewer"),
+    ("/api/v1/statistics", "viewer"),
     ("/api/v1/status", "viewer"),
     ("/api/v1/events", "viewer"),
     ("/graphql", "viewer"),

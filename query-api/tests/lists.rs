@@ -16,11 +16,15 @@ struct Flow {
     status: &'static str,
     duration_us: i64,
     services: &'static str,
+    /// Cluster and namespace of all its services.
+    place: (&'static str, &'static str),
+    weight: f64,
 }
 
 fn login(id: u128, start_us: i64) -> Flow {
     let (operation, status, services) = ("login", "success", "['web', 'auth']");
-    Flow { id, revision: 1, start_us, operation, status, duration_us: 5_000, services }
+    let (duration_us, place, weight) = (5_000, ("eu", "shop"), 1.0);
+    Flow { id, revision: 1, start_us, operation, status, duration_us, services, place, weight }
 }
 
 impl Bench {
@@ -28,7 +32,7 @@ impl Bench {
         let values: Vec<String> = flows.iter().map(Flow::values).collect();
         let sql = format!(
             "INSERT INTO traces (trace_id, revision, environment, operation, status, start, duration_us, spans, errors, \
-             services, root_service, root_namespace, root_name, ui_event, session_id, user_hash, complete) VALUES {}",
+             services, root_service, root_namespace, root_name, ui_event, session_id, user_hash, complete, weight, service_nodes) VALUES {}",
             values.join(", ")
         );
         self.execute(&sql).await;
@@ -58,10 +62,12 @@ impl Bench {
 
 impl Flow {
     fn values(&self) -> String {
-        let Self { id, revision, start_us, operation, status, duration_us, services } = self;
+        let Self { id, revision, start_us, operation, status, duration_us, services, weight, .. } = self;
+        let (cluster, namespace) = self.place;
         format!(
             "('{id:032x}', {revision}, 'production', '{operation}', '{status}', fromUnixTimestamp64Micro({start_us}), \
-             {duration_us}, {}, 0, {services}, 'web', 'shop', 'POST /{operation}', 'click', 'session-{id}', 'user-{}', 1)",
+             {duration_us}, {}, 0, {services}, 'web', 'shop', 'POST /{operation}', 'click', 'session-{id}', 'user-{}', 1, \
+             {weight}, arrayMap(name -> ('{cluster}', '{namespace}', name), {services}))",
             revision + 1,
             id % 2
         )
@@ -80,6 +86,42 @@ async fn ids(api: &Api, query: &str) -> (Vec<u128>, u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn statistics_are_of_the_flows_that_are_listed() {
+    let Some(bench) = Bench::new("statistics").await else { return };
+    let second = |number: i64| start_us() + number * 1_000_000;
+    bench
+        .flows(&[
+            login(1, second(1)),
+            Flow { status: "error", duration_us: 900_000, weight: 2.5, ..login(2, second(2)) },
+            Flow { status: "timeout", duration_us: 257, place: ("us", "compute"), ..login(3, second(3)) },
+            Flow { operation: "__probe__", ..login(4, second(4)) },
+            login(5, start_us() - 3_600_000_000),
+            // What was corrected counts as it was said last.
+            login(6, second(6)),
+            Flow { revision: 2, status: "error", ..login(6, second(6)) },
+        ])
+        .await;
+    let api = bench.start().await;
+    for (query, [flows, errors, timeouts], p50_ms, avg_ms) in [
+        ("window=5m", [5.5, 4.5, 1.0], 5.008, 410.956),
+        ("window=5m&status=success", [1.0, 0.0, 0.0], 5.008, 5.0),
+        ("window=5m&status=timeout", [1.0, 1.0, 1.0], 0.257, 0.257),
+        ("window=5m&status=error", [3.5, 3.5, 0.0], 899.072, 644.286),
+        ("window=5m&cluster=us", [1.0, 1.0, 1.0], 0.257, 0.257),
+        ("window=5m&service=auth&namespace=shop", [4.5, 3.5, 0.0], 899.072, 502.222),
+        ("window=5m&namespace=nowhere", [0.0, 0.0, 0.0], 0.0, 0.0),
+    ] {
+        let (status, answer) = api.get(&format!("/api/v1/statistics?{query}")).await;
+        assert_eq!(status, 200, "{query}: {answer:#}");
+        let totals = &answer["totals"];
+        let counts = ["flowCount", "errorCount", "timeouts"].map(|name| totals[name].as_f64().unwrap());
+        assert_eq!(counts, [flows, errors, timeouts], "{query}");
+        let latency = |name: &str| totals[name].as_f64().unwrap_or_default();
+        assert_eq!((latency("p50Latency"), latency("avgLatency")), (p50_ms, avg_ms), "{query}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn flows_are_found_by_all_they_say() {
     let Some(bench) = Bench::new("flows").await else { return };
     let start_us = start_us();
@@ -92,6 +134,7 @@ async fn flows_are_found_by_all_they_say() {
                 operation: "create_vm",
                 services: "['web', 'vm']",
                 status: "timeout",
+                place: ("us", "compute"),
                 ..login(3, second(3))
             },
             Flow { operation: "__probe__", ..login(4, second(4)) },
@@ -113,6 +156,14 @@ async fn flows_are_found_by_all_they_say() {
         ("status=success,error,timeout", vec![3, 2, 1]),
         ("service=vm", vec![3]),
         ("service=v", vec![]),
+        ("namespace=compute", vec![3]),
+        // All of them began in a browser of this namespace.
+        ("namespace=shop", vec![3, 2, 1]),
+        ("service=auth&namespace=shop", vec![2, 1]),
+        ("service=vm&namespace=shop", vec![]),
+        ("cluster=us", vec![3]),
+        ("service=web&cluster=eu", vec![2, 1]),
+        ("service=vm&namespace=compute&cluster=eu", vec![]),
         ("sessionId=session-2", vec![2]),
         ("userHash=user-1", vec![3, 1]),
         ("uiEvent=click&status=success", vec![1]),

@@ -33,6 +33,8 @@ pub const ALL: &[Migration] = &[
     migration!(11, "store_progress_commit", "0011_store_progress_commit.sql"),
     migration!(12, "otel_traces_window", "0012_otel_traces_window.sql"),
     migration!(13, "flows_by_start", "0013_flows_by_start.sql"),
+    migration!(14, "flow_places", "0014_flow_places.sql"),
+    migration!(15, "hdr_bucket", "0015_hdr_bucket.sql"),
 ];
 
 /// The migration without which no store writes.

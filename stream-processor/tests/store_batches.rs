@@ -20,6 +20,11 @@ fn flow(id: u8, revision: u32) -> Vec<u8> {
         start_us: i64::from(now_s()) * 1_000_000,
         duration_us: 1234,
         services: vec!["auth".into(), "gateway".into()],
+        service_nodes: vec![v1::FlowService {
+            cluster: "eu".into(),
+            namespace: "shop".into(),
+            name: "auth".into(),
+        }],
         weight_milli: 2500,
         complete: true,
         graph: Some(v1::FlowGraph {
@@ -246,9 +251,10 @@ async fn summaries_and_graphs_are_replaced_by_later_revisions() {
     topics.send("flow_traces", 1, &flow(0xab, 1)).await;
     topics.send("flow_traces", 1, &flow(0xab, 2)).await;
     topics.send("flow_traces", 1, b"\xff\xff garbage").await;
-    let summary = "SELECT trace_id, revision, operation, status, duration_us, services, weight, complete FROM traces FINAL";
+    let summary = "SELECT trace_id, revision, operation, status, duration_us, services, service_nodes, weight, complete FROM traces FINAL";
     let id = "ab".repeat(16);
-    let expected = format!("{id}\t2\tlogin\ttimeout\t1234\t['auth','gateway']\t2.5\ttrue");
+    let expected =
+        format!("{id}\t2\tlogin\ttimeout\t1234\t['auth','gateway']\t[('eu','shop','auth')]\t2.5\ttrue");
     database.ask_until(summary, &[&expected]).await;
     let graph = "SELECT nodes[e.client].name, nodes[e.server].name, e.calls, e.errors FROM flow_graphs FINAL ARRAY JOIN edges AS e";
     database.ask_until(graph, &["gateway\tauth\t3\t1"]).await;

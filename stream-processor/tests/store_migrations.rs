@@ -223,5 +223,13 @@ async fn the_sql_functions_agree_with_the_stitcher() {
     let sum = values.iter().sum::<u64>();
     let query = format!("SELECT hdrCount({h}), hdrCountAbove({h}, 1000), floor(hdrMean({h}, {sum}))");
     assert_eq!(database.ask(&query).await, [format!("500\t{above}\t{}", histogram.mean())]);
+    // Where buckets begin and end, and beyond the last of them.
+    let edges = (0..45).flat_map(|power| [(1_u64 << power) - 1, 1 << power, (1 << power) + 1]);
+    let all: Vec<u64> = values.into_iter().chain(edges).collect();
+    let query = format!("SELECT hdrBucket(arrayJoin({all:?}::Array(Int64)))");
+    let buckets: Vec<String> =
+        all.iter().map(|value| stitcher::histogram::bucket_of(*value).to_string()).collect();
+    assert_eq!(database.ask(&query).await, buckets);
+    assert_eq!(database.ask("SELECT hdrBucket(-1::Int64)").await, ["0"]);
     database.drop().await;
 }

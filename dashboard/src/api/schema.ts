@@ -311,6 +311,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/statistics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How many flows match, how they ended and how long they took
+         * @description The same flows as `/flows` lists: those that began in the range and have closed.
+         */
+        get: operations["statistics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/status": {
         parameters: {
             query?: never;
@@ -924,7 +944,7 @@ export interface components {
             /** @description Flows that ended in the range. */
             totalRequests: components["schemas"]["Count"];
         };
-        /** @description Flows that ended in the range. */
+        /** @description Flows of a range. */
         FlowTotals: components["schemas"]["Latency"] & {
             errorCount: components["schemas"]["Count"];
             /** Format: double */
@@ -1083,6 +1103,9 @@ export interface components {
         };
         /** @description Start, update or completion of a flow. Times are µs since the epoch, durations µs. */
         LiveFlow: {
+            currentCluster: string;
+            /** @description Where that is. */
+            currentNamespace: string;
             currentService: string;
             /** Format: int64 */
             elapsedTime: number;
@@ -1651,6 +1674,15 @@ export interface components {
             };
             stored?: components["schemas"]["StoredStaleness"] | null;
         };
+        /** @description Statistics of the flows that match. */
+        StatisticsAnswer: {
+            /** @description How far the table is. */
+            staleness: components["schemas"]["Lateness"];
+            /** @description Flows that began in the range and have closed, adjusted for sampling. */
+            totals: components["schemas"]["FlowTotals"];
+            /** @description When they began. */
+            window: components["schemas"]["WindowAnswer"];
+        };
         /**
          * @description How well a node does.
          * @enum {string}
@@ -1804,11 +1836,15 @@ export interface components {
         Way: "upstream" | "downstream" | "both";
         /** @description Which flows, in a caller's words. Without any: all of the last 15 minutes, health checks aside. */
         WhichWords: {
+            /** @description Those that went through a service of this cluster; with `service` and `namespace` that one there. */
+            cluster?: string | null;
             endTime?: string | number | null;
             /** @description Exactly this environment. */
             environment?: string | null;
             maxDuration?: string | number | null;
             minDuration?: string | number | null;
+            /** @description Those that began in, or went through, a service of this namespace; with `service` the one of that name there. */
+            namespace?: string | null;
             /** @description Exactly this operation. */
             operation?: string | null;
             /** @description Whether health checks count too. */
@@ -3188,6 +3224,10 @@ export interface operations {
                 environment?: string;
                 /** @description Those that began in, or went through, a service of this name. */
                 service?: string;
+                /** @description Those that began in, or went through, a service of this namespace; with `service` the one of that name there. */
+                namespace?: string;
+                /** @description Those that went through a service of this cluster; with `service` and `namespace` that one there. */
+                cluster?: string;
                 /** @description `success`, `error` or `timeout`; several with commas between them. */
                 status?: string;
                 /** @description The keyed hash of a user's id. */
@@ -3736,6 +3776,10 @@ export interface operations {
                 environment?: string;
                 /** @description Those that began in, or went through, a service of this name. */
                 service?: string;
+                /** @description Those that began in, or went through, a service of this namespace; with `service` the one of that name there. */
+                namespace?: string;
+                /** @description Those that went through a service of this cluster; with `service` and `namespace` that one there. */
+                cluster?: string;
                 /** @description `success`, `error` or `timeout`; several with commas between them. */
                 status?: string;
                 /** @description The keyed hash of a user's id. */
@@ -6404,6 +6448,276 @@ export interface operations {
             };
         };
     };
+    statistics: {
+        parameters: {
+            query?: {
+                /** @description Exactly this operation. */
+                operation?: string;
+                /** @description Exactly this environment. */
+                environment?: string;
+                /** @description Those that began in, or went through, a service of this name. */
+                service?: string;
+                /** @description Those that began in, or went through, a service of this namespace; with `service` the one of that name there. */
+                namespace?: string;
+                /** @description Those that went through a service of this cluster; with `service` and `namespace` that one there. */
+                cluster?: string;
+                /** @description `success`, `error` or `timeout`; several with commas between them. */
+                status?: string;
+                /** @description Those that began in the last `90s`, `15m`, `2h`, `7d` …; 15 minutes by default. Flows are kept for 30 days. */
+                window?: string;
+                /** @description Instead of `window`: RFC 3339, a number since 1970 in s, ms, µs or ns, `now` or `now-1h`; whole seconds. */
+                startTime?: string;
+                /** @description As `startTime`; now by default. */
+                endTime?: string;
+                /** @description Whether health checks count too. */
+                probes?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StatisticsAnswer"];
+                };
+            };
+            /** @description The request can't be understood. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description What is wrong, for programs: stable. */
+                        code: string;
+                        /** @description What is wrong with this request, for people. */
+                        detail: string;
+                        /**
+                         * Format: int32
+                         * @description The HTTP status.
+                         */
+                        status: number;
+                        /** @description The status in words. */
+                        title: string;
+                        /** @description `about:blank`: the status says what kind of problem it is. */
+                        type: string;
+                    };
+                };
+            };
+            /** @description Nobody knows who is asking. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description What is wrong, for programs: stable. */
+                        code: string;
+                        /** @description What is wrong with this request, for people. */
+                        detail: string;
+                        /**
+                         * Format: int32
+                         * @description The HTTP status.
+                         */
+                        status: number;
+                        /** @description The status in words. */
+                        title: string;
+                        /** @description `about:blank`: the status says what kind of problem it is. */
+                        type: string;
+                    };
+                };
+            };
+            /** @description The caller may not ask. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description What is wrong, for programs: stable. */
+                        code: string;
+                        /** @description What is wrong with this request, for people. */
+                        detail: string;
+                        /**
+                         * Format: int32
+                         * @description The HTTP status.
+                         */
+                        status: number;
+                        /** @description The status in words. */
+                        title: string;
+                        /** @description `about:blank`: the status says what kind of problem it is. */
+                        type: string;
+                    };
+                };
+            };
+            /** @description It isn't there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description What is wrong, for programs: stable. */
+                        code: string;
+                        /** @description What is wrong with this request, for people. */
+                        detail: string;
+                        /**
+                         * Format: int32
+                         * @description The HTTP status.
+                         */
+                        status: number;
+                        /** @description The status in words. */
+                        title: string;
+                        /** @description `about:blank`: the status says what kind of problem it is. */
+                        type: string;
+                    };
+                };
+            };
+            /** @description The path does not answer to this method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description What is wrong, for programs: stable. */
+                        code: string;
+                        /** @description What is wrong with this request, for people. */
+                        detail: string;
+                        /**
+                         * Format: int32
+                         * @description The HTTP status.
+                         */
+                        status: number;
+                        /** @description The status in words. */
+                        title: string;
+                        /** @description `about:blank`: the status says what kind of problem it is. */
+                        type: string;
+                    };
+                };
+            };
+            /** @description The request is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description What is wrong, for programs: stable. */
+                        code: string;
+                        /** @description What is wrong with this request, for people. */
+                        detail: string;
+                        /**
+                         * Format: int32
+                         * @description The HTTP status.
+                         */
+                        status: number;
+                        /** @description The status in words. */
+                        title: string;
+                        /** @description `about:blank`: the status says what kind of problem it is. */
+                        type: string;
+                    };
+                };
+            };
+            /** @description The path and its parameters are too long. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description What is wrong, for programs: stable. */
+                        code: string;
+                        /** @description What is wrong with this request, for people. */
+                        detail: string;
+                        /**
+                         * Format: int32
+                         * @description The HTTP status.
+                         */
+                        status: number;
+                        /** @description The status in words. */
+                        title: string;
+                        /** @description `about:blank`: the status says what kind of problem it is. */
+                        type: string;
+                    };
+                };
+            };
+            /** @description The caller asks too often. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description What is wrong, for programs: stable. */
+                        code: string;
+                        /** @description What is wrong with this request, for people. */
+                        detail: string;
+                        /**
+                         * Format: int32
+                         * @description The HTTP status.
+                         */
+                        status: number;
+                        /** @description The status in words. */
+                        title: string;
+                        /** @description `about:blank`: the status says what kind of problem it is. */
+                        type: string;
+                    };
+                };
+            };
+            /** @description ClickHouse, Kafka or this server can't answer now. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description What is wrong, for programs: stable. */
+                        code: string;
+                        /** @description What is wrong with this request, for people. */
+                        detail: string;
+                        /**
+                         * Format: int32
+                         * @description The HTTP status.
+                         */
+                        status: number;
+                        /** @description The status in words. */
+                        title: string;
+                        /** @description `about:blank`: the status says what kind of problem it is. */
+                        type: string;
+                    };
+                };
+            };
+            /** @description The question takes longer than one may. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": {
+                        /** @description What is wrong, for programs: stable. */
+                        code: string;
+                        /** @description What is wrong with this request, for people. */
+                        detail: string;
+                        /**
+                         * Format: int32
+                         * @description The HTTP status.
+                         */
+                        status: number;
+                        /** @description The status in words. */
+                        title: string;
+                        /** @description `about:blank`: the status says what kind of problem it is. */
+                        type: string;
+                    };
+                };
+            };
+        };
+    };
     get: {
         parameters: {
             query?: never;
@@ -6662,6 +6976,10 @@ export interface operations {
                 environment?: string;
                 /** @description Those that began in, or went through, a service of this name. */
                 service?: string;
+                /** @description Those that began in, or went through, a service of this namespace; with `service` the one of that name there. */
+                namespace?: string;
+                /** @description Those that went through a service of this cluster; with `service` and `namespace` that one there. */
+                cluster?: string;
                 /** @description `success`, `error` or `timeout`; several with commas between them. */
                 status?: string;
                 /** @description The keyed hash of a user's id. */

@@ -1,5 +1,5 @@
 import { useState, type ReactNode } from "react";
-import { api, type Schemas } from "../api/client";
+import { api, type Node, type Schemas } from "../api/client";
 import { address } from "../api/how";
 import { useMaySeeFlows } from "../api/me";
 import { operationName } from "../format/names";
@@ -27,12 +27,12 @@ const KINDS = ["slowest", "failed", "recent"] as const;
 const SHOWN = 8;
 
 /** Executions that went through a service: the slowest, the failed and the last ones. */
-export function ServiceFlows({ service, children }: { service: string; children: ReactNode }) {
+export function ServiceFlows({ of: { name, namespace, cluster }, children }: { of: Pick<Node["service"], "name" | "namespace" | "cluster">; children: ReactNode }) {
   const { filters } = useLook();
   const [kind, choose] = useState<(typeof KINDS)[number]>("slowest");
   const { operation, environment, status, time, probes } = filters;
   const query = {
-    ...given({ operation, environment, probes, service, status: kind === "failed" ? FAILED : status }), ...timeQuery(time), pageSize: SHOWN,
+    ...given({ operation, environment, probes, service: name, namespace, cluster, status: kind === "failed" ? FAILED : status }), ...timeQuery(time), pageSize: SHOWN,
     sort: kind === "slowest" ? "-duration" : "-startTime",
   };
   const flows = api.useQuery("get", "/api/v1/flows", { params: { query } }, { enabled: useMaySeeFlows() === true, refetchInterval: askAgainMs(time), placeholderData: (before) => before });

@@ -111,7 +111,7 @@ function Service({ node, nodes }: { node: Node; nodes: ReadonlyMap<string, Node>
       </>}</Answer>
       <Section title={words.panel.heatmap} how={<How url={address("/api/v1/heatmap", heatQuery)} />}><Unused also={[...also, ...noVersion]} /><Answer of={heat}>{(map) => <Heatmap of={map} />}</Answer></Section>
       <Section title={words.panel.endpoints} how={<How url={url("/endpoints", versionQuery)} />}><Unused of={["operation"]} also={also} />{withProbes}<Answer of={endpoints}>{(answer) => <Endpoints of={answer.endpoints} />}</Answer></Section>
-      <ServiceFlows service={name}><Unused of={["namespace", "cluster"]} also={[...mixed(node, nodes, []), ...noVersion]} /></ServiceFlows>
+      <ServiceFlows of={node.service}><Unused also={[...also, ...noVersion]} /></ServiceFlows>
       <Section title={words.panel.pods} how={<How url={url("", query)} />}><Unused of={["operation"]} also={also} />{withProbes}<Answer of={details}>{(answer) => <Pods of={answer.service} version={version} />}</Answer></Section>
     </>
   );

@@ -1,25 +1,49 @@
 import type { ReactNode } from "react";
+import { api, isProblem } from "../api/client";
+import { address } from "../api/how";
 import { exact, latency, number, percent, rate, trouble } from "../format/numbers";
-import type { Totals } from "../live/state";
+import type { Totals, Window } from "../live/state";
 import { useLook } from "../look";
 import { How } from "../parts/How";
 import { useSettings } from "../settings";
-import { Unused } from "../views/Unused";
+import { askAgainMs, given, timeQuery, type Filters } from "../url/filters";
 import { words } from "../words";
 
 /** The headline of what is looked at, the same on every view. */
 export function Cards() {
-  const { graph: { beingNamed, totals, window }, filters, how } = useLook();
+  const { filters } = useLook();
+  return isOfSome(filters) ? <OfSome /> : <OfAll />;
+}
+
+const isOfSome = ({ service, namespace, cluster, status }: Filters) => [service, namespace, cluster, status].some((chosen) => chosen !== "");
+
+function OfAll() {
+  const { graph: { beingNamed, totals, window }, filters: { operation }, how } = useLook();
+  return <Row of={totals} window={window} how={how}>{beingNamed > 0 && operation === "" && <span>{words.cards.beingNamed(number(beingNamed))}</span>}</Row>;
+}
+
+/** Rollups don't know which services a flow went through, nor how the flows of a call ended: flows themselves do. */
+function OfSome() {
+  const { filters: { time, ...filters }, isReady } = useLook();
+  const query = { ...given(filters), ...timeQuery(time) };
+  const { data, error } = api.useQuery("get", "/api/v1/statistics", { params: { query } }, { enabled: isReady, refetchInterval: askAgainMs(time) });
+  return (
+    <Row of={data?.totals ?? null} window={data?.window ?? null} how={address("/api/v1/statistics", query)}>
+      <span>{words.cards.began}</span>
+      {error != null && <span className="warn" role="status">{isProblem(error) ? error.detail || error.title : words.problem.network}</span>}
+      {data?.staleness.fresh === false && <span className="warn" role="status">{data.staleness.message}</span>}
+    </Row>
+  );
+}
+
+function Row({ of, window, how, children }: { of: Totals | null; window: Window | null; how: string; children: ReactNode }) {
+  const { filters } = useLook();
   const { cards } = words;
   return (
-    <section className="cards" aria-label={cards.label} aria-busy={totals === null} data-as-of={window?.to}>
-      <Figures of={totals} />
-      <div className="cards-notes small muted">
-        <span>{filters.probes ? cards.probesShown : cards.probesHidden}</span>
-        <Unused of={["service", "namespace", "cluster", "status"]} />
-        {beingNamed > 0 && filters.operation === "" && <span>{cards.beingNamed(number(beingNamed))}</span>}
-      </div>
-      {totals && <How url={how} />}
+    <section className="cards" aria-label={cards.label} aria-busy={of === null} data-as-of={window?.to}>
+      <Figures of={of} />
+      <div className="cards-notes small muted"><span>{filters.probes ? cards.probesShown : cards.probesHidden}</span>{children}</div>
+      {of && <How url={how} />}
     </section>
   );
 }

@@ -44,6 +44,7 @@ const PATHS: &[(&str, Need)] = &[
     ("/api/v1/services", VIEWER),
     ("/api/v1/edges", VIEWER),
     ("/api/v1/heatmap", VIEWER),
+    ("/api/v1/statistics", VIEWER),
     ("/api/v1/status", VIEWER),
     ("/api/v1/live", VIEWER),
     ("/api/v1/events", VIEWER),

@@ -5,6 +5,7 @@ mod lateness;
 mod list;
 mod page;
 mod row;
+mod statistics;
 mod traces;
 mod which;
 
@@ -12,5 +13,6 @@ pub use lateness::{Lateness, lateness_with_spans};
 pub use list::{FlowsAnswer, list};
 pub use page::{PageWords, SortWords};
 pub use row::FlowRow;
+pub use statistics::{StatisticsAnswer, statistics};
 pub use traces::{TracesAnswer, list as traces, youngest};
 pub use which::{SPANS_APART_S, Which, WhichWords};

@@ -4,7 +4,7 @@ use super::attribute::Attribute;
 use crate::access::Allowed;
 use crate::conditions::Conditions;
 use crate::error::ApiError;
-use crate::filter::{PROBE, checked};
+use crate::filter::{Around, PROBE, checked};
 use crate::limits::Limits;
 use crate::range::{Asked, length_us};
 use clickhouse::query::Query;
@@ -25,6 +25,10 @@ pub struct WhichWords {
     pub environment: Option<String>,
     /// Those that began in, or went through, a service of this name.
     pub service: Option<String>,
+    /// Those that began in, or went through, a service of this namespace; with `service` the one of that name there.
+    pub namespace: Option<String>,
+    /// Those that went through a service of this cluster; with `service` and `namespace` that one there.
+    pub cluster: Option<String>,
     /// `success`, `error` or `timeout`; several with commas between them.
     #[param(pattern = "^(success|error|timeout)(,(success|error|timeout))*$")]
     #[schema(pattern = "^(success|error|timeout)(,(success|error|timeout))*$")]
@@ -107,9 +111,7 @@ impl WhichWords {
         conditions.equal("user_hash", checked("userHash", self.user_hash, limits)?.as_deref());
         conditions.equal("session_id", checked("sessionId", self.session_id, limits)?.as_deref());
         conditions.equal("ui_event", checked("uiEvent", self.ui_event, limits)?.as_deref());
-        // A browser that begins a flow is no service that it went through, but what it began in.
-        let service = checked("service", self.service, limits)?;
-        conditions.with_text("has(services, ?) OR root_service = ?", service.as_deref());
+        conditions.any(touching(&Around::read(self.service, self.namespace, self.cluster, limits)?));
         let (least_us, most_us) =
             (length("minDuration", self.min_duration)?, length("maxDuration", self.max_duration)?);
         if least_us.zip(most_us).is_some_and(|(least_us, most_us)| least_us > most_us) {
@@ -146,6 +148,31 @@ fn statuses(text: &str) -> Result<BTreeSet<String>, ApiError> {
         })
     };
     text.split(',').map(known).collect()
+}
+
+/// Ways to be a flow that touches these; none where any does.
+fn touching(around: &Around) -> Vec<Conditions> {
+    let Around { service, namespace, cluster } = around;
+    if around.is_anywhere() {
+        return Vec::new();
+    }
+    let (mut through, mut node) = (Conditions::default(), Conditions::default());
+    // The only one with an index.
+    through.with_text("has(services, ?)", service.as_deref());
+    if namespace.is_some() || cluster.is_some() {
+        node.equal("node.name", service.as_deref());
+        node.equal("node.namespace", namespace.as_deref());
+        node.equal("node.cluster", cluster.as_deref());
+        through.within("arrayExists(node -> ?, service_nodes)", node);
+    }
+    if cluster.is_some() {
+        return vec![through];
+    }
+    // A browser that begins a flow is no service that it went through, but what it began in.
+    let mut root = Conditions::default();
+    root.equal("root_service", service.as_deref());
+    root.equal("root_namespace", namespace.as_deref());
+    vec![through, root]
 }
 
 fn length(name: &str, text: Option<String>) -> Result<Option<i64>, ApiError> {
@@ -275,6 +302,22 @@ mod tests {
             sql.contains("(operation = {c0:String})") && sql.contains("(duration_us >= {c2:Int64})"),
             "{sql}"
         );
+    }
+
+    #[test]
+    fn places_are_those_of_one_service() {
+        let sql = |words| read(words).unwrap().sql();
+        let service = sql(json!({"service": "auth"}));
+        assert!(
+            service.contains("(has(services, {c1:String}))) OR ((root_service = {c2:String}))"),
+            "{service}"
+        );
+        let there = sql(json!({"service": "auth", "namespace": "shop", "cluster": "eu"}));
+        let node = "arrayExists(node -> (node.name = {c2:String}) AND (node.namespace = {c3:String}) \
+             AND (node.cluster = {c4:String}), service_nodes)";
+        assert!(there.contains(node) && !there.contains("root_"), "{there}");
+        let anywhere = sql(json!({"service": "", "namespace": "", "cluster": ""}));
+        assert!(!anywhere.contains("service"), "{anywhere}");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The life of single flows, as subscribers see it.
 
 use super::view::FlowOutcome;
-use crate::filter::UNKNOWN;
-use schemas::v1::{FlowEvent, FlowEventKind, FlowStatus};
+use crate::filter::{Around, UNKNOWN};
+use schemas::v1::{FlowEvent, FlowEventKind, FlowService, FlowStatus};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -20,6 +20,9 @@ pub struct Event {
     pub operation_name: String,
     pub environment: String,
     pub current_service: String,
+    /// Where that is.
+    pub current_namespace: String,
+    pub current_cluster: String,
     /// 0–100; an estimate until the flow has ended.
     pub progress: u32,
     /// What it is estimated from.
@@ -28,6 +31,9 @@ pub struct Event {
     pub span_count: u32,
     /// Share of the successful flows of its shard that are published; failed ones all are.
     pub sample_rate: f64,
+    /// Where it is known to have been: so far the current service, in the end all of them.
+    #[serde(skip)]
+    pub places: Vec<FlowService>,
     /// Namespace of the flow's root, once the flow has ended.
     #[serde(skip)]
     pub root_namespace: Option<String>,
@@ -75,7 +81,18 @@ impl From<FlowEvent> for Event {
             FlowEventKind::Complete => "flow_complete",
         };
         let status = status(event.status());
-        let summary = event.summary.filter(|_| kind == "flow_complete");
+        let mut summary = event.summary.filter(|_| kind == "flow_complete");
+        let mut places = vec![FlowService {
+            cluster: event.current_cluster.clone(),
+            namespace: event.current_namespace.clone(),
+            name: event.current_service.clone(),
+        }];
+        if let Some(flow) = &mut summary {
+            places.append(&mut flow.service_nodes);
+            // It began there, though a browser is no service.
+            let (namespace, name) = (flow.root_namespace.clone(), flow.root_service.clone());
+            places.push(FlowService { cluster: String::new(), namespace, name });
+        }
         let root_namespace = summary.as_ref().map(|flow| flow.root_namespace.clone());
         let outcome = summary.map(|flow| Outcome {
             status,
@@ -95,11 +112,14 @@ impl From<FlowEvent> for Event {
             operation_name: if named { event.operation } else { UNKNOWN.to_owned() },
             environment: event.environment,
             current_service: event.current_service,
+            current_namespace: event.current_namespace,
+            current_cluster: event.current_cluster,
             progress: event.progress.min(100),
             progress_from: if kind == "flow_complete" { ProgressFrom::Ended } else { ProgressFrom::Answered },
             elapsed_time: event.elapsed_us,
             span_count: event.spans,
             sample_rate: f64::from(event.sample_milli) / 1_000.0,
+            places,
             root_namespace,
             outcome,
         }
@@ -107,13 +127,11 @@ impl From<FlowEvent> for Event {
 }
 
 impl Event {
-    /// Whether a service is known to take part.
-    pub fn touches(&self, service: &str) -> bool {
-        self.current_service == service
-            || self
-                .outcome
-                .as_ref()
-                .is_some_and(|outcome| outcome.services.iter().any(|name| name == service))
+    /// Whether one of these services is known to take part.
+    pub fn touches(&self, around: &Around) -> bool {
+        let is =
+            |FlowService { cluster, namespace, name }: &FlowService| around.is_at(cluster, namespace, name);
+        self.places.iter().any(is)
     }
 }
 
@@ -144,6 +162,37 @@ mod tests {
         let json = serde_json::to_value(&event).unwrap();
         assert_eq!((event.kind, json["flowId"].as_str()), ("flow_complete", Some("ab".repeat(16).as_str())));
         assert_eq!((json["status"].as_str(), json["duration"].as_i64()), (Some("timeout"), Some(812_000)));
+    }
+
+    #[test]
+    fn a_flow_touches_where_it_has_been() {
+        let place = |cluster: &str, namespace: &str, name: &str| {
+            let (cluster, namespace, name) = (cluster.into(), namespace.into(), name.into());
+            FlowService { cluster, namespace, name }
+        };
+        let around = |namespace: &str, name: Option<&str>| Around {
+            namespace: Some(namespace.into()),
+            service: name.map(Into::into),
+            cluster: None,
+        };
+        let event = FlowEvent {
+            current_service: "auth".into(),
+            current_namespace: "id".into(),
+            ..Default::default()
+        };
+        let open = Event::from(FlowEvent { kind: FlowEventKind::Start.into(), ..event.clone() });
+        assert!(open.touches(&around("id", Some("auth"))) && !open.touches(&around("shop", Some("auth"))));
+        let summary = FlowTrace {
+            service_nodes: vec![place("eu", "shop", "cart")],
+            root_service: "browser".into(),
+            root_namespace: "web".into(),
+            ..Default::default()
+        };
+        let kind = FlowEventKind::Complete.into();
+        let ended = Event::from(FlowEvent { kind, summary: Some(summary), ..event });
+        assert!(ended.touches(&around("shop", None)) && ended.touches(&around("web", Some("browser"))));
+        assert!(!ended.touches(&around("shop", Some("auth"))), "of one service alone");
+        assert!(ended.touches(&Around { cluster: Some("eu".into()), ..Around::default() }));
     }
 
     #[test]

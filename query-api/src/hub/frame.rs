@@ -90,7 +90,7 @@ pub struct WindowAnswer {
     pub seconds: f64,
 }
 
-/// Flows that ended in the range.
+/// Flows of a range.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = FlowTotals)]

@@ -52,7 +52,7 @@ impl ViewKey {
         let filter = &self.filter;
         filter.matches(&event.environment, &event.operation_name)
             && self.status.is_none_or(is_status)
-            && filter.around.service.as_deref().is_none_or(|service| event.touches(service))
+            && (filter.around.is_anywhere() || event.touches(&filter.around))
             // Before its end a flow doesn't say where its root belongs.
             && (filter.allowed.namespaces.is_none()
                 || event.root_namespace.as_deref().is_some_and(|root| filter.allowed.namespace(root)))

@@ -15,6 +15,7 @@ pub mod operation_stats;
 mod problems;
 pub mod service_stats;
 pub mod services;
+mod statistics;
 pub mod status;
 
 use crate::error::ApiError;
@@ -48,6 +49,7 @@ pub fn router() -> (Router<App>, utoipa::openapi::OpenApi) {
         .merge(events::router())
         .merge(status::router())
         .merge(flows::router())
+        .merge(statistics::router())
         .merge(config::router())
         .merge(errors::router())
         .merge(diff::router())

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// The migrations that hold tables; functions belong to the whole server, and another test may be making them.
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 10] = [
     "otel_traces",
     "edges",
     "services",
@@ -25,6 +25,7 @@ const TABLES: [&str; 9] = [
     "store_progress",
     "store_progress_commit",
     "flows_by_start",
+    "flow_places",
 ];
 
 const TOPICS: [&str; 4] = ["flow_deltas", "flow_events", "flow_traces", "otlp_spans"];

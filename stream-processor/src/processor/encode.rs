@@ -13,7 +13,7 @@ use stitcher::flow::{FlowEvent, FlowEventKind, FlowGraph, FlowStatus, FlowTrace}
 use stitcher::span::TraceId;
 
 /// Services named in a summary that would not fit otherwise.
-const FEWER_SERVICES: usize = 1_000;
+const FEWER_SERVICES: usize = 800;
 
 /// Where a record goes. All but dead letters go to the partition number of the shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -190,24 +190,25 @@ fn flow_event(stamp: Stamp, (part, parts): (u32, u32), event: &FlowEvent) -> Vec
     if let Some(summary) = &event.summary {
         wire.element(16, &flow_trace(stamp, (part, parts), &FlowTrace { graph: None, ..summary.clone() }));
     }
+    wire.text(17, &event.current_namespace).text(18, &event.current_cluster);
     wire.into_bytes()
 }
 
 /// A flow through thousands of services gives up its graph first, which can be computed from its spans, and then
 /// names fewer services.
 fn flow_trace(stamp: Stamp, parts: (u32, u32), trace: &FlowTrace) -> Vec<u8> {
-    let all = trace.services.len();
+    let all = usize::MAX;
     let mut value = summary(stamp, parts, trace, trace.graph.as_ref(), all);
     if value.len() > MAX_RECORD_BYTES {
         value = summary(stamp, parts, trace, None, all);
     }
     if value.len() > MAX_RECORD_BYTES {
-        value = summary(stamp, parts, trace, None, all.min(FEWER_SERVICES));
+        value = summary(stamp, parts, trace, None, FEWER_SERVICES);
     }
     value
 }
 
-/// A summary with so many of its services.
+/// A summary with at most so many of its services.
 fn summary(
     stamp: Stamp,
     (part, parts): (u32, u32),
@@ -232,7 +233,7 @@ fn summary(
         .uint(14, trace.retries)
         .uint(15, trace.timeouts)
         .uint(16, trace.rejected);
-    for service in &trace.services[..services] {
+    for service in trace.services.iter().take(services) {
         wire.element(17, service.as_bytes());
     }
     wire.text(18, &trace.root_service)
@@ -248,6 +249,11 @@ fn summary(
         .uint(28, parts);
     if let Some(graph) = graph {
         wire.message(29, |wire| flow_graph(wire, graph));
+    }
+    for node in trace.service_nodes.iter().take(services) {
+        wire.message(30, |wire| {
+            wire.text(1, &node.cluster).text(2, &node.namespace).text(3, &node.name);
+        });
     }
     wire.into_bytes()
 }

@@ -12,13 +12,12 @@ const TRACE: TraceId = TraceId(0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c);
 
 fn trace(services: usize) -> FlowTrace {
     let name = |index: usize| -> Arc<str> { format!("{index}-{}", "x".repeat(240)).into() };
+    let place = |index| {
+        let (cluster, namespace) = ("eu".into(), "shop".into());
+        Arc::new(Node { cluster, namespace, name: name(index), kind: NodeKind::Service })
+    };
     let node = |index| FlowNode {
-        node: Arc::new(Node {
-            cluster: "".into(),
-            namespace: "shop".into(),
-            name: name(index),
-            kind: NodeKind::Service,
-        }),
+        node: place(index),
         version: "1".into(),
         requests: 1,
         errors: 0,
@@ -42,6 +41,7 @@ fn trace(services: usize) -> FlowTrace {
         timeouts: 4,
         rejected: 5,
         services: (0..services).map(name).collect(),
+        service_nodes: (0..services).map(place).collect(),
         root_service: "web".into(),
         root_namespace: "shop".into(),
         root_name: "POST /login".into(),
@@ -66,6 +66,8 @@ fn event(summary: Option<FlowTrace>) -> FlowEvent {
         environment: "prod".into(),
         operation: "login".into(),
         current_service: "auth".into(),
+        current_namespace: "shop".into(),
+        current_cluster: "eu".into(),
         elapsed_us: 12,
         sample_milli: 500,
         status: FlowStatus::Timeout,
@@ -137,6 +139,8 @@ fn a_summary_comes_back_from_the_wire_as_it_went() {
         ("click", "s", "h")
     );
     assert!(read.complete && !read.truncated);
+    let place = &read.service_nodes[1];
+    assert_eq!((&*place.cluster, &*place.namespace, &*place.name), ("eu", "shop", &*read.services[1]));
     let graph = read.graph.unwrap();
     assert_eq!((graph.nodes.len(), graph.edges[0].calls), (2, 2));
     assert_eq!(graph.nodes[1].kind(), v1::NodeKind::Service);
@@ -153,6 +157,7 @@ fn an_event_carries_its_summary_without_the_graph() {
         .collect();
     assert_eq!(read.iter().map(|event| (event.part, event.parts)).collect::<Vec<_>>(), [(0, 2), (1, 2)]);
     assert_eq!((read[0].kind(), read[0].progress), (v1::FlowEventKind::Complete, 100));
+    assert_eq!((&*read[0].current_namespace, &*read[0].current_cluster), ("shop", "eu"));
     assert!(read[0].summary.is_none());
     let summary = read[1].summary.as_ref().unwrap();
     assert_eq!((summary.operation.as_str(), summary.graph.is_none()), ("login", true));
@@ -175,7 +180,7 @@ fn flow_records_are_cloud_events() {
 
 #[test]
 fn a_huge_flow_loses_its_graph_and_then_services_but_never_its_record() {
-    for (services, graph, named) in [(500, true, 500), (2_500, false, 2_500), (5_000, false, FEWER_SERVICES)]
+    for (services, graph, named) in [(500, true, 500), (1_500, false, 1_500), (5_000, false, FEWER_SERVICES)]
     {
         let records = written(&commit(vec![], vec![trace(services)]), &[]);
         let record = only(&records, Output::Traces);
@@ -183,6 +188,7 @@ fn a_huge_flow_loses_its_graph_and_then_services_but_never_its_record() {
         assert!(bytes <= MAX_RECORD_BYTES, "{services} services: {bytes} bytes");
         let read = v1::FlowTrace::decode(value(record)).unwrap();
         assert_eq!((read.graph.is_some(), read.services.len()), (graph, named));
+        assert_eq!(read.service_nodes.len(), named);
     }
 }
 

@@ -6,15 +6,15 @@ use super::deltas::kind_text;
 use super::rollup::UNSAMPLED;
 use super::row_binary::RowBinary;
 use prost::Message;
-use schemas::v1;
+use schemas::v1::{self, FlowService};
 
 const DAY_S: i64 = 86_400;
 
 pub(super) const TRACES: Table = Table {
     name: "traces",
     columns: "trace_id, revision, environment, operation, status, start, duration_us, tail_us, spans, errors, \
-              client_errors, retries, timeouts, rejected, services, root_service, root_namespace, root_name, ui_event, \
-              session_id, user_hash, weight, complete, truncated, shard, seq",
+              client_errors, retries, timeouts, rejected, services, service_nodes, root_service, root_namespace, \
+              root_name, ui_event, session_id, user_hash, weight, complete, truncated, shard, seq",
     partition_s: DAY_S,
 };
 pub(super) const FLOW_GRAPHS: Table = Table {
@@ -77,6 +77,12 @@ fn write_trace(row: &mut RowBinary, flow: &v1::FlowTrace) {
     }
     row.length(flow.services.len());
     flow.services.iter().for_each(|service| row.text(service));
+    row.length(flow.service_nodes.len());
+    for FlowService { cluster, namespace, name } in &flow.service_nodes {
+        for text in [cluster, namespace, name] {
+            row.text(text);
+        }
+    }
     for text in [
         &flow.root_service,
         &flow.root_namespace,

@@ -107,9 +107,11 @@ pub(crate) struct Source {
 
 /// The services that a trace goes through.
 pub(crate) struct Services {
-    nodes: Box<[NodeId]>,
+    ids: Box<[NodeId]>,
     /// In the order of text, each once.
     pub names: Arc<[Name]>,
+    /// In order.
+    pub nodes: Arc<[Arc<Node>]>,
 }
 
 /// Values by number, and numbers by value.
@@ -369,16 +371,18 @@ impl Names {
         self.sayings.insert_unique(hash, (hash, Box::from(said), shape), |(hash, _, _)| *hash);
     }
 
-    /// Services that many traces go through; `nodes` is sorted.
-    pub fn services_id(&mut self, nodes: &[NodeId]) -> ServicesId {
-        let hash = FxBuildHasher.hash_one(nodes);
-        if let Some(id) = self.services.find(hash, |known| *known.nodes == *nodes) {
+    /// Services that many traces go through; `ids` is sorted.
+    pub fn services_id(&mut self, ids: &[NodeId]) -> ServicesId {
+        let hash = FxBuildHasher.hash_one(ids);
+        if let Some(id) = self.services.find(hash, |known| *known.ids == *ids) {
             return id;
         }
-        let mut names: Vec<Name> = nodes.iter().map(|node| self.nodes[*node].name.clone()).collect();
+        let mut nodes: Vec<Arc<Node>> = ids.iter().map(|id| self.nodes[*id].clone()).collect();
+        nodes.sort_unstable();
+        let mut names: Vec<Name> = nodes.iter().map(|node| node.name.clone()).collect();
         names.sort_unstable();
         names.dedup();
-        self.services.add(hash, Services { nodes: Box::from(nodes), names: names.into() })
+        self.services.add(hash, Services { ids: Box::from(ids), names: names.into(), nodes: nodes.into() })
     }
 
     pub fn services(&self, id: ServicesId) -> &Services {
@@ -419,7 +423,7 @@ impl Names {
 
     pub fn keep_services(&mut self, id: ServicesId) {
         if self.services.keep(id) {
-            self.services[id].nodes.iter().for_each(|node| {
+            self.services[id].ids.iter().for_each(|node| {
                 self.nodes.keep(*node);
             });
         }

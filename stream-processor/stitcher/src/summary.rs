@@ -82,6 +82,7 @@ pub(crate) fn summarise(id: TraceId, trace: &Trace, names: &Names, graph: Option
         Life::Closed { complete, truncated, .. } => (complete, truncated),
     };
     let flow = trace.flow.as_ref();
+    let services = gist.services.map(|services| names.services(services));
     let said = |text: Option<&Said>| text.map_or_else(|| names.name(EMPTY), Said::text);
     FlowTrace {
         trace_id: id,
@@ -98,9 +99,8 @@ pub(crate) fn summarise(id: TraceId, trace: &Trace, names: &Names, graph: Option
         retries: gist.retries,
         timeouts: gist.timeouts,
         rejected: gist.rejected,
-        services: gist
-            .services
-            .map_or_else(|| Arc::from([]), |services| names.services(services).names.clone()),
+        services: services.map_or_else(|| Arc::from([]), |services| services.names.clone()),
+        service_nodes: services.map_or_else(|| Arc::from([]), |services| services.nodes.clone()),
         root_service: root_node.name.clone(),
         root_namespace: root_node.namespace.clone(),
         root_name: names.name(gist.root_name),

@@ -24,7 +24,7 @@ export function Differs({ region, onClose }: { region: Region | null; onClose: (
       <div className="card-head">
         <h2>{text.differs}</h2>
         {diff.data && <span className="small muted"><i className="side-mark" /> {text.differsFlows(exact(diff.data.selection.flows))} <i className="side-mark baseline" /> {text.differsOthers(exact(diff.data.baseline.flows))}</span>}
-        <Unused of={["namespace", "cluster", "status"]} />
+        <Unused of={["status"]} />
         <span className="push" />
         <How command={curlPost(address("/api/v1/diff"), body)} />
         <button type="button" className="bare" data-escape="" title={text.clear} onClick={onClose}><Icon name="close" /><span className="unseen">{text.clear}</span></button>
@@ -37,8 +37,8 @@ export function Differs({ region, onClose }: { region: Region | null; onClose: (
   );
 }
 
-export function question({ operation, environment, service, probes, time }: Filters, region: Region | null): Schemas["DiffQuestion"] {
-  const all = { ...given({ operation, environment, service, probes }), ...timeQuery(time) };
+export function question({ operation, environment, service, namespace, cluster, probes, time }: Filters, region: Region | null): Schemas["DiffQuestion"] {
+  const all = { ...given({ operation, environment, service, namespace, cluster, probes }), ...timeQuery(time) };
   if (region === null) return { selection: { ...all, status: FAILED }, baseline: all };
   // Cells are of when flows ended, and are asked for by when they began: at most as long before as the slowest of them took.
   const when = { window: null, startTime: String(Math.max(0, Math.round(region.from - region.slow * 1000))), endTime: String(Math.round(region.to - region.fast * 1000)) };

@@ -67,8 +67,8 @@ function Durations({ region, choose, failedOnly, compareFailed }: { region: Regi
 }
 
 function All() {
-  const { filters: { operation, environment, service, status, probes, time } } = useLook();
-  const query = { ...given({ operation, environment, service, status, probes }), ...timeQuery(time) };
+  const { filters: { operation, environment, service, namespace, cluster, status, probes, time } } = useLook();
+  const query = { ...given({ operation, environment, service, namespace, cluster, status, probes }), ...timeQuery(time) };
   const errors = api.useQuery("get", "/api/v1/errors", { params: { query } }, { refetchInterval: askAgainMs(time), placeholderData: (before) => before });
   return (
     <section className="card">
@@ -76,7 +76,6 @@ function All() {
         <h2>{text.groups}</h2>
         {errors.data && <span className="small muted" data-figure="errors">{text.total(exact(errors.data.total), exact(errors.data.groupCount))}</span>}
         {errors.data?.truncated && <span className="small warn">{text.truncated}</span>}
-        <Unused of={["namespace", "cluster"]} />
         <span className="push" /><How url={address("/api/v1/errors", query)} />
       </div>
       <Answer of={errors}>{(answer) => <Groups of={answer.errors} />}</Answer>

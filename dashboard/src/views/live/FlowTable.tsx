@@ -15,7 +15,6 @@ import { Table, type Column } from "../../parts/Table";
 import { go, toView, useAddress } from "../../url/address";
 import { askAgainMs, given, timeQuery } from "../../url/filters";
 import { words } from "../../words";
-import { Unused } from "../Unused";
 
 type Flow = Schemas["FlowListed"];
 const { live: text } = words;
@@ -23,11 +22,11 @@ const PAGE = 100;
 
 /** Flows of the chosen time, page after page. */
 export function Flows() {
-  const { filters: { operation, environment, service, status, probes, time } } = useLook();
+  const { filters: { operation, environment, service, namespace, cluster, status, probes, time } } = useLook();
   const maySee = useMaySeeFlows();
   const [slowest, sort] = useState(false);
   const query = {
-    ...given({ operation, environment, service, status, probes }), ...timeQuery(time), pageSize: PAGE,
+    ...given({ operation, environment, service, namespace, cluster, status, probes }), ...timeQuery(time), pageSize: PAGE,
     sort: slowest ? "-duration" as const : "-startTime" as const,
   };
   const flows = useInfiniteQuery({
@@ -50,7 +49,6 @@ export function Flows() {
       <div className="card-head">
         <h2>{text.list}</h2>
         {flows.data && <span className="small muted" data-figure="flows">{text.total(exact(total))}</span>}
-        <Unused of={["namespace", "cluster"]} />
         <span className="push" />
         <div className="segments small" role="group">
           <button type="button" aria-pressed={!slowest} onClick={() => sort(false)}>{text.newest}</button>

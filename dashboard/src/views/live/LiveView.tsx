@@ -13,7 +13,6 @@ import { A } from "../../url/A";
 import { toView, useAddress } from "../../url/address";
 import { given, type Filters } from "../../url/filters";
 import { words } from "../../words";
-import { Unused } from "../Unused";
 import { Flows } from "./FlowTable";
 import { NO_FLOWS, told, type Flows as Happening, type Running, type Told } from "./store";
 
@@ -32,8 +31,8 @@ export function LiveView() {
   );
 }
 
-const happening = ({ operation, environment, service, namespace, status, probes, time }: Filters) =>
-  ({ ...given({ operation, environment, service, namespace, status: status as "success" }), probes, events: true, window: time.kind === "live" ? time.window : "1m" });
+const happening = ({ operation, environment, service, namespace, cluster, status, probes, time }: Filters) =>
+  ({ ...given({ operation, environment, service, namespace, cluster, status: status as "success" }), probes, events: true, window: time.kind === "live" ? time.window : "1m" });
 
 function useHappening(): Happening {
   const filters = happening(useLook().filters);
@@ -90,7 +89,6 @@ function Happens() {
         <h1>{text.title}</h1>
         {shown.omitted > 0 && <span className="small muted">{text.omitted(exact(shown.omitted))}</span>}
         {sampled && <span className="small muted">{text.sampled(percent(sampled.flow.sampleRate))}</span>}
-        <Unused of={["namespace", "cluster"]} />
         <span className="push" />
         <button type="button" data-pause="" aria-pressed={paused} onClick={() => pause(!paused)}>
           <span className="with-icon"><Icon name={paused ? "play" : "pause"} size={13} />{paused ? words.map.resume(waiting) : words.map.pause}</span>

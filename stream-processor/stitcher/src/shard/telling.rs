@@ -1,6 +1,7 @@
 //! What is said about a trace: its contribution to the graph, its events, its summary.
 
 use super::Shard;
+use crate::delta::{Name, Node};
 use crate::digest;
 use crate::flow::{FlowEvent, FlowEventKind, FlowStatus, FlowTrace};
 use crate::names::{EMPTY, NameId, UNKNOWN};
@@ -189,16 +190,18 @@ impl Shard {
         let unnamed = Under { environment: gist.environment, operation: EMPTY };
         let under = told.map_or(unnamed, |told| told.under);
         let name = |id: NameId| self.names.name(id);
+        let current = gist.last_service.map(|node| self.names.node(node));
+        let of_current =
+            |part: fn(&Node) -> &Name| current.map_or_else(|| name(EMPTY), |node| part(node).clone());
         FlowEvent {
             kind,
             trace_id: id,
             clock_us: self.clock_us,
             environment: name(under.environment),
             operation: name(under.operation),
-            current_service: match gist.last_service {
-                Some(node) => self.names.node(node).name.clone(),
-                None => name(EMPTY),
-            },
+            current_service: of_current(|node| &node.name),
+            current_namespace: of_current(|node| &node.namespace),
+            current_cluster: of_current(|node| &node.cluster),
             elapsed_us: (gist.end_us - gist.start_us).max(0),
             sample_milli: *sample_milli,
             status: gist.status,
