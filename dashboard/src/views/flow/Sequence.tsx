@@ -50,7 +50,7 @@ function Told({ of: { call, longest, own }, name }: { of: Sentence; name: (id: s
   ].filter((part) => part !== "");
   return (
     <>
-      <span className="told"><span className="muted">{call.number}.</span> <b>{to || from}</b> <span className="mono">{call.name}</span><span className="took">{call.status === "ERROR" && <span className="bad" title="ERROR">✕ </span>}{duration(call.duration)}</span></span>
+      <span className="told"><span className="muted">{call.number}.</span> <b>{to || from}</b> <span className="mono">{call.name}</span><span className="took">{call.status === "ERROR" && <span className="bad" title={words.chart.failed}>✕ </span>}{duration(call.duration)}</span></span>
       <span className="small muted">{[from && to ? text.calls(from, to) : "", ...more].filter((part) => part !== "").join(", ")}</span>
     </>
   );
