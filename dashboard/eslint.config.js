@@ -3,6 +3,14 @@ import hooks from "eslint-plugin-react-hooks";
 import { defineConfig, globalIgnores } from "eslint/config";
 import ts from "typescript-eslint";
 
+// Text between tags, and attributes that are read out: as they stand, or chosen among.
+const [LETTERS, ATTRIBUTES] = ["/\\p{L}/u", "/^(alt|placeholder|title|aria-(label|description|roledescription|valuetext))$/"];
+const TEXT = `:matches(Literal[value=${LETTERS}], TemplateElement[value.raw=${LETTERS}])`;
+const CHOSEN = ":matches(ConditionalExpression, LogicalExpression, TemplateLiteral, BinaryExpression[operator='+'])";
+const SPOKEN = [":matches(JSXElement, JSXFragment) >", `JSXAttribute[name.name=${ATTRIBUTES}] >`].flatMap((within) => [
+  `${within} :matches(JSXText, Literal)[value=${LETTERS}]`, ...["", `${CHOSEN} >`, `${CHOSEN} > ${CHOSEN} >`].map((between) => `${within} JSXExpressionContainer > ${between} ${TEXT}`),
+]);
+
 export default defineConfig(
   globalIgnores(["dist", "src/api/schema.ts"]),
   js.configs.recommended,
@@ -13,12 +21,14 @@ export default defineConfig(
     rules: {
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
       "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
-      // What telemetry says is shown as text, never as markup.
+      // What telemetry says is shown as text, never as markup; what the page says stands in words.ts.
       "no-restricted-syntax": ["error",
         { selector: "JSXAttribute[name.name='dangerouslySetInnerHTML']", message: "Nothing from telemetry is HTML." },
         { selector: "MemberExpression[property.name=/^(innerHTML|outerHTML|insertAdjacentHTML)$/]", message: "Nothing from telemetry is HTML." },
+        ...SPOKEN.map((selector) => ({ selector, message: "What the page says stands in src/words.ts." })),
       ],
     },
   },
+  { files: ["src/**/*.test.tsx"], rules: { "no-restricted-syntax": "off" } },
   { files: ["*.js", "**/*.mjs"], extends: [ts.configs.disableTypeChecked], languageOptions: { globals: { process: "readonly", console: "readonly", fetch: "readonly", setTimeout: "readonly", URL: "readonly", performance: "readonly", localStorage: "readonly", PerformanceObserver: "readonly", MutationObserver: "readonly", document: "readonly", window: "readonly", Buffer: "readonly", requestAnimationFrame: "readonly" } } },
 );

@@ -6,6 +6,7 @@ import "./truth.test.mjs";
 import "./views.test.mjs";
 import "./ways.test.mjs";
 import "./how.test.mjs";
+import "./safe.test.mjs";
 import "./login.test.mjs";
 import "./speed.test.mjs";
 import "./large.test.mjs";

@@ -2,11 +2,12 @@
 import { randomBytes } from "node:crypto";
 import { ask, ingest, until } from "./harness.mjs";
 
-const id = (bytes) => randomBytes(bytes).toString("hex");
-const attribute = (key, value) => ({ key, value: { stringValue: value } });
+export const id = (bytes) => randomBytes(bytes).toString("hex");
+export const attribute = (key, value) => ({ key, value: { stringValue: value } });
 
 /** An environment of its own, so that other tests beside this one don't matter. */
-export const environment = `page-${id(4)}`;
+export const newEnvironment = (name) => `${name}-${id(4)}`;
+export const environment = newEnvironment("page");
 
 /** What `prepare` sends. */
 export const truth = { operation: "page_login", flows: 40, failed: 10 };
@@ -55,7 +56,7 @@ function flow(failed, { services = ["page-web", "page-auth"], operation = "page_
 }
 
 /** Flows that no other test adds to, and all that is to be said of them; the range holds nothing else. */
-export const still = { environment: `still-${id(4)}`, logins: 40, failed: 10, orders: 8, probes: 5, startTime: 0, endTime: 0, failedId: "" };
+export const still = { environment: newEnvironment("still"), logins: 40, failed: 10, orders: 8, probes: 5, startTime: 0, endTime: 0, failedId: "" };
 let sent = null;
 
 export function prepareStill() {
@@ -86,7 +87,7 @@ export async function send(count, failed = false, options = {}) {
   return flows.map(({ traceId }) => traceId);
 }
 
-async function post(resourceSpans) {
+export async function post(resourceSpans) {
   const answer = await fetch(`${ingest}/v1/traces`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ resourceSpans }) });
   if (!answer.ok) throw new Error(`ingest answered ${answer.status}`);
 }
@@ -95,7 +96,7 @@ const TIERS = 8;
 
 /** So many calls between so many services in tiers, each call a flow of its own; gives the environment. */
 export async function large(services, calls) {
-  const big = `large-${id(4)}`;
+  const big = newEnvironment("large");
   const now = BigInt(Date.now()) * 1_000_000n;
   const resource = (service, spans) => ({
     resource: { attributes: [attribute("service.name", `service-${service}`), attribute("service.namespace", `team-${service % 40}`), attribute("deployment.environment.name", big)] }, scopeSpans: [{ spans }],

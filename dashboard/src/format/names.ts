@@ -3,10 +3,13 @@
 import type { Node } from "../api/client";
 import { words } from "../words";
 
-export const operationName = (name: string) => (name === "unknown" ? words.filters.unnamed : name);
+/** Marks that turn the direction of text would turn the numbers of a sentence around as well. */
+export const plain = (text: string) => text.replace(/[\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
+
+export const operationName = (name: string) => (name === "unknown" ? words.filters.unnamed : plain(name));
 
 /** Where a service lives, to tell it from others of its name. */
-export const whereabouts = ({ cluster, namespace }: { cluster: string; namespace: string }) => [cluster, namespace].filter((part) => part !== "").join("/");
+export const whereabouts = ({ cluster, namespace }: { cluster: string; namespace: string }) => plain([cluster, namespace].filter((part) => part !== "").join("/"));
 
 /** Names that several nodes have. */
 export function sharedNames(nodes: Iterable<Node>): Set<string> {
@@ -25,14 +28,15 @@ function parted(name: string): [string, string] {
 /** The same of what is known by its id only. */
 export function titledId(id: string): { name: string; above: string; kind: string } {
   const kind = KIND.exec(id)?.[1] ?? "service";
-  const [above, name] = kind === "service" ? ["", shortId(id)] : parted(shortId(id));
+  const shown = plain(shortId(id));
+  const [above, name] = kind === "service" ? ["", shown] : parted(shown);
   return { kind, above, name };
 }
 
 /** A short name and what stands above it: "postgresql:db/users" is "db/users" under a small "postgresql". */
 export function titled({ id, kind, service }: Node, isShared: boolean): { name: string; above: string } {
-  const [above, name] = ["service", "namespace", "cluster"].includes(kind) ? ["", ""] : parted(service.name);
-  return above !== "" ? { above, name } : { above: isShared ? whereabouts(service) : kind === "service" ? service.namespace : "", name: service.name || shortId(id) };
+  const [above, name] = ["service", "namespace", "cluster"].includes(kind) ? ["", ""] : parted(plain(service.name));
+  return above !== "" ? { above, name } : { above: isShared ? whereabouts(service) : kind === "service" ? plain(service.namespace) : "", name: plain(service.name || shortId(id)) };
 }
 
 /** What has no spans of its own says in its id what it is. */
@@ -54,8 +58,8 @@ export function namer(nodes: ReadonlyMap<string, Node>): (id: string) => string 
   const shared = sharedNames(nodes.values());
   return (id) => {
     const service = nodes.get(id)?.service;
-    if (service === undefined || service.name === "") return shortId(id);
+    if (service === undefined || service.name === "") return plain(shortId(id));
     const where = shared.has(service.name) ? whereabouts(service) : "";
-    return where === "" ? service.name : `${service.name} (${where})`;
+    return where === "" ? plain(service.name) : `${plain(service.name)} (${where})`;
   };
 }

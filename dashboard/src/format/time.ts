@@ -1,6 +1,7 @@
 // Times are µs since the epoch everywhere in the API.
 
 import { settings } from "../settings";
+import { words } from "../words";
 
 const zone = () => (settings().timeZone === "utc" ? "UTC" : undefined);
 const format = (us: number, options: Intl.DateTimeFormatOptions) =>
@@ -26,10 +27,10 @@ export function tick(us: number, seconds: number): string {
 /** now, 12 s ago, 5 min ago, 3 h ago, 2 days ago */
 export function ago(us: number, nowMs: number): string {
   const seconds = Math.max(0, nowMs / 1000 - us / 1e6);
-  if (seconds < 2) return "now";
-  if (seconds < 100) return `${Math.round(seconds)} s ago`;
-  if (seconds < 5_400) return `${Math.round(seconds / 60)} min ago`;
-  return seconds < 129_600 ? `${Math.round(seconds / 3600)} h ago` : `${Math.round(seconds / 86_400)} days ago`;
+  if (seconds < 2) return words.ago.now;
+  if (seconds < 100) return words.ago.seconds(Math.round(seconds));
+  if (seconds < 5_400) return words.ago.minutes(Math.round(seconds / 60));
+  return seconds < 129_600 ? words.ago.hours(Math.round(seconds / 3600)) : words.ago.days(Math.round(seconds / 86_400));
 }
 
 /** How far the reader's clock is behind UTC, µs. */

@@ -43,6 +43,9 @@ const quoted = (text: string) => text.replace(/["#&<>]/g, (mark) => `#${mark.cha
 
 export const json = (nodes: Nodes, edges: Edges) => JSON.stringify({ nodes: [...nodes.values()], edges: [...edges.values()] }, null, 2);
 
+/** XML has no form for some characters; names may hold any. */
+export const sayable = (text: string) => text.replace(/[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, "\ufffd");
+
 /** The drawing with its styles written into it, so that it looks the same elsewhere. */
 export function svg(drawn: SVGSVGElement, { width, height }: { width: number; height: number }): Picture {
   const copy = drawn.cloneNode(true) as SVGSVGElement;
@@ -57,7 +60,7 @@ export function svg(drawn: SVGSVGElement, { width, height }: { width: number; he
   const ground = document.createElementNS("http://www.w3.org/2000/svg", "rect");
   for (const [name, value] of Object.entries({ width, height, fill: getComputedStyle(document.body).getPropertyValue("--card") })) ground.setAttribute(name, String(value));
   copy.prepend(ground);
-  return { text: new XMLSerializer().serializeToString(copy), width, height };
+  return { text: sayable(new XMLSerializer().serializeToString(copy)), width, height };
 }
 
 const PAINTS = ["fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "stroke-linejoin", "paint-order", "opacity", "font-size", "font-weight", "font-family", "text-anchor"];

@@ -2,7 +2,7 @@
 
 import type { Edge, Node } from "../api/client";
 import { latency, number, percent, rate } from "../format/numbers";
-import { namer } from "../format/names";
+import { plain, type namer } from "../format/names";
 import { words } from "../words";
 
 export const LABELS = ["all", "rate", "p50", "p95", "p99", "errors", "none"] as const;
@@ -56,8 +56,8 @@ export function glyphs({ retryCount, rejected, timeouts }: Edge): string[] {
 export const isOneSided = ({ confidence }: Edge) => (confidence ?? 1) < 0.5;
 
 export function nodeWords({ kind, service, metrics, status, id }: Node, label?: Label): string {
-  if (label === "flow") return words.map.nodeOfFlow(service.name || id, words.map.kinds[kind] ?? kind, number(metrics.requestCount), number(metrics.errorCount), latency(metrics.avgLatency));
-  return words.map.node(service.name || id, words.map.kinds[kind] ?? kind, number(metrics.rate), percent(metrics.errorRate), latency(metrics.p95Latency), words.map.statuses[status]);
+  if (label === "flow") return words.map.nodeOfFlow(plain(service.name || id), words.map.kinds[kind] ?? kind, number(metrics.requestCount), number(metrics.errorCount), latency(metrics.avgLatency));
+  return words.map.node(plain(service.name || id), words.map.kinds[kind] ?? kind, number(metrics.rate), percent(metrics.errorRate), latency(metrics.p95Latency), words.map.statuses[status]);
 }
 
 export function edgeWords(edge: Edge, name: ReturnType<typeof namer>, label?: Label): string {

@@ -3,7 +3,7 @@ import type { Schemas } from "../api/client";
 import { useMaySeeFlows } from "../api/me";
 import { LineChart } from "../charts/LineChart";
 import { operationName } from "../format/names";
-import { latency, number, percent } from "../format/numbers";
+import { latency, percent, rate as perSecond } from "../format/numbers";
 import { clock } from "../format/time";
 import { toView, useAddress } from "../url/address";
 import { words } from "../words";
@@ -41,7 +41,7 @@ export function Series({ of, exemplars }: { of: SeriesPoint[]; exemplars: Schema
   return (
     <div className="stack">
       {isTable ? <SeriesTable of={of} /> : <>
-        <LineChart {...all} title={words.panel.rate} lines={[{ name: words.panel.rate, values: of.map(({ rate }) => rate) }]} show={(value) => `${number(value)}/s`} />
+        <LineChart {...all} title={words.panel.rate} lines={[{ name: words.panel.rate, values: of.map(({ rate }) => rate) }]} show={perSecond} />
         <LineChart {...all} level="bad" title={words.panel.errors} lines={[{ name: words.panel.errors, values: of.map(({ errorRate }) => errorRate) }]} show={percent} />
         <LineChart {...all} title={words.panel.latency} show={latency} dots={dots} lines={[
           { name: "p50", values: of.map(({ p50Latency }) => p50Latency ?? null) },
@@ -60,7 +60,7 @@ function SeriesTable({ of }: { of: SeriesPoint[] }) {
       <table className="simple">
         <thead><tr><th scope="col">{words.chart.time}</th>{[words.panel.rate, words.panel.errors, "p50", "p95", "p99"].map((name) => <th key={name} scope="col" className="number">{name}</th>)}</tr></thead>
         <tbody>{of.map((point) => (
-          <tr key={point.time}><td>{clock(point.time)}</td><td className="number">{number(point.rate)}/s</td><td className="number">{percent(point.errorRate)}</td>
+          <tr key={point.time}><td>{clock(point.time)}</td><td className="number">{perSecond(point.rate)}</td><td className="number">{percent(point.errorRate)}</td>
             <td className="number">{latency(point.p50Latency)}</td><td className="number">{latency(point.p95Latency)}</td><td className="number">{latency(point.p99Latency)}</td></tr>
         ))}</tbody>
       </table>

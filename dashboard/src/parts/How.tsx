@@ -27,7 +27,7 @@ export function Call({ title = words.how.call, url = "", command = curl(url) }: 
     <>
       <h3>{title}</h3>
       <pre tabIndex={0}>{command}</pre>
-      <div className="row"><Copy text={command} />{url !== "" && <a href={url} target="_blank" rel="noreferrer">JSON</a>}</div>
+      <div className="row"><Copy text={command} />{url !== "" && <a href={url} target="_blank" rel="noreferrer">{words.how.open}</a>}</div>
     </>
   );
 }

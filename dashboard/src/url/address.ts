@@ -6,7 +6,8 @@ const listeners = new Set<() => void>();
 const tell = () => listeners.forEach((listener) => listener());
 addEventListener("popstate", tell);
 
-const here = () => location.pathname + location.search;
+/** An address that begins with two slashes would be another host. */
+const here = () => location.pathname.replace(/^\/+/, "/") + location.search;
 
 function subscribe(listener: () => void) {
   listeners.add(listener);

@@ -16,8 +16,8 @@ export function SettingsView() {
         <Share name={text.some} of="some" />
         <Share name={text.many} of="many" />
         <p className="muted small">{text.statusNote}</p>
-        <Template name={text.traceLink} value={traceLink} choose={(value) => change({ traceLink: value })} />
-        <Template name={text.logsLink} value={logsLink} choose={(value) => change({ logsLink: value })} />
+        <Template name={text.traceLink} hint={text.traceHint} value={traceLink} choose={(value) => change({ traceLink: value })} />
+        <Template name={text.logsLink} hint={text.logsHint} value={logsLink} choose={(value) => change({ logsLink: value })} />
         <p className="muted small">{text.placeholders}</p>
       </section>
     </div>
@@ -46,11 +46,11 @@ function Share({ name, of }: { name: string; of: "some" | "many" }) {
   );
 }
 
-function Template({ name, value, choose }: { name: string; value: string; choose: (value: string) => void }) {
+function Template({ name, hint, value, choose }: { name: string; hint: string; value: string; choose: (value: string) => void }) {
   const isBad = value !== "" && filled(value, {}) === null;
   return (
     <label>{name}
-      <input type="url" value={value} placeholder="https://…/{traceId}" aria-invalid={isBad} onChange={(event) => choose(event.target.value)} />
+      <input type="url" value={value} placeholder={hint} aria-invalid={isBad} onChange={(event) => choose(event.target.value)} />
       {isBad && <span className="bad" role="alert">{text.badLink}</span>}
     </label>
   );

@@ -1,7 +1,7 @@
 // The overview as an SVG: all of it, with all names, as the canvas shows the part in sight.
 
 import type { Edge, Node } from "../../api/client";
-import type { Picture } from "../exports";
+import { sayable, type Picture } from "../exports";
 import { INNER, linesAt, linesOf, look, named, type Pen } from "./paint";
 import { HEIGHT, WIDTH, type BigLayout } from "./place";
 
@@ -56,4 +56,4 @@ export function pictureOf({ nodes, edges, layout, steps, near, found, picked }: 
 type Attributes = Record<string, string | number>;
 
 const tag = (name: string, attributes: Attributes, inside = "") => `<${name}${Object.entries(attributes).map(([key, value]) => ` ${key}="${escaped(String(value))}"`).join("")}>${inside}</${name}>`;
-const escaped = (text: string) => text.replace(/[&<>"]/g, (mark) => `&#${mark.charCodeAt(0)};`);
+const escaped = (text: string) => sayable(text).replace(/[&<>"]/g, (mark) => `&#${mark.charCodeAt(0)};`);

@@ -15,7 +15,7 @@ export function Failures({ lines, onSelect }: { lines: Line[]; onSelect: (span: 
         {all.length === 0 && <p className="muted">{text.noProblems}</p>}
         {all.slice(0, SHOWN).map(({ span, type, message, stack }) => (
           <div key={span.spanId} className="failure">
-            <p><button type="button" className="link" onClick={() => onSelect(span.spanId)}>{span.service.name} {span.name}</button> <b className="bad">{type}</b> {message}</p>
+            <p><button type="button" className="link" onClick={() => onSelect(span.spanId)}><span>{span.service.name}</span> {span.name}</button> <b className="bad">{type}</b> {message}</p>
             {stack !== "" && <pre className="raw" tabIndex={0}>{stack}</pre>}
           </div>
         ))}

@@ -1,5 +1,6 @@
 import { useRef } from "react";
 import { useVirtualizer } from "@tanstack/react-virtual";
+import { plain } from "../../format/names";
 import { duration } from "../../format/numbers";
 import { words } from "../../words";
 import { story, type Call, type Sentence } from "./story";
@@ -46,11 +47,11 @@ function Told({ of: { call, longest, own }, name }: { of: Sentence; name: (id: s
   const [from, to] = [call.from, call.to].map((id) => (id == null ? "" : name(id)));
   const more = [
     longest?.to != null && longest.to !== call.to ? text.waiting(duration(longest.duration), name(longest.to)) : "",
-    own === null ? "" : text.own(duration(own)), call.pod === "" ? "" : text.inPod(call.pod),
+    own === null ? "" : text.own(duration(own)), call.pod === "" ? "" : text.inPod(plain(call.pod)),
   ].filter((part) => part !== "");
   return (
     <>
-      <span className="told"><span className="muted">{call.number}.</span> <b>{to || from}</b> <span className="mono">{call.name}</span><span className="took">{call.status === "ERROR" && <span className="bad" title="ERROR">✕ </span>}{duration(call.duration)}</span></span>
+      <span className="told"><span className="muted">{call.number}.</span> <b>{to || from}</b> <span className="mono">{call.name}</span><span className="took">{call.status === "ERROR" && <span className="bad" title={words.chart.failed}>✕ </span>}{duration(call.duration)}</span></span>
       <span className="small muted">{[from && to ? text.calls(from, to) : "", ...more].filter((part) => part !== "").join(", ")}</span>
     </>
   );
