@@ -3,6 +3,7 @@
 export const NONE = "–";
 const SPACE = "\u202f";
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const tenths = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const thousands = /(\.\d*?)0+$/;
 
 /** < 0.01, 0.03, 1.2, 84, 1,240, 12.4k, 3.1M. */
@@ -21,7 +22,7 @@ export function number(value: number): string {
 const short = (value: number) => value.toFixed(Math.abs(value) < 99.95 ? 1 : 0).replace(thousands, "$1").replace(/\.$/, "");
 
 /** All digits, for those who compare. Sampling makes fractions of calls. */
-export const exact = (value: number) => (Number.isInteger(value) ? whole.format(value) : value.toLocaleString("en", { maximumFractionDigits: 1 }));
+export const exact = (value: number) => tenths.format(value);
 
 export const rate = (perSecond: number) => `${number(perSecond)}/s`;
 

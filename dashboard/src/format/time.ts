@@ -4,24 +4,40 @@ import { settings } from "../settings";
 import { words } from "../words";
 
 const zone = () => (settings().timeZone === "utc" ? "UTC" : undefined);
-const format = (us: number, options: Intl.DateTimeFormatOptions) =>
-  new Intl.DateTimeFormat("en-GB", { ...options, timeZone: zone() }).format(us / 1000);
+const OF_DAY = { hour: "2-digit", minute: "2-digit", second: "2-digit" } as const;
+const FORMS = {
+  ofDay: OF_DAY,
+  moment: { day: "numeric", month: "short", ...OF_DAY },
+  minute: { hour: "2-digit", minute: "2-digit" },
+  date: { day: "numeric", month: "short" },
+} as const;
+
+/** A formatter takes longer to be made than a hundred times to be used. */
+const made = new Map<string, Intl.DateTimeFormat>();
+
+function format(us: number, form: keyof typeof FORMS): string {
+  const timeZone = zone();
+  const key = `${form} ${timeZone}`;
+  const formatter = made.get(key) ?? new Intl.DateTimeFormat("en-GB", { ...FORMS[form], timeZone });
+  made.set(key, formatter);
+  return formatter.format(us / 1000);
+}
 
 const DAY_MS = 86_400_000;
-const ofDay = (us: number) => format(us, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const ofDay = (us: number) => format(us, "ofDay");
 
 /** 14:03:07, and with its date what is a day away or more. */
 export const clock = (us: number) => (Math.abs(Date.now() - us / 1000) < DAY_MS ? ofDay(us) : moment(us));
 
 /** 29 Nov, 14:03:07, with the zone where it isn't the reader's own. */
 export const moment = (us: number) =>
-  `${format(us, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" })}${zone() ? " UTC" : ""}`;
+  `${format(us, "moment")}${zone() ? " UTC" : ""}`;
 
 /** For the axis of a chart that is so many seconds long. */
 export function tick(us: number, seconds: number): string {
   if (seconds <= 300) return ofDay(us);
-  if (seconds <= 172_800) return format(us, { hour: "2-digit", minute: "2-digit" });
-  return format(us, { day: "numeric", month: "short" });
+  if (seconds <= 172_800) return format(us, "minute");
+  return format(us, "date");
 }
 
 /** now, 12 s ago, 5 min ago, 3 h ago, 2 days ago */

@@ -39,6 +39,11 @@ export interface GraphFrame {
 /** Names may hold anything, so a key has to tell where one ends. */
 export const edgeKey = ({ from, to }: { from: string; to: string }) => JSON.stringify([from, to]);
 
+export function edgeOf(key: string): { from: string; to: string } {
+  const [from, to] = JSON.parse(key) as [string, string];
+  return { from, to };
+}
+
 export function applied(state: GraphState, frame: GraphFrame, isWhole: boolean): GraphState {
   const nodes = new Map(isWhole ? [] : state.nodes);
   const edges = new Map(isWhole ? [] : state.edges);

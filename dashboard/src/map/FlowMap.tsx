@@ -1,4 +1,4 @@
-import { useImperativeHandle, useMemo, useRef, useState, type KeyboardEvent, type Ref } from "react";
+import { useDeferredValue, useImperativeHandle, useMemo, useRef, useState, type KeyboardEvent, type Ref } from "react";
 import { namer, sharedNames } from "../format/names";
 import { Icon } from "../parts/Icon";
 import { useSettings } from "../settings";
@@ -36,12 +36,15 @@ export function FlowMap({ drawn, present, label, found, selected, moves, picture
   const box = useRef<HTMLDivElement>(null);
   const { view, zoom, reset, dragging } = useViewport(box, layout, { selected: useMemo(() => boxOf(selected, layout), [selected, layout]) });
   const [hovered, hover] = useState<string | null>(null);
+  const [focused, focus] = useState<string | null>(null);
   const drawing = useRef<SVGSVGElement>(null);
   useImperativeHandle(picture, () => () => svg(drawing.current as SVGSVGElement, layout));
   const steps = useSettings();
   const shared = useMemo(() => sharedNames(nodes.values()), [nodes]);
   const name = useMemo(() => namer(nodes), [nodes]);
-  const near = useMemo(() => neighbourhood(hovered, edges), [hovered, edges]);
+  // What is pointed at on the way to a click must not keep the click waiting.
+  const pointed = useDeferredValue(hovered ?? focused);
+  const near = useMemo(() => neighbourhood(pointed, edges), [pointed, edges]);
   const [early] = useState(() => new Set([...layout.places.keys(), ...layout.routes.keys()]));
   const first = nodes.has(selected) ? selected : [...layout.places.keys()].find((id) => nodes.has(id));
 
@@ -75,7 +78,7 @@ export function FlowMap({ drawn, present, label, found, selected, moves, picture
           {[...layout.places].map(([id, place]) => {
             const node = nodes.get(id);
             return node && <NodeShape key={id} node={node} place={place} label={label} isShared={shared.has(node.service.name)} steps={steps}
-              state={nodeState(id)} isTabStop={id === first} onPick={onNode} onHover={hover} />;
+              state={nodeState(id)} isTabStop={id === first} onPick={onNode} onHover={hover} onFocus={focus} />;
           })}
         </g>
       </svg>
@@ -97,11 +100,11 @@ function boxOf(selected: string, { places, labels }: Layout): Box | undefined {
 }
 
 /** What is pointed at and what it touches: ids of nodes and keys of edges. */
-function neighbourhood(hovered: string | null, edges: Drawn["edges"]): Set<string> | null {
-  if (hovered === null) return null;
-  const near = new Set([hovered]);
+function neighbourhood(pointed: string | null, edges: Drawn["edges"]): Set<string> | null {
+  if (pointed === null) return null;
+  const near = new Set([pointed]);
   for (const [key, { from, to }] of edges) {
-    if (key !== hovered && from !== hovered && to !== hovered) continue;
+    if (key !== pointed && from !== pointed && to !== pointed) continue;
     near.add(key).add(from).add(to);
   }
   return near;

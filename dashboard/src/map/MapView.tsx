@@ -10,7 +10,7 @@ import { How } from "../parts/How";
 import { Boundary, Refused } from "../parts/States";
 import { set } from "../url/address";
 import { words } from "../words";
-import { CLOSED, MOST_HOPS, openEdge, openNode, useMapChoice, type MapChoice } from "./choice";
+import { CLOSED, MOST_HOPS, pickEdge, pickNode, useMapChoice, type MapChoice } from "./choice";
 import { EdgeTable } from "./EdgeTable";
 import { EdgeTree } from "./EdgeTree";
 import { Empty } from "./Empty";
@@ -56,11 +56,6 @@ export function MapView() {
   const { nodes, edges } = isLarge ? left : drawn;
   const isFound = useMemo(() => find.expression && found({ nodes, edges }, find.expression), [nodes, edges, find]);
   const selected = choice.node !== "" ? choice.node : choice.edge ? edgeKey(choice.edge) : "";
-  const onNode = (id: string) => set(openNode(id), { replace: selected !== "" });
-  const onEdge = (key: string) => {
-    const edge = edges.get(key);
-    if (edge) set(openEdge(edge), { replace: selected !== "" });
-  };
   const moves = look.isLive && look.connection.state === "open" && !paused && group === "none";
   const isEmpty = seen.nodes.size === 0 && laid.nodes.size === 0;
   // What has gone quiet can be opened, but calls nobody; what is hidden as rare does.
@@ -77,11 +72,11 @@ export function MapView() {
         </MapBar>
         {error != null && graph.loaded && <Refused error={error} again={again} />}
         {isEmpty ? <Empty of={mapped} only={only} /> : <>
-          {choice.as === "map" && isLarge && <Overview key={of} nodes={nodes} edges={edges} found={isFound} selected={selected} moves={moves} picture={picture} onNode={onNode} />}
+          {choice.as === "map" && isLarge && <Overview key={of} nodes={nodes} edges={edges} found={isFound} selected={selected} moves={moves} picture={picture} onNode={pickNode} />}
           {choice.as === "map" && !isLarge && <FlowMap key={of} drawn={drawn} present={held} label={choice.label} found={isFound} selected={selected}
-            moves={moves} picture={picture} onNode={onNode} onEdge={onEdge} />}
-          {choice.as === "table" && <EdgeTable nodes={nodes} edges={left.edges} selected={selected} onEdge={onEdge} />}
-          {choice.as === "tree" && <EdgeTree nodes={left.nodes} edges={left.edges} onNode={onNode} onEdge={onEdge} />}
+            moves={moves} picture={picture} onNode={pickNode} onEdge={pickEdge} />}
+          {choice.as === "table" && <EdgeTable nodes={nodes} edges={left.edges} selected={selected} onEdge={pickEdge} />}
+          {choice.as === "tree" && <EdgeTree nodes={left.nodes} edges={left.edges} onNode={pickNode} onEdge={pickEdge} />}
           <footer className="map-foot">
             {choice.as === "map" && <Legend />}
             <div className="map-notes small muted">

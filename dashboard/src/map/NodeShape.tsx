@@ -18,11 +18,12 @@ interface Props {
   isTabStop: boolean;
   onPick: (id: string) => void;
   onHover: (id: string | null) => void;
+  onFocus: (id: string | null) => void;
 }
 
 const BAR = NODE_WIDTH - 16;
 
-export const NodeShape = memo(function NodeShape({ node, place, label, isShared, steps, state, isTabStop, onPick, onHover }: Props) {
+export const NodeShape = memo(function NodeShape({ node, place, label, isShared, steps, state, isTabStop, onPick, onHover, onFocus }: Props) {
   const { id, kind, metrics, status } = node;
   const { name, above } = titled(node, isShared);
   const [figure, what] = nodeFigure(node, label);
@@ -31,7 +32,8 @@ export const NodeShape = memo(function NodeShape({ node, place, label, isShared,
   return (
     <g className={`node ${status} ${isService ? "" : "virtual"} ${state}`} transform={`translate(${place.x} ${place.y - NODE_HEIGHT / 2})`}
       role="button" aria-label={nodeWords(node, label)} tabIndex={isTabStop ? 0 : -1} data-node={id}
-      onClick={() => onPick(id)} onPointerEnter={() => onHover(id)} onPointerLeave={() => onHover(null)} onFocus={() => onHover(id)} onBlur={() => onHover(null)}>
+      onClick={() => onPick(id)} onPointerEnter={() => onHover(id)} onPointerLeave={() => onHover(null)}
+      onFocus={(event) => event.currentTarget.matches(":focus-visible") && onFocus(id)} onBlur={() => onFocus(null)}>
       <rect className="box" width={NODE_WIDTH} height={NODE_HEIGHT} rx={isService ? 8 : 16} />
       {status === "down" && <rect className="inner" x={3.5} y={3.5} width={NODE_WIDTH - 7} height={NODE_HEIGHT - 7} rx={isService ? 5 : 13} />}
       <path className="kind" transform="translate(9 9) scale(.95)" d={iconPath(kind)} />

@@ -1,6 +1,7 @@
 // What of the map can be chosen, from the address.
 
-import { useAddress } from "../url/address";
+import { edgeOf } from "../live/state";
+import { set, useAddress } from "../url/address";
 import { LABELS, type Label } from "./figures";
 
 export const AS = ["map", "table", "tree"] as const;
@@ -49,3 +50,12 @@ export function useMapChoice(): MapChoice {
 export const openNode = (node: string) => ({ node, from: null, to: null });
 export const openEdge = ({ from, to }: { from: string; to: string }) => ({ node: null, from, to });
 export const CLOSED = { node: null, from: null, to: null };
+
+/** From one panel to the next: the back button leads past the first. */
+function pick(panel: Record<string, string | null>) {
+  const query = new URLSearchParams(location.search);
+  set(panel, { replace: query.has("node") || query.has("from") });
+}
+
+export const pickNode = (id: string) => pick(openNode(id));
+export const pickEdge = (key: string) => pick(openEdge(edgeOf(key)));

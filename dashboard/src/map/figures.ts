@@ -69,9 +69,21 @@ export const callWords = ({ rate, errorRate, p95Latency }: Edge) => words.map.ca
 
 const ruler = typeof document === "undefined" ? null : document.createElement("canvas").getContext("2d");
 
+/** Numbers change four times a second, names hardly ever; forgotten all at once. */
+const known = new Map<string, string>();
+const MOST_KNOWN = 5_000;
+
 /** The text, or as much of it as fits the width: the middle is what names can spare. */
 export function fitted(text: string, width: number, font = "600 13px"): string {
   if (ruler === null) return text;
+  const key = `${font} ${width} ${text}`;
+  const found = known.get(key) ?? cut(ruler, text, width, font);
+  if (known.size >= MOST_KNOWN) known.clear();
+  known.set(key, found);
+  return found;
+}
+
+function cut(ruler: CanvasRenderingContext2D, text: string, width: number, font: string): string {
   ruler.font = `${font} ${getComputedStyle(document.body).fontFamily}`;
   let shown = text;
   for (let kept = text.length - 1; kept > 2 && ruler.measureText(shown).width > width; kept -= 1) {

@@ -1,4 +1,4 @@
-import { useEffect, useRef, type ReactNode } from "react";
+import { useDeferredValue, useEffect, useRef, type ReactNode } from "react";
 import { Icon, iconOf } from "../parts/Icon";
 import { words } from "../words";
 
@@ -7,6 +7,8 @@ export function Panel({ title, kind, about, actions, onClose, children }: {
   title: ReactNode; kind: string; about?: ReactNode; actions?: ReactNode; onClose: () => void; children: ReactNode;
 }) {
   const close = useRef<HTMLButtonElement>(null);
+  // A click is answered by the panel; what takes longer to draw comes after its first frame.
+  const hasOpened = useDeferredValue(true, false);
   useEffect(() => {
     const before = document.activeElement;
     close.current?.focus({ preventScroll: true });
@@ -22,7 +24,7 @@ export function Panel({ title, kind, about, actions, onClose, children }: {
         <button ref={close} type="button" className="bare" title={words.panel.close} onClick={onClose}><Icon name="close" /><span className="unseen">{words.panel.close}</span></button>
         {actions && <div className="row panel-actions">{actions}</div>}
       </header>
-      {children}
+      {hasOpened && children}
     </aside>
   );
 }

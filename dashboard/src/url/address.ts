@@ -56,7 +56,6 @@ export function changed(address: string, changes: Record<string, string | null>)
 /** The parameters that every view understands; the others belong to one view and stay behind. */
 const SHARED = ["operation", "environment", "service", "namespace", "cluster", "status", "probes", "live", "window", "startTime", "endTime"];
 
-export function toView(path: string, query: URLSearchParams, changes: Record<string, string | null> = {}): string {
-  const kept = new URLSearchParams([...query].filter(([name]) => SHARED.includes(name)));
-  return changed(`${path}?${kept.toString()}`, changes);
-}
+export const shared = (query: URLSearchParams) => new URLSearchParams([...query].filter(([name]) => SHARED.includes(name))).toString();
+
+export const toView = (path: string, query: URLSearchParams, changes: Record<string, string | null> = {}) => changed(`${path}?${shared(query)}`, changes);

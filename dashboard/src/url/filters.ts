@@ -1,7 +1,7 @@
 // What is looked at: the filters of the top bar, from the address and as parameters of the API.
 
 import { useMemo } from "react";
-import { useAddress } from "./address";
+import { shared, useAddress } from "./address";
 
 export type Time =
   | { kind: "live"; window: string }
@@ -92,7 +92,7 @@ export function given<T extends Record<string, string | boolean | undefined>>(va
 }
 
 export function useFilters(busiest: string): Filters {
-  const { query } = useAddress();
-  const text = query.toString();
+  // They stay the same while a panel opens, and so does all that is asked by them.
+  const text = shared(useAddress().query);
   return useMemo(() => parse(new URLSearchParams(text), busiest), [text, busiest]);
 }
