@@ -138,6 +138,53 @@ async fn compare_lists(river: &River, sent: &Sent) {
     }
 }
 
+/// Statistics of flows are those of the rollups where these know them too, and of what is listed where they don't.
+async fn compare_statistics(river: &River, sent: &Sent) {
+    let environments: BTreeSet<String> = sent.flows.iter().map(|flow| sent.environment(flow)).collect();
+    let totals = async |path: String| {
+        let (status, answer) = river.get(&path).await;
+        assert_eq!(status, 200, "{path}: {answer:#}");
+        let mut totals = answer["totals"].clone();
+        // One range ends with the second, the other now.
+        totals.as_object_mut().unwrap().remove("rate");
+        totals
+    };
+    for environment in &environments {
+        let operations = sent.known().filter(|(flow, _)| sent.environment(flow) == *environment);
+        let operations: BTreeSet<&str> = operations.map(|(flow, _)| flow.operation.as_str()).collect();
+        let named = operations.iter().map(|operation| format!("&operation={operation}"));
+        for operation in named.chain([String::new(), "&probes=true".to_owned()]) {
+            let which = format!("window=1h&environment={environment}{operation}");
+            assert_eq!(
+                totals(format!("/api/v1/statistics?{which}")).await,
+                totals(format!("/api/v1/graph?{which}")).await,
+                "{which}"
+            );
+        }
+    }
+    let production = format!("production{}", sent.suffix);
+    let here = |flow: &Flow| sent.environment(flow) == production;
+    for (filter, among) in [
+        ("service=auth-service", &["auth-service"][..]),
+        ("service=billing-service&namespace=billing", &["billing-service"]),
+        ("service=billing-service&namespace=compute", &[]),
+        ("namespace=compute", &["vm-service", "scheduler-service"]),
+        ("namespace=identity", &["auth-service", "user-service", "session-service"]),
+        // Flows begin in its browser.
+        ("service=console-web", &[CLIENT]),
+    ] {
+        for status in ["success", "error", "timeout"] {
+            let ids = sent.ids(|flow, document| {
+                let touches = |service: &&str| services(document).contains(*service);
+                here(flow) && flow.status.as_str() == status && among.iter().any(touches)
+            });
+            let which = format!("window=1h&environment={production}&{filter}&status={status}");
+            let found = totals(format!("/api/v1/statistics?{which}")).await;
+            assert_eq!(found["flowCount"], ids.len(), "{which}");
+        }
+    }
+}
+
 async fn compare_errors(river: &River, sent: &Sent) {
     let production = format!("production{}", sent.suffix);
     let mut wanted: BTreeMap<String, i64> = BTreeMap::new();
@@ -247,6 +294,7 @@ async fn lists_errors_differences_and_sequences_are_what_the_stories_mean() {
     river.until(closed, &ids, ids.len() as u64).await;
     wait_until_fresh(&river).await;
     compare_lists(&river, &sent).await;
+    compare_statistics(&river, &sent).await;
     compare_errors(&river, &sent).await;
     compare_difference(&river, &sent).await;
     compare_sequences(&river, &sent).await;
