@@ -43,7 +43,8 @@ export function FlowMap({ drawn, present, label, found, selected, moves, picture
   const name = useMemo(() => namer(nodes), [nodes]);
   const near = useMemo(() => neighbourhood(hovered, edges), [hovered, edges]);
   const [early] = useState(() => new Set([...layout.places.keys(), ...layout.routes.keys()]));
-  const first = nodes.has(selected) ? selected : [...layout.places.keys()].find((id) => nodes.has(id));
+  // Where calls begin, as one reads.
+  const first = nodes.has(selected) ? selected : [...layout.places].filter(([id]) => nodes.has(id)).sort(([, a], [, b]) => a.layer - b.layer || a.y - b.y)[0]?.[0];
 
   const nodeState = (id: string) => [
     early.has(id) ? "" : "joined",

@@ -1,5 +1,6 @@
 import { useEffect, useRef, type ReactNode } from "react";
 import { Icon, iconOf } from "../parts/Icon";
+import { useFocusBack } from "../parts/useFocusBack";
 import { words } from "../words";
 
 /** Beside the view, never instead of it. */
@@ -7,19 +8,15 @@ export function Panel({ title, kind, about, actions, onClose, children }: {
   title: ReactNode; kind: string; about?: ReactNode; actions?: ReactNode; onClose: () => void; children: ReactNode;
 }) {
   const close = useRef<HTMLButtonElement>(null);
-  useEffect(() => {
-    const before = document.activeElement;
-    close.current?.focus({ preventScroll: true });
-    return () => {
-      if (before instanceof HTMLElement || before instanceof SVGElement) before.focus({ preventScroll: true });
-    };
-  }, []);
+  const box = useRef<HTMLElement>(null);
+  useFocusBack(box);
+  useEffect(() => close.current?.focus({ preventScroll: true }), []);
   return (
-    <aside className="card panel" aria-label={words.panel[kind === "edge" ? "edge" : "node"]} data-panel="" onKeyDown={(event) => event.key === "Escape" && onClose()}>
+    <aside ref={box} className="card panel" aria-label={words.panel[kind === "edge" ? "edge" : "node"]} data-panel="">
       <header className="panel-head">
         <Icon name={kind === "edge" ? "edge" : iconOf(kind)} size={18} />
         <div className="panel-title"><h2>{title}</h2>{about}</div>
-        <button ref={close} type="button" className="bare" title={words.panel.close} onClick={onClose}><Icon name="close" /><span className="unseen">{words.panel.close}</span></button>
+        <button ref={close} type="button" className="bare" data-escape="" title={words.panel.close} onClick={onClose}><Icon name="close" /><span className="unseen">{words.panel.close}</span></button>
         {actions && <div className="row panel-actions">{actions}</div>}
       </header>
       {children}

@@ -1,3 +1,4 @@
+import { useRef } from "react";
 import { api, type Schemas } from "../../api/client";
 import { address, curlPost } from "../../api/how";
 import type { Region } from "../../charts/Heatmap";
@@ -5,6 +6,7 @@ import { exact, percent } from "../../format/numbers";
 import { useLook } from "../../look";
 import { How } from "../../parts/How";
 import { Icon } from "../../parts/Icon";
+import { useFocusBack } from "../../parts/useFocusBack";
 import { Answer, Nothing } from "../../parts/States";
 import { FAILED, given, timeQuery, type Filters } from "../../url/filters";
 import { words } from "../../words";
@@ -18,9 +20,11 @@ const SHOWN = 12;
 export function Differs({ region, onClose }: { region: Region | null; onClose: () => void }) {
   const { filters } = useLook();
   const body = question(filters, region);
+  const box = useRef<HTMLElement>(null);
+  useFocusBack(box);
   const diff = api.useQuery("post", "/api/v1/diff", { body }, { staleTime: 60_000 });
   return (
-    <section className="card" aria-label={text.differs}>
+    <section ref={box} className="card" aria-label={text.differs}>
       <div className="card-head">
         <h2>{text.differs}</h2>
         {diff.data && <span className="small muted"><i className="side-mark" /> {text.differsFlows(exact(diff.data.selection.flows))} <i className="side-mark baseline" /> {text.differsOthers(exact(diff.data.baseline.flows))}</span>}

@@ -80,7 +80,7 @@ function Flow({ of, at }: { of: Schemas["OfSpans_FlowAnswer"]; at: number }) {
           <Answer of={trace}>{(answer) => <Waterfall lines={all} from={answer.startTime} length={Math.max(1, answer.endTime - answer.startTime)} selected={selected} onSelect={select} />}</Answer>
         </section>
       </div>
-      {span ? <SpanDetails span={span} onClose={() => select(selected)} /> : all.length > 0 && <p className="muted small">{text.select}</p>}
+      {span ? <SpanDetails key={selected} span={span} onClose={() => select(selected)} /> : all.length > 0 && <p className="muted small">{text.select}</p>}
       <Failures lines={all} onSelect={select} />
       {of.graph && <OwnMap graph={of.graph} />}
     </>
