@@ -41,13 +41,13 @@ export interface Figure {
   id?: string;
 }
 
-export function Figures({ of }: { of: Figure[] }) {
+export function Figures({ of, source }: { of: Figure[]; source: string }) {
   return (
     <dl className="figures">
       {of.map(({ name, value, change = "", level = "", id }) => (
         <div key={name} data-figure={id}>
           <dt>{name}</dt>
-          <dd><b className={level}>{value}</b>{change !== "" && <span className="small muted" title={words.panel.against}>{change}</span>}</dd>
+          <dd><b className={level} title={source}>{value}</b>{change !== "" && <span className="small muted" title={words.panel.against}>{change}</span>}</dd>
         </div>
       ))}
     </dl>
