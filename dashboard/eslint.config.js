@@ -5,11 +5,14 @@ import ts from "typescript-eslint";
 
 // Text between tags, and attributes that are read out: as they stand, or chosen among.
 const [LETTERS, ATTRIBUTES] = ["/\\p{L}/u", "/^(alt|placeholder|title|aria-(label|description|roledescription|valuetext))$/"];
-const TEXT = `:matches(Literal[value=${LETTERS}], TemplateElement[value.raw=${LETTERS}])`;
+const TEXT = `:matches(Literal[value=${LETTERS}], TemplateElement[value.cooked=${LETTERS}])`;
 const CHOSEN = ":matches(ConditionalExpression, LogicalExpression, TemplateLiteral, BinaryExpression[operator='+'])";
 const SPOKEN = [":matches(JSXElement, JSXFragment) >", `JSXAttribute[name.name=${ATTRIBUTES}] >`].flatMap((within) => [
   `${within} :matches(JSXText, Literal)[value=${LETTERS}]`, ...["", `${CHOSEN} >`, `${CHOSEN} > ${CHOSEN} >`].map((between) => `${within} JSXExpressionContainer > ${between} ${TEXT}`),
 ]);
+
+// Of Node, and of the page that tests look into.
+const GLOBALS = ["process", "console", "fetch", "setTimeout", "URL", "URLSearchParams", "performance", "localStorage", "PerformanceObserver", "MutationObserver", "DOMParser", "NodeFilter", "PopStateEvent", "document", "window", "location", "history", "navigator", "getComputedStyle", "Buffer", "requestAnimationFrame"];
 
 export default defineConfig(
   globalIgnores(["dist", "src/api/schema.ts"]),
@@ -29,6 +32,6 @@ export default defineConfig(
       ],
     },
   },
-  { files: ["src/**/*.test.tsx"], rules: { "no-restricted-syntax": "off" } },
-  { files: ["*.js", "**/*.mjs"], extends: [ts.configs.disableTypeChecked], languageOptions: { globals: { process: "readonly", console: "readonly", fetch: "readonly", setTimeout: "readonly", URL: "readonly", performance: "readonly", localStorage: "readonly", PerformanceObserver: "readonly", MutationObserver: "readonly", document: "readonly", window: "readonly", Buffer: "readonly", requestAnimationFrame: "readonly" } } },
+  { files: ["src/**/*.test.tsx", "e2e/*.mjs"], rules: { "no-restricted-syntax": "off" } },
+  { files: ["*.js", "**/*.mjs"], extends: [ts.configs.disableTypeChecked], languageOptions: { globals: Object.fromEntries(GLOBALS.map((name) => [name, "readonly"])) } },
 );

@@ -1,4 +1,5 @@
 import { api, ask, exported, same, test, until } from "./harness.mjs";
+import { LATE, late, shardIsLate, tell } from "./states.mjs";
 import { environment, prepare, send } from "./workload.mjs";
 
 const row = (page) => page.locator("tbody tr", { hasText: "page-web" }).filter({ hasText: "page-auth" });
@@ -88,40 +89,22 @@ test("what is found stands out, what is hidden is gone, and both are in the addr
 });
 
 test("a shard that is behind is told in words", async (page) => {
-  await page.routeWebSocket(/\/api\/v1\/live/, (socket) => {
-    socket.connectToServer().onMessage((text) => {
-      const frame = JSON.parse(text);
-      if (frame.data.staleness) {
-        frame.data.staleness.fresh = false;
-        frame.data.staleness.message = "1 of 2 shards is late";
-        frame.data.staleness.shards["0"] = { seq: 7, clock: 0, behindSeconds: 40, state: "late", message: "no commit for 40 s" };
-      }
-      socket.send(JSON.stringify(frame));
-    });
-  });
+  await tell(page, shardIsLate);
   await page.goto(api);
   await page.locator('#freshness[data-light="stale"]', { hasText: "1 of 2 shards is late" }).click();
   await page.getByText("Shard 0: no commit for 40 s").waitFor();
 });
 
-/** Answers of this path say that they may lack something. */
-const makeStale = (page, path) => page.route(path, async (route) => {
-  const answer = await route.fetch();
-  const json = await answer.json();
-  await route.fulfill({ response: answer, json: { ...json, staleness: { ...json.staleness, fresh: false, message: "2 records are late" } } });
-});
-
 test("the light goes by the graph that is shown, and lists say themselves that they are late", async (page) => {
   await prepare();
-  await makeStale(page, "**/api/v1/dependencies?*");
-  await makeStale(page, "**/api/v1/flows?*");
+  await late(page, ["/api/v1/dependencies", "/api/v1/flows"]);
   await page.goto(`${api}/?environment=${environment}&live=15m`);
   await page.locator('#freshness[data-light="live"]').waitFor();
   await page.getByRole("combobox", { name: "Group" }).selectOption("namespace");
-  await page.locator('#freshness[data-light="stale"]', { hasText: "2 records are late" }).waitFor();
+  await page.locator('#freshness[data-light="stale"]', { hasText: LATE }).waitFor();
   await page.getByRole("link", { name: "Live", exact: true }).click();
   await page.locator('#freshness[data-light="live"]').waitFor();
-  await page.locator("main").getByText("2 records are late").waitFor();
+  await page.locator("main").getByText(LATE).waitFor();
 });
 
 test("the map is exported as CSV, JSON, Mermaid, SVG and PNG", async (page) => {

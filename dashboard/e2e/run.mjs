@@ -5,6 +5,8 @@ import "./map.test.mjs";
 import "./truth.test.mjs";
 import "./views.test.mjs";
 import "./ways.test.mjs";
+import "./keys.test.mjs";
+import "./states.test.mjs";
 import "./how.test.mjs";
 import "./safe.test.mjs";
 import "./login.test.mjs";

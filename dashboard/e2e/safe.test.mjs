@@ -110,7 +110,7 @@ test("hostile names and texts are text in every view", async (page) => {
   for (const node of nodes.filter(({ id, service: { name } }) => id !== called.id && [markup, HOSTILE.bidi].some((text) => name.includes(text)))) {
     await page.evaluate((id) => {
       history.pushState(null, "", `${location.pathname}?${new URLSearchParams({ ...Object.fromEntries(new URLSearchParams(location.search)), node: id })}`);
-      dispatchEvent(new PopStateEvent("popstate"));
+      window.dispatchEvent(new PopStateEvent("popstate"));
     }, node.id);
     await page.locator("[data-panel] .panel-section").first().waitFor();
     await isClean(`the panel of ${node.id}`);

@@ -3,7 +3,7 @@ import { lazy, Suspense, useEffect, type ComponentType } from "react";
 import { queries } from "./api/client";
 import { useSession } from "./api/session";
 import { Looking, useLook } from "./look";
-import { Boundary, Loading, Nothing } from "./parts/States";
+import { Boundary, Loading, Nothing, Unloaded } from "./parts/States";
 import { Cards } from "./shell/Cards";
 import { Keys } from "./shell/Keys";
 import { Rail } from "./shell/Rail";
@@ -12,7 +12,11 @@ import { TopBar } from "./shell/TopBar";
 import { useAddress } from "./url/address";
 import { words } from "./words";
 
-const view = (load: () => Promise<ComponentType>) => ({ load, View: lazy(async () => ({ default: await load() })) });
+/** What doesn't arrive isn't asked for again by itself: only a new page knows the files of a server that has been updated. */
+function view(load: () => Promise<ComponentType>) {
+  const loaded = () => load().catch(() => Unloaded);
+  return { load: loaded, View: lazy(async () => ({ default: await loaded() })) };
+}
 
 /** Whether the headline stands above: it is about flows, so not above what is about one flow or none. */
 interface Route {

@@ -366,6 +366,7 @@ export const words = {
   problem: {
     network: "The server can't be reached.",
     networkHelp: "What is shown is what was known last. It is asked again by itself.",
+    unloaded: "This view didn't arrive: the server is away, or has been updated meanwhile.",
     again: "Try again", refresh: "Refresh",
     stillWorks: "Live views don't need this and go on.",
   },

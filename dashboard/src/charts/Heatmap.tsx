@@ -24,6 +24,8 @@ interface Cell {
 interface Props {
   of: Schemas["Heatmap"];
   height?: number;
+  /** What its figures say of themselves when they are pointed at. */
+  source: string;
   region?: Region | null;
   onRegion?: (region: Region | null) => void;
 }
@@ -31,7 +33,7 @@ interface Props {
 const [LEFT, RIGHT, TOP, BOTTOM] = [56, 8, 6, 18];
 
 /** Latency over time, darker where more calls are; a row of errors on top, because how long those took is not kept. */
-export function Heatmap({ of, height = 150, region = null, onRegion }: Props) {
+export function Heatmap({ of, height = 150, source, region = null, onRegion }: Props) {
   const [box, width] = useWidth();
   const canvas = useRef<HTMLCanvasElement>(null);
   const [at, point] = useState<Cell | null>(null);
@@ -95,7 +97,7 @@ export function Heatmap({ of, height = 150, region = null, onRegion }: Props) {
           {marked && <rect className="region" {...frameOf(of, marked, cellWidth, cellHeight)} />}
           {at && <rect className="cross" x={LEFT + at.time * cellWidth} y={TOP + (buckets.length - at.bucket) * cellHeight} width={cellWidth} height={cellHeight} />}
         </svg>
-        <p className="small muted chart-words">{at ? cellWords(of, at) : onRegion ? words.chart.brush : "\u00a0"}</p>
+        <p className="small muted chart-words" title={source}>{at ? cellWords(of, at) : onRegion ? words.chart.brush : "\u00a0"}</p>
       </>}
     </div>
   );

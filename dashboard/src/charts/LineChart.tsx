@@ -20,13 +20,15 @@ interface Props {
   at: number | null;
   onAt: (at: number | null) => void;
   level?: string;
+  /** What its figures say of themselves when they are pointed at. */
+  source: string;
   dots?: Dot[];
 }
 
 const HEIGHT = 92;
 const [LEFT, RIGHT, TOP, BOTTOM] = [46, 8, 8, 18];
 
-export function LineChart({ title, times, lines, show, at, onAt, level = "", dots = [] }: Props) {
+export function LineChart({ title, times, lines, show, at, onAt, level = "", source, dots = [] }: Props) {
   const [box, width] = useWidth();
   const top = roundUp(Math.max(0, ...lines.flatMap(({ values }) => values.map((value) => value ?? 0))));
   const x = (index: number) => LEFT + (index * (width - LEFT - RIGHT)) / Math.max(1, times.length - 1);
@@ -49,7 +51,7 @@ export function LineChart({ title, times, lines, show, at, onAt, level = "", dot
     <figure className={`chart ${level}`}>
       <figcaption>
         <h3>{title}</h3>
-        <span className="chart-now">{at !== null && times[at] !== undefined && <span className="muted">{clock(times[at])}</span>}
+        <span className="chart-now" title={source}>{at !== null && times[at] !== undefined && <span className="muted">{clock(times[at])}</span>}
           {lines.map(({ name, values }, index) => <span key={name} className={kindOf(index, lines)}><i />{lines.length > 1 && `${name} `}{shown(values, at, show)}</span>)}
         </span>
       </figcaption>

@@ -9,8 +9,8 @@ import { useSettings } from "../settings";
 import { words } from "../words";
 
 /** The map as a table: every call with all its numbers. */
-export function EdgeTable({ nodes, edges, selected, onEdge }: {
-  nodes: ReadonlyMap<string, Node>; edges: ReadonlyMap<string, Edge>; selected: string; onEdge: (key: string) => void;
+export function EdgeTable({ nodes, edges, selected, source, onEdge }: {
+  nodes: ReadonlyMap<string, Node>; edges: ReadonlyMap<string, Edge>; selected: string; source: string; onEdge: (key: string) => void;
 }) {
   const steps = useSettings();
   const name = useMemo(() => namer(nodes), [nodes]);
@@ -36,7 +36,7 @@ export function EdgeTable({ nodes, edges, selected, onEdge }: {
   }, [name, steps]);
   const rows = useMemo(() => [...edges.values()], [edges]);
   return (
-    <Table caption={words.table.calls} rows={rows} columns={columns} keyOf={edgeKey} sortBy="rate" onRow={(edge) => onEdge(edgeKey(edge))}
+    <Table caption={words.table.calls} rows={rows} columns={columns} keyOf={edgeKey} sortBy="rate" source={source} onRow={(edge) => onEdge(edgeKey(edge))}
       isPicked={(edge) => edgeKey(edge) === selected} text={(edge) => `${name(edge.from)} ${name(edge.to)}`} />
   );
 }

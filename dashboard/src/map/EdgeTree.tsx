@@ -10,12 +10,13 @@ import { callWords, nodeWords } from "./figures";
 interface Props {
   nodes: ReadonlyMap<string, Node>;
   edges: ReadonlyMap<string, Edge>;
+  source: string;
   onNode: (id: string) => void;
   onEdge: (key: string) => void;
 }
 
 /** Who calls whom, told line by line: for screen readers, and for everybody who likes to read. */
-export function EdgeTree({ nodes, edges, onNode, onEdge }: Props) {
+export function EdgeTree({ nodes, edges, source, onNode, onEdge }: Props) {
   const name = useMemo(() => namer(nodes), [nodes]);
   const calls = useMemo(() => grouped(edges), [edges]);
   const roots = useMemo(() => {
@@ -24,7 +25,7 @@ export function EdgeTree({ nodes, edges, onNode, onEdge }: Props) {
     return found.length > 0 ? found : [...nodes.keys()].slice(0, 1);
   }, [nodes, edges]);
   return (
-    <ul className="tree plain" aria-label={words.table.tree}>
+    <ul className="tree plain" title={source} aria-label={words.table.tree}>
       {roots.map((id) => (
         <li key={id}>
           <button type="button" className="bare" onClick={() => onNode(id)}>{nodes.has(id) ? nodeWords(nodes.get(id) as Node) : name(id)}</button>

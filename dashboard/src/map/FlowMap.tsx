@@ -23,6 +23,8 @@ interface Props {
   found: Found | null;
   selected: string;
   moves: boolean;
+  /** What its numbers say of themselves when they are pointed at. */
+  source: string;
   picture?: Ref<() => Picture>;
   onNode: (id: string) => void;
   onEdge: (key: string) => void;
@@ -31,7 +33,7 @@ interface Props {
 /** Beyond this many edges dots would cost more than they tell. */
 const DOTS = 60;
 
-export function FlowMap({ drawn, present, label, found, selected, moves, picture, onNode, onEdge }: Props) {
+export function FlowMap({ drawn, present, label, found, selected, moves, source, picture, onNode, onEdge }: Props) {
   const { nodes, edges, layout } = drawn;
   const box = useRef<HTMLDivElement>(null);
   const { view, zoom, reset, dragging } = useViewport(box, layout, { selected: useMemo(() => boxOf(selected, layout), [selected, layout]) });
@@ -46,7 +48,8 @@ export function FlowMap({ drawn, present, label, found, selected, moves, picture
   const pointed = useDeferredValue(hovered ?? focused);
   const near = useMemo(() => neighbourhood(pointed, edges), [pointed, edges]);
   const [early] = useState(() => new Set([...layout.places.keys(), ...layout.routes.keys()]));
-  const first = nodes.has(selected) ? selected : [...layout.places.keys()].find((id) => nodes.has(id));
+  // Where calls begin, as one reads.
+  const first = nodes.has(selected) ? selected : [...layout.places].filter(([id]) => nodes.has(id)).sort(([, a], [, b]) => a.layer - b.layer || a.y - b.y)[0]?.[0];
 
   const nodeState = (id: string) => [
     early.has(id) ? "" : "joined",
@@ -68,7 +71,7 @@ export function FlowMap({ drawn, present, label, found, selected, moves, picture
             const edge = edges.get(key);
             const isQuiet = !present.edges.has(key);
             return edge && <EdgeShape key={key} id={key} edge={edge} route={route} steps={steps}
-              words={isQuiet ? `${name(edge.from)} → ${name(edge.to)}: ${words.map.quiet}` : edgeWords(edge, name, label)}
+              words={isQuiet ? `${name(edge.from)} → ${name(edge.to)}: ${words.map.quiet}` : `${edgeWords(edge, name, label)}\n${source}`}
               state={edgeState(key)} moves={moves && !isQuiet} hasDots={layout.routes.size <= DOTS} onPick={onEdge} onHover={hover} />;
           })}
           {[...layout.labels].map(([key, at]) => {
@@ -78,7 +81,7 @@ export function FlowMap({ drawn, present, label, found, selected, moves, picture
           {[...layout.places].map(([id, place]) => {
             const node = nodes.get(id);
             return node && <NodeShape key={id} node={node} place={place} label={label} isShared={shared.has(node.service.name)} steps={steps}
-              state={nodeState(id)} isTabStop={id === first} onPick={onNode} onHover={hover} onFocus={focus} />;
+              state={nodeState(id)} isTabStop={id === first} source={source} onPick={onNode} onHover={hover} onFocus={focus} />;
           })}
         </g>
       </svg>

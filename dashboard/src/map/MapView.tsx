@@ -7,6 +7,7 @@ import { useLook } from "../look";
 import { EdgePanel } from "../panel/EdgePanel";
 import { NodePanel } from "../panel/NodePanel";
 import { How } from "../parts/How";
+import { useSource } from "../parts/source";
 import { Boundary, Refused } from "../parts/States";
 import { set } from "../url/address";
 import { words } from "../words";
@@ -36,6 +37,7 @@ export function MapView() {
   const group = useGroup(choice);
   const mapped = useMapGraph(group);
   const { graph, error, again, how } = mapped;
+  const source = useSource(how);
   const [paused, pause] = useState(false);
   const [tidied, tidy] = useState(0);
   const picture = useRef<() => Picture>(null);
@@ -72,11 +74,11 @@ export function MapView() {
         </MapBar>
         {error != null && graph.loaded && <Refused error={error} again={again} />}
         {isEmpty ? <Empty of={mapped} only={only} /> : <>
-          {choice.as === "map" && isLarge && <Overview key={of} nodes={nodes} edges={edges} found={isFound} selected={selected} moves={moves} picture={picture} onNode={pickNode} />}
+          {choice.as === "map" && isLarge && <Overview key={of} nodes={nodes} edges={edges} found={isFound} selected={selected} moves={moves} source={source} picture={picture} onNode={pickNode} />}
           {choice.as === "map" && !isLarge && <FlowMap key={of} drawn={drawn} present={held} label={choice.label} found={isFound} selected={selected}
-            moves={moves} picture={picture} onNode={pickNode} onEdge={pickEdge} />}
-          {choice.as === "table" && <EdgeTable nodes={nodes} edges={left.edges} selected={selected} onEdge={pickEdge} />}
-          {choice.as === "tree" && <EdgeTree nodes={left.nodes} edges={left.edges} onNode={pickNode} onEdge={pickEdge} />}
+            moves={moves} source={source} picture={picture} onNode={pickNode} onEdge={pickEdge} />}
+          {choice.as === "table" && <EdgeTable nodes={nodes} edges={left.edges} selected={selected} source={source} onEdge={pickEdge} />}
+          {choice.as === "tree" && <EdgeTree nodes={left.nodes} edges={left.edges} source={source} onNode={pickNode} onEdge={pickEdge} />}
           <footer className="map-foot">
             {choice.as === "map" && <Legend />}
             <div className="map-notes small muted">

@@ -1,7 +1,7 @@
 import { memo } from "react";
 import type { Node } from "../api/client";
 import { trouble } from "../format/numbers";
-import { titled } from "../format/names";
+import { plain, titled } from "../format/names";
 import { iconPath } from "../parts/Icon";
 import { words } from "../words";
 import { fitted, nodeBeside, nodeFigure, nodeWords, type Label } from "./figures";
@@ -16,6 +16,7 @@ interface Props {
   /** quiet, dimmed, picked, found … */
   state: string;
   isTabStop: boolean;
+  source: string;
   onPick: (id: string) => void;
   onHover: (id: string | null) => void;
   onFocus: (id: string | null) => void;
@@ -23,7 +24,7 @@ interface Props {
 
 const BAR = NODE_WIDTH - 16;
 
-export const NodeShape = memo(function NodeShape({ node, place, label, isShared, steps, state, isTabStop, onPick, onHover, onFocus }: Props) {
+export const NodeShape = memo(function NodeShape({ node, place, label, isShared, steps, state, isTabStop, source, onPick, onHover, onFocus }: Props) {
   const { id, kind, metrics, status } = node;
   const { name, above } = titled(node, isShared);
   const [figure, what] = nodeFigure(node, label);
@@ -42,7 +43,7 @@ export const NodeShape = memo(function NodeShape({ node, place, label, isShared,
       <text className="figure" x={30} y={37}>{figure}<tspan className="unit" dx="4">{figure === "–" ? "" : what}</tspan></text>
       <text className={`beside ${level}`} x={NODE_WIDTH - 9} y={37}>{nodeBeside(node, label, level)}</text>
       {metrics.errorRate > 0 && <rect className={`share ${level}`} x={8} y={NODE_HEIGHT - 5} height={2.5} rx={1} width={Math.max(2, metrics.errorRate * BAR)} />}
-      <title>{tooltip(node, label)}</title>
+      <title>{`${tooltip(node, label)}\n${source}`}</title>
     </g>
   );
 });
@@ -55,5 +56,5 @@ function tooltip(node: Node, label: Label): string {
   if (cluster !== "") lines.push(`${panel.cluster} ${cluster}`);
   if (versions.length > 0) lines.push(`${panel.versions} ${versions.join(", ")}`);
   if (joined.length > 0) lines.push(`${panel.alsoCalled} ${joined.join(", ")}`);
-  return lines.join("\n");
+  return plain(lines.join("\n"));
 }

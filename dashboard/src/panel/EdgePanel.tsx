@@ -10,6 +10,7 @@ import { openNode, useMapChoice } from "../map/choice";
 import { useGroup, useMapGraph } from "../map/useMapGraph";
 import { edgeKey } from "../live/state";
 import { How } from "../parts/How";
+import { sourceOf, useSource } from "../parts/source";
 import { Answer } from "../parts/States";
 import { useSettings } from "../settings";
 import { timeWords } from "../shell/TimeMenu";
@@ -29,20 +30,21 @@ export function EdgePanel({ from, to, nodes, onClose }: Ends & { nodes: Readonly
   const name = namer(nodes);
   const group = useGroup(useMapChoice());
   const { graph, how } = useMapGraph(group);
+  const source = useSource(how);
   const edge = graph.edges.get(edgeKey({ from, to }));
   return (
     <Panel kind="edge" onClose={onClose} title={<>
       <button type="button" className="link" onClick={() => set(openNode(from))}>{name(from)}</button> → <button type="button" className="link" onClick={() => set(openNode(to))}>{name(to)}</button></>}>
-      {group === "none" ? <Asked from={from} to={to} /> : <OfGroups edge={edge} how={<How url={how} />} />}
+      {group === "none" ? <Asked from={from} to={to} /> : <OfGroups edge={edge} how={<How url={how} />} source={source} />}
     </Panel>
   );
 }
 
 /** The API knows edges of services only; of groups there is what the map says. */
-function OfGroups({ edge, how }: { edge: Edge | undefined; how: ReactNode }) {
+function OfGroups({ edge, how, source }: { edge: Edge | undefined; how: ReactNode; source: string }) {
   return (
     <Section title={words.panel.calls} how={how}>
-      {edge ? <EdgeFigures now={edge} then={undefined} /> : <p className="muted">{words.chart.none}</p>}
+      {edge ? <EdgeFigures now={edge} then={undefined} source={source} /> : <p className="muted">{words.chart.none}</p>}
       <p className="small muted">{words.panel.grouped}</p>
     </Section>
   );
@@ -62,13 +64,15 @@ function Asked({ from, to }: Ends) {
   const heat = api.useQuery("get", "/api/v1/heatmap", { params: { query: heatQuery } }, again);
   const url = (asked: typeof query) => address(`/api/v1/edges/${encodeURIComponent(from)}/${encodeURIComponent(to)}/stats`, asked);
   const how = <How url={url(query)} />;
+  const when = timeWords(time);
+  const source = sourceOf(when, url(query));
   return (
     <>
       <Answer of={stats}>{(answer) => <>
-        <Section title={timeWords(time)} how={<How url={url(query)} also={[{ title: words.how.before, url: url(earlierQuery) }]} />}><EdgeFigures now={measured(answer.metrics)} then={earlier.data && measured(earlier.data.metrics)} /></Section>
-        <Section title={words.panel.overTime} how={how}><Series of={whole(answer)} exemplars={answer.exemplars} /></Section>
-        <Section title={words.panel.heatmap} how={<How url={address("/api/v1/heatmap", heatQuery)} />}><Answer of={heat}>{(map) => <Heatmap of={map} />}</Answer></Section>
-        <Section title={words.panel.flows} how={how}><ExemplarFlows exemplars={answer.exemplars} /></Section>
+        <Section title={when} how={<How url={url(query)} also={[{ title: words.how.before, url: url(earlierQuery) }]} />}><EdgeFigures now={measured(answer.metrics)} then={earlier.data && measured(earlier.data.metrics)} source={source} /></Section>
+        <Section title={words.panel.overTime} how={how}><Series of={whole(answer)} exemplars={answer.exemplars} source={source} /></Section>
+        <Section title={words.panel.heatmap} how={<How url={address("/api/v1/heatmap", heatQuery)} />}><Answer of={heat}>{(map) => <Heatmap of={map} source={sourceOf(when, address("/api/v1/heatmap"))} />}</Answer></Section>
+        <Section title={words.panel.flows} how={how}><ExemplarFlows exemplars={answer.exemplars} source={source} /></Section>
       </>}</Answer>
     </>
   );
@@ -77,7 +81,7 @@ function Asked({ from, to }: Ends) {
 type Measured = Omit<Edge, "from" | "to">;
 const measured = (metrics: Schemas["EdgeMeasures"]): Measured => ({ ...metrics, avgWait: metrics.wait.avgLatency ?? null });
 
-function EdgeFigures({ now, then }: { now: Measured; then: Measured | undefined }) {
+function EdgeFigures({ now, then, source }: { now: Measured; then: Measured | undefined; source: string }) {
   const { panel } = words;
   const level = { "": "", some: "warn", many: "bad" }[trouble(now.errorRate, useSettings())];
   const against = (of: (each: Measured) => number | null | undefined) => change(of(now) ?? null, then === undefined ? null : of(then) ?? null);
@@ -94,5 +98,5 @@ function EdgeFigures({ now, then }: { now: Measured; then: Measured | undefined 
     ...(now.avgWait === null ? [] : [{ name: panel.wait, value: latency(now.avgWait) }]),
     { name: panel.confidence, value: percent(now.confidence) },
   ];
-  return <><Figures of={figures} />{now.latencySide && <p className="small muted">{panel.measuredBy(now.latencySide)}</p>}</>;
+  return <><Figures of={figures} source={source} />{now.latencySide && <p className="small muted">{panel.measuredBy(now.latencySide)}</p>}</>;
 }

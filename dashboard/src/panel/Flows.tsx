@@ -7,6 +7,7 @@ import { duration } from "../format/numbers";
 import { clock } from "../format/time";
 import { useLook } from "../look";
 import { How } from "../parts/How";
+import { useSource } from "../parts/source";
 import { Answer, Loading } from "../parts/States";
 import { StatusMark } from "../parts/StatusMark";
 import { A } from "../url/A";
@@ -35,23 +36,25 @@ export function ServiceFlows({ of: { name, namespace, cluster }, children }: { o
     ...given({ operation, environment, probes, service: name, namespace, cluster, status: kind === "failed" ? FAILED : status }), ...timeQuery(time), pageSize: SHOWN,
     sort: kind === "slowest" ? "-duration" : "-startTime",
   };
+  const url = address("/api/v1/flows", query);
+  const source = useSource(url);
   const flows = api.useQuery("get", "/api/v1/flows", { params: { query } }, { enabled: useMaySeeFlows() === true, refetchInterval: askAgainMs(time), placeholderData: (before) => before });
   return (
-    <Section title={words.panel.flows} how={<How url={address("/api/v1/flows", query)} />}>
+    <Section title={words.panel.flows} how={<How url={url} />}>
       {children}
-      <Kinds kind={kind} choose={choose}><Answer of={flows}>{(answer) => <FlowList rows={answer.flows.map((flow) => ({ ...flow, id: flow.flowId, operation: flow.operationName, time: flow.startTime }))} />}</Answer></Kinds>
+      <Kinds kind={kind} choose={choose}><Answer of={flows}>{(answer) => <FlowList source={source} rows={answer.flows.map((flow) => ({ ...flow, id: flow.flowId, operation: flow.operationName, time: flow.startTime }))} />}</Answer></Kinds>
     </Section>
   );
 }
 
 /** Executions that the edge's numbers came from. */
-export function ExemplarFlows({ exemplars }: { exemplars: Schemas["Exemplar"][] }) {
+export function ExemplarFlows({ exemplars, source }: { exemplars: Schemas["Exemplar"][]; source: string }) {
   const [kind, choose] = useState<(typeof KINDS)[number]>("slowest");
   const order = { slowest: (a: Schemas["Exemplar"], b: Schemas["Exemplar"]) => b.latency - a.latency, failed: newest, recent: newest }[kind];
   const rows = exemplars.filter((each) => kind !== "failed" || each.errors > 0).sort(order).slice(0, SHOWN);
   return (
     <Kinds kind={kind} choose={choose}>
-      <FlowList rows={rows.map((each) => ({ id: each.traceId, operation: each.operationName, time: each.time, duration: each.latency * 1000, status: each.errors > 0 ? "error" : "success" }))} />
+      <FlowList source={source} rows={rows.map((each) => ({ id: each.traceId, operation: each.operationName, time: each.time, duration: each.latency * 1000, status: each.errors > 0 ? "error" : "success" }))} />
     </Kinds>
   );
 }
@@ -72,11 +75,11 @@ function Kinds({ kind, choose, children }: { kind: string; choose: (kind: (typeo
   );
 }
 
-export function FlowList({ rows }: { rows: FlowRow[] }) {
+function FlowList({ rows, source }: { rows: FlowRow[]; source: string }) {
   const { query } = useAddress();
   if (rows.length === 0) return <p className="muted">{words.panel.noFlows}</p>;
   return (
-    <ul className="plain flow-list">
+    <ul className="plain flow-list" title={source}>
       {rows.map((flow) => (
         <li key={`${flow.id} ${flow.time}`}>
           <A href={toView(`/flows/${encodeURIComponent(flow.id)}`, query)}>

@@ -2,12 +2,13 @@ import type { ReactNode } from "react";
 import { api, type Edge, type Node, type Schemas } from "../api/client";
 import { address } from "../api/how";
 import { Heatmap } from "../charts/Heatmap";
-import { namer, shortId, whereabouts } from "../format/names";
+import { namer, plain, shortId, whereabouts } from "../format/names";
 import { change, exact, latency, percent, rate, trouble } from "../format/numbers";
 import { useLook } from "../look";
 import { useMapChoice } from "../map/choice";
 import { useGroup, useMapGraph } from "../map/useMapGraph";
 import { How } from "../parts/How";
+import { sourceOf, useSource } from "../parts/source";
 import { Answer } from "../parts/States";
 import { filled, useSettings } from "../settings";
 import { A } from "../url/A";
@@ -37,10 +38,11 @@ export function NodePanel({ node, nodes, edges, onClose }: Props) {
   const name = namer(nodes);
   const map = useMapGraph(useGroup(useMapChoice()));
   const ofMap = <How url={map.how} />;
+  const source = useSource(map.how);
   const logs = filled(logsLink, { service: service.name, namespace: service.namespace, from: String((window?.from ?? 0) / 1000), to: String((window?.to ?? 0) / 1000) });
   return (
     <Panel kind={kind} onClose={onClose} title={service.name || name(node.id)}
-      about={<p className="small muted">{[words.map.kinds[kind], whereabouts(service), service.versions.length > 0 ? words.panel.ofVersion(service.versions.join(", ")) : ""].filter((part) => part).join(" · ")} · <span className={{ healthy: "", degraded: "warn", down: "bad" }[status]}>{words.map.statuses[status]}</span>
+      about={<p className="small muted">{[words.map.kinds[kind], whereabouts(service), service.versions.length > 0 ? words.panel.ofVersion(plain(service.versions.join(", "))) : ""].filter((part) => part).join(" · ")} · <span className={{ healthy: "", degraded: "warn", down: "bad" }[status]}>{words.map.statuses[status]}</span>
         {joined.length > 0 && <><br />{words.panel.alsoCalled} {joined.map((id) => name(id)).join(", ")}</>}</p>}
       actions={<>
         {kind === "namespace" && <button type="button" onClick={() => set({ namespace: service.namespace || service.name, group: null, node: null })}>{words.map.openGroup}</button>}
@@ -48,18 +50,18 @@ export function NodePanel({ node, nodes, edges, onClose }: Props) {
         {kind === "service" && <A className="button" href={toView("/errors", query, { service: service.name })}>{words.panel.openErrors}</A>}
         {logs && <a className="button" href={logs} target="_blank" rel="noreferrer">{words.panel.logs}</a>}
       </>}>
-      {kind === "service" ? <Service node={node} nodes={nodes} /> : <Silent node={node} how={ofMap} />}
-      <Section title={words.panel.callers} how={ofMap}><Neighbours edges={[...edges.values()].filter(({ to }) => to === node.id)} end="from" name={name} /></Section>
-      <Section title={words.panel.callees} how={ofMap}><Neighbours edges={[...edges.values()].filter(({ from }) => from === node.id)} end="to" name={name} /></Section>
+      {kind === "service" ? <Service node={node} nodes={nodes} /> : <Silent node={node} how={ofMap} source={source} />}
+      <Section title={words.panel.callers} how={ofMap}><Neighbours edges={[...edges.values()].filter(({ to }) => to === node.id)} end="from" name={name} source={source} /></Section>
+      <Section title={words.panel.callees} how={ofMap}><Neighbours edges={[...edges.values()].filter(({ from }) => from === node.id)} end="to" name={name} source={source} /></Section>
     </Panel>
   );
 }
 
 /** What sends no spans of its own is known by the calls to it. */
-function Silent({ node: { metrics, kind }, how }: { node: Node; how: ReactNode }) {
+function Silent({ node: { metrics, kind }, how, source }: { node: Node; how: ReactNode; source: string }) {
   return (
     <Section title={words.panel.requests} how={how}>
-      <Figures of={figures(metrics, undefined, "")} />
+      <Figures source={source} of={figures(metrics, undefined, "")} />
       {!["client", "user", "namespace", "cluster"].includes(kind) && <p className="small muted">{words.panel.unknownSeries}</p>}
     </Section>
   );
@@ -99,20 +101,21 @@ function Service({ node, nodes }: { node: Node; nodes: ReadonlyMap<string, Node>
   const details = api.useQuery("get", "/api/v1/services/{name}", { params: { path, query } }, again);
   // Neither endpoints nor pods are known by operation.
   const withProbes = !probes && <p className="small muted">{words.panel.withProbes}</p>;
+  const when = timeWords(time);
   const url = (end: string, asked: Parameters<typeof address>[1]) => address(`/api/v1/services/${encodeURIComponent(name)}${end}`, asked);
   return (
     <>
       <Answer of={stats}>{(answer) => <>
-        <Section title={timeWords(time)} how={<How url={url("/stats", statsQuery)} also={[{ title: words.how.before, url: url("/stats", earlierQuery) }]} />}>
-          <Figures of={figures(answer.metrics, earlier.data?.metrics, { "": "", some: "warn", many: "bad" }[trouble(answer.metrics.errorRate, steps)])} />
+        <Section title={when} how={<How url={url("/stats", statsQuery)} also={[{ title: words.how.before, url: url("/stats", earlierQuery) }]} />}>
+          <Figures source={sourceOf(when, url("/stats", {}))} of={figures(answer.metrics, earlier.data?.metrics, { "": "", some: "warn", many: "bad" }[trouble(answer.metrics.errorRate, steps)])} />
           <Unused also={also} />
         </Section>
-        <Section title={words.panel.overTime} how={<How url={url("/stats", statsQuery)} />}><Series of={whole(answer)} exemplars={version === "" ? answer.exemplars : []} /></Section>
+        <Section title={words.panel.overTime} how={<How url={url("/stats", statsQuery)} />}><Series of={whole(answer)} exemplars={version === "" ? answer.exemplars : []} source={sourceOf(when, url("/stats", {}))} /></Section>
       </>}</Answer>
-      <Section title={words.panel.heatmap} how={<How url={address("/api/v1/heatmap", heatQuery)} />}><Unused also={[...also, ...noVersion]} /><Answer of={heat}>{(map) => <Heatmap of={map} />}</Answer></Section>
-      <Section title={words.panel.endpoints} how={<How url={url("/endpoints", versionQuery)} />}><Unused of={["operation"]} also={also} />{withProbes}<Answer of={endpoints}>{(answer) => <Endpoints of={answer.endpoints} />}</Answer></Section>
+      <Section title={words.panel.heatmap} how={<How url={address("/api/v1/heatmap", heatQuery)} />}><Unused also={[...also, ...noVersion]} /><Answer of={heat}>{(map) => <Heatmap of={map} source={sourceOf(when, address("/api/v1/heatmap"))} />}</Answer></Section>
+      <Section title={words.panel.endpoints} how={<How url={url("/endpoints", versionQuery)} />}><Unused of={["operation"]} also={also} />{withProbes}<Answer of={endpoints}>{(answer) => <Endpoints of={answer.endpoints} source={sourceOf(when, url("/endpoints", {}))} />}</Answer></Section>
       <ServiceFlows of={node.service}><Unused also={[...also, ...noVersion]} /></ServiceFlows>
-      <Section title={words.panel.pods} how={<How url={url("", query)} />}><Unused of={["operation"]} also={also} />{withProbes}<Answer of={details}>{(answer) => <Pods of={answer.service} version={version} />}</Answer></Section>
+      <Section title={words.panel.pods} how={<How url={url("", query)} />}><Unused of={["operation"]} also={also} />{withProbes}<Answer of={details}>{(answer) => <Pods of={answer.service} version={version} source={sourceOf(when, url("", {}))} />}</Answer></Section>
     </>
   );
 }

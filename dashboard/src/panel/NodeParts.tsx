@@ -7,11 +7,11 @@ import { useSettings } from "../settings";
 import { set } from "../url/address";
 import { words } from "../words";
 
-export function Neighbours({ edges, end, name }: { edges: Edge[]; end: "from" | "to"; name: (id: string) => string }) {
+export function Neighbours({ edges, end, name, source }: { edges: Edge[]; end: "from" | "to"; name: (id: string) => string; source: string }) {
   const steps = useSettings();
   if (edges.length === 0) return <p className="muted">–</p>;
   return (
-    <ul className="plain flow-list">
+    <ul className="plain flow-list" title={source}>
       {[...edges].sort((a, b) => b.rate - a.rate).map((edge) => (
         <li key={edge[end]}>
           <button type="button" className="bare" onClick={() => set(openEdge(edge))}>
@@ -26,12 +26,12 @@ export function Neighbours({ edges, end, name }: { edges: Edge[]; end: "from" | 
   );
 }
 
-export function Endpoints({ of }: { of: Schemas["Endpoint"][] }) {
+export function Endpoints({ of, source }: { of: Schemas["Endpoint"][]; source: string }) {
   const steps = useSettings();
   if (of.length === 0) return <p className="muted">{words.panel.noEndpoints}</p>;
   return (
     <div className="table-scroll" tabIndex={0} role="region" aria-label={words.panel.endpoints}>
-      <table className="simple">
+      <table className="simple" title={source}>
         <thead><tr><th scope="col">{words.panel.endpoint}</th>{[words.panel.requests, words.panel.errors, "p50", "p95", "p99"].map((name) => <th key={name} scope="col" className="number">{name}</th>)}</tr></thead>
         <tbody>{of.map((each) => (
           <tr key={each.name}>
@@ -46,13 +46,13 @@ export function Endpoints({ of }: { of: Schemas["Endpoint"][] }) {
 }
 
 /** All of them, or those of one version. */
-export function Pods({ of, version }: { of: Schemas["ServiceDetails"]; version: string }) {
+export function Pods({ of, version, source }: { of: Schemas["ServiceDetails"]; version: string; source: string }) {
   const pods = (of.pods ?? []).filter((pod) => version === "" || pod.version === version);
   const { graph: { asOf }, isLive } = useLook();
   if (pods.length === 0) return <p className="muted">{of.podCount == null || version !== "" ? words.panel.noPods : exact(of.podCount)}</p>;
   return (
     <div className="table-scroll" tabIndex={0} role="region" aria-label={words.panel.pods}>
-      <table className="simple">
+      <table className="simple" title={source}>
         <thead><tr>{[words.panel.pod, words.panel.version, words.panel.node_].map((name) => <th key={name} scope="col">{name}</th>)}
           <th scope="col" className="number">{words.panel.requests}</th><th scope="col" className="number">{words.panel.lastSeen}</th></tr></thead>
         <tbody>{pods.map((pod) => (

@@ -1,5 +1,6 @@
 import { useDeferredValue, useEffect, useRef, type ReactNode } from "react";
 import { Icon, iconOf } from "../parts/Icon";
+import { useFocusBack } from "../parts/useFocusBack";
 import { words } from "../words";
 
 /** Beside the view, never instead of it. */
@@ -9,19 +10,15 @@ export function Panel({ title, kind, about, actions, onClose, children }: {
   const close = useRef<HTMLButtonElement>(null);
   // A click is answered by the panel; what takes longer to draw comes after its first frame.
   const hasOpened = useDeferredValue(true, false);
-  useEffect(() => {
-    const before = document.activeElement;
-    close.current?.focus({ preventScroll: true });
-    return () => {
-      if (before instanceof HTMLElement || before instanceof SVGElement) before.focus({ preventScroll: true });
-    };
-  }, []);
+  const box = useRef<HTMLElement>(null);
+  useFocusBack(box);
+  useEffect(() => close.current?.focus({ preventScroll: true }), []);
   return (
-    <aside className="card panel" aria-label={words.panel[kind === "edge" ? "edge" : "node"]} data-panel="" onKeyDown={(event) => event.key === "Escape" && onClose()}>
+    <aside ref={box} className="card panel" aria-label={words.panel[kind === "edge" ? "edge" : "node"]} data-panel="">
       <header className="panel-head">
         <Icon name={kind === "edge" ? "edge" : iconOf(kind)} size={18} />
         <div className="panel-title"><h2>{title}</h2>{about}</div>
-        <button ref={close} type="button" className="bare" title={words.panel.close} onClick={onClose}><Icon name="close" /><span className="unseen">{words.panel.close}</span></button>
+        <button ref={close} type="button" className="bare" data-escape="" title={words.panel.close} onClick={onClose}><Icon name="close" /><span className="unseen">{words.panel.close}</span></button>
         {actions && <div className="row panel-actions">{actions}</div>}
       </header>
       {hasOpened && children}
@@ -46,13 +43,13 @@ export interface Figure {
   id?: string;
 }
 
-export function Figures({ of }: { of: Figure[] }) {
+export function Figures({ of, source }: { of: Figure[]; source: string }) {
   return (
     <dl className="figures">
       {of.map(({ name, value, change = "", level = "", id }) => (
         <div key={name} data-figure={id}>
           <dt>{name}</dt>
-          <dd><b className={level}>{value}</b>{change !== "" && <span className="small muted" title={words.panel.against}>{change}</span>}</dd>
+          <dd><b className={level} title={source}>{value}</b>{change !== "" && <span className="small muted" title={words.panel.against}>{change}</span>}</dd>
         </div>
       ))}
     </dl>

@@ -29,18 +29,18 @@ export function placed(exemplars: Schemas["Exemplar"][], times: number[]): { ste
 }
 
 /** Rate, errors and latency over one time, with one crosshair; or the same as a table. */
-export function Series({ of, exemplars }: { of: SeriesPoint[]; exemplars: Schemas["Exemplar"][] }) {
+export function Series({ of, exemplars, source }: { of: SeriesPoint[]; exemplars: Schemas["Exemplar"][]; source: string }) {
   const [at, point] = useState<number | null>(null);
   const [isTable, showTable] = useState(false);
   const times = of.map(({ time }) => time);
-  const all = { times, at, onAt: point };
+  const all = { times, at, source, onAt: point };
   const { query } = useAddress();
   const dots = useMaySeeFlows() ? placed(exemplars, times).map(({ step, of: { traceId, operationName: name, latency: took, time, errors } }) => ({
     step, value: took, isFailed: errors > 0, title: words.chart.dot(operationName(name), latency(took), clock(time), errors > 0), href: toView(`/flows/${encodeURIComponent(traceId)}`, query),
   })) : [];
   return (
     <div className="stack">
-      {isTable ? <SeriesTable of={of} /> : <>
+      {isTable ? <SeriesTable of={of} source={source} /> : <>
         <LineChart {...all} title={words.panel.rate} lines={[{ name: words.panel.rate, values: of.map(({ rate }) => rate) }]} show={perSecond} />
         <LineChart {...all} level="bad" title={words.panel.errors} lines={[{ name: words.panel.errors, values: of.map(({ errorRate }) => errorRate) }]} show={percent} />
         <LineChart {...all} title={words.panel.latency} show={latency} dots={dots} lines={[
@@ -54,10 +54,10 @@ export function Series({ of, exemplars }: { of: SeriesPoint[]; exemplars: Schema
   );
 }
 
-function SeriesTable({ of }: { of: SeriesPoint[] }) {
+function SeriesTable({ of, source }: { of: SeriesPoint[]; source: string }) {
   return (
     <div className="table-scroll" tabIndex={0} role="region" aria-label={words.panel.asTable}>
-      <table className="simple">
+      <table className="simple" title={source}>
         <thead><tr><th scope="col">{words.chart.time}</th>{[words.panel.rate, words.panel.errors, "p50", "p95", "p99"].map((name) => <th key={name} scope="col" className="number">{name}</th>)}</tr></thead>
         <tbody>{of.map((point) => (
           <tr key={point.time}><td>{clock(point.time)}</td><td className="number">{perSecond(point.rate)}</td><td className="number">{percent(point.errorRate)}</td>

@@ -7,11 +7,23 @@ import { Menu } from "./Menu";
 export function Copy({ text, label = words.copy }: { text: string; label?: string }) {
   const [done, say] = useState(false);
   const copy = async () => {
-    await navigator.clipboard.writeText(text);
+    await toClipboard(text);
     say(true);
     setTimeout(() => say(false), 1500);
   };
   return <button type="button" onClick={() => void copy()}>{done ? words.how.copied : label}</button>;
+}
+
+/** Browsers have the clipboard for secure pages only; on others there is the old way. */
+async function toClipboard(text: string) {
+  if (window.isSecureContext) return navigator.clipboard.writeText(text);
+  const [before, box] = [document.activeElement, Object.assign(document.createElement("textarea"), { value: text })];
+  before?.after(box);
+  box.select();
+  // eslint-disable-next-line @typescript-eslint/no-deprecated -- there is no other way.
+  document.execCommand("copy");
+  box.remove();
+  if (before instanceof HTMLElement) before.focus();
 }
 
 interface Asked {

@@ -24,6 +24,15 @@ export function Nothing({ children }: { children: ReactNode }) {
   return <p className="state muted">{children}</p>;
 }
 
+export function Unloaded() {
+  return (
+    <div className="state refused" role="alert">
+      <strong>{words.problem.unloaded}</strong>
+      <button type="button" onClick={() => location.reload()}>{words.problem.again}</button>
+    </div>
+  );
+}
+
 interface MayBeStale {
   staleness?: { fresh: boolean; message: string };
 }

@@ -31,11 +31,13 @@ interface Props<T> {
   /** What stands beside the filter. */
   beside?: ReactNode;
   none?: string;
+  /** What its numbers say of themselves when they are pointed at. */
+  source?: string;
 }
 
 const ROW_HEIGHT = 31;
 
-export function Table<T>({ caption, rows, columns, keyOf, sortBy, onRow, isPicked, text, beside, none = words.table.none }: Props<T>) {
+export function Table<T>({ caption, rows, columns, keyOf, sortBy, onRow, isPicked, text, beside, none = words.table.none, source }: Props<T>) {
   const [sort, order] = useState({ id: sortBy, up: columns.find(({ id }) => id === sortBy)?.isFirstUp ?? false });
   const [typed, type] = useState("");
   const wanted = useDeferredValue(typed.trim().toLowerCase());
@@ -85,7 +87,7 @@ export function Table<T>({ caption, rows, columns, keyOf, sortBy, onRow, isPicke
                 <tr key={keyOf(row)} aria-rowindex={item.index + 2} className={`${onRow ? "clickable" : ""} ${isPicked?.(row) ? "picked" : ""}`}
                   tabIndex={onRow ? 0 : undefined} onClick={() => onRow?.(row)} onKeyDown={(event) => pressed(event, () => onRow?.(row))}>
                   {columns.map((column) => (
-                    <td key={column.id} className={`${classOf(column)} ${column.level?.(row) || (column.value(row) === 0 ? "muted" : "")}`}>{column.show ? column.show(row) : column.value(row)}</td>
+                    <td key={column.id} title={isNumber.has(column.id) ? source : undefined} className={`${classOf(column)} ${column.level?.(row) || (column.value(row) === 0 ? "muted" : "")}`}>{column.show ? column.show(row) : column.value(row)}</td>
                   ))}
                 </tr>
               );

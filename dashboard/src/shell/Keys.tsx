@@ -29,7 +29,7 @@ export function Keys() {
       else if (event.key === "?") show("keys");
       else if (event.key === "/") focus(event);
       else if (event.key === "p") document.querySelector<HTMLElement>("[data-pause]")?.click();
-      else if (event.key === "Escape") document.querySelector<HTMLElement>("[data-escape]")?.click();
+      else if (event.key === "Escape") escape();
     };
     addEventListener("keydown", press);
     return () => removeEventListener("keydown", press);
@@ -51,6 +51,11 @@ function isTyping(target: EventTarget | null): boolean {
 function toViewOf(key: string) {
   const view = VIEWS.find((each) => each.key === key);
   if (view) go(toView(view.path, new URLSearchParams(location.search)));
+}
+
+/** Closes one thing at a time: what has opened stands behind what it was opened from. */
+function escape() {
+  [...document.querySelectorAll<HTMLElement>("[data-escape]")].at(-1)?.click();
 }
 
 function focus(event: KeyboardEvent) {

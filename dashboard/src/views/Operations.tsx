@@ -8,6 +8,7 @@ import { exact, number, trouble } from "../format/numbers";
 import { ago, clock, moment } from "../format/time";
 import { useLook } from "../look";
 import { How } from "../parts/How";
+import { useSource } from "../parts/source";
 import { Answer } from "../parts/States";
 import { Table, type Column } from "../parts/Table";
 import { useSettings } from "../settings";
@@ -24,15 +25,16 @@ export function OperationsView() {
   const operations = api.useQuery("get", "/api/v1/operations", { params: { query } }, { refetchInterval: askAgainMs(time), placeholderData: (before) => before });
   const [first] = operations.data?.operations ?? [];
   const trend = address(`/api/v1/operations/${encodeURIComponent(first?.name ?? operation)}/stats`, { ...given({ environment: first?.environment ?? environment }), ...timeQuery(time) });
+  const url = address("/api/v1/operations", query);
   return (
     <section className="card">
-      <div className="card-head"><h1>{words.operations.title}</h1><Unused of={["service", "namespace", "cluster", "status"]} /><span className="push" /><How url={address("/api/v1/operations", query)} also={[{ title: words.how.trends, url: trend }]} /></div>
-      <Answer of={operations}>{(answer) => <List of={answer} />}</Answer>
+      <div className="card-head"><h1>{words.operations.title}</h1><Unused of={["service", "namespace", "cluster", "status"]} /><span className="push" /><How url={url} also={[{ title: words.how.trends, url: trend }]} /></div>
+      <Answer of={operations}>{(answer) => <List of={answer} url={url} />}</Answer>
     </section>
   );
 }
 
-function List({ of: { operations, window } }: { of: Schemas["OperationsAnswer"] }) {
+function List({ of: { operations, window }, url }: { of: Schemas["OperationsAnswer"]; url: string }) {
   const steps = useSettings();
   const { isLive, filters: { environment } } = useLook();
   const { query } = useAddress();
@@ -52,7 +54,7 @@ function List({ of: { operations, window } }: { of: Schemas["OperationsAnswer"] 
     ];
   }, [steps, isLive, environment, window.to]);
   return (
-    <Table caption={words.operations.title} rows={operations} columns={columns} keyOf={(row) => `${row.environment}\n${row.name}`} sortBy="count"
+    <Table caption={words.operations.title} rows={operations} columns={columns} keyOf={(row) => `${row.environment}\n${row.name}`} sortBy="count" source={useSource(url)}
       text={(row) => `${operationName(row.name)} ${row.environment}`} none={words.operations.none}
       onRow={(row) => go(toView("/", query, { operation: row.name, environment: row.environment === "" ? EVERYWHERE : row.environment }))} />
   );

@@ -3,21 +3,24 @@ import { api, type Schemas } from "../api/client";
 import { address } from "../api/how";
 import { exact, number } from "../format/numbers";
 import { How } from "../parts/How";
+import { sourceOf } from "../parts/source";
 import { Answer } from "../parts/States";
 import { words } from "../words";
 
 const { status: text } = words;
 const AGAIN_MS = 3_000;
+const URL_OF_ALL = address("/api/v1/status");
+const SOURCE = sourceOf("", URL_OF_ALL);
 const seconds = (value: number | null | undefined) => (value === null || value === undefined ? "–" : `${number(value)} s`);
 
 export function StatusView() {
   const status = api.useQuery("get", "/api/v1/status", {}, { refetchInterval: AGAIN_MS });
   return (
     <div className="stack">
-      <div className="view-head"><h1>{text.title}</h1><span className="push" /><How url={address("/api/v1/status")} /></div>
+      <div className="view-head"><h1>{text.title}</h1><span className="push" /><How url={URL_OF_ALL} /></div>
       <Answer of={status}>{(answer) => <>
         {answer.message !== "" && <p className={`card card-body ${answer.fresh ? "" : "warn"}`} role="status">{answer.message}</p>}
-        <div className="columns"><Graphs of={answer.graphs} /><Spans of={answer.spans} /><Roles of={answer} /></div>
+        <div className="columns" title={SOURCE}><Graphs of={answer.graphs} /><Spans of={answer.spans} /><Roles of={answer} /></div>
         <Counts of={answer.counts} all={answer.roles.every(({ answers }) => answers)} />
         <Documents />
       </>}</Answer>
@@ -75,7 +78,7 @@ function Counts({ of, all }: { of: Schemas["StatusCount"][]; all: boolean }) {
   const some = of.filter(({ count }) => count > 0);
   const zero = of.length - some.length;
   return (
-    <section className="card card-body">
+    <section className="card card-body" title={SOURCE}>
       <h2>{text.counts}</h2>
       {some.every(({ kind }) => kind === "corrected") && <p className="muted">{all ? text.nothingLost : text.nothingKnownLost}</p>}
       <div className="table-scroll" tabIndex={0} role="region" aria-label={text.counts}>
@@ -84,7 +87,7 @@ function Counts({ of, all }: { of: Schemas["StatusCount"][]; all: boolean }) {
           <tbody>{(withZero ? of : some).map((each) => (
             <tr key={`${each.role} ${each.name} ${each.about}`}>
               <td className="number">{exact(each.count)}</td><td className="wrap said">{each.explanation}</td>
-              <td className={each.kind === "corrected" ? "" : "warn"}>{text.kinds[each.kind]}</td><td title={`${each.name}{${each.about}}`}>{each.role}</td>
+              <td className={each.kind === "corrected" ? "" : "warn"}>{text.kinds[each.kind]}</td><td title={`${each.name}{${each.about}}\n${SOURCE}`}>{each.role}</td>
             </tr>
           ))}</tbody>
         </table>

@@ -24,6 +24,7 @@ interface Props {
   found: Found | null;
   selected: string;
   moves: boolean;
+  source: string;
   picture: Ref<() => Picture>;
   onNode: (id: string) => void;
 }
@@ -32,7 +33,7 @@ interface Props {
 const REST_MS = 150;
 
 /** All of a large graph at once, on a canvas. */
-export function Overview({ nodes, edges, found, selected, moves, picture, onNode }: Props) {
+export function Overview({ nodes, edges, found, selected, moves, source, picture, onNode }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const below = useRef<HTMLCanvasElement>(null);
@@ -80,7 +81,7 @@ export function Overview({ nodes, edges, found, selected, moves, picture, onNode
   const node = nodes.get(here);
   return (
     <>
-      <p className="overview-words small muted">{words.map.overview(exact(nodes.size), exact(edges.size))}</p>
+      <p className="overview-words small muted" title={source}>{words.map.overview(exact(nodes.size), exact(edges.size))}</p>
       <div className="map-box" ref={box} {...dragging}>
         <canvas className={`lines ${lines === null ? "" : "faint"}`} ref={below} aria-hidden="true" />
         <canvas className="pulses" ref={pulses} aria-hidden="true" />

@@ -8,6 +8,7 @@ import { useLook } from "../../look";
 import { edgeKey } from "../../live/state";
 import { openEdge } from "../../map/choice";
 import { How } from "../../parts/How";
+import { sourceOf } from "../../parts/source";
 import { Answer, Nothing, Stale } from "../../parts/States";
 import { Table, type Column } from "../../parts/Table";
 import { go, toView, useAddress } from "../../url/address";
@@ -54,21 +55,22 @@ function sides({ mode, baselineEnvironment, version, baselineVersion }: CompareC
 function Found({ of, sides: [before, now] }: { of: Schemas["CompareAnswer"]; sides: [string, string] }) {
   const { window, baselineWindow, added, removed, changed, unchangedCount } = of;
   const span = ({ from, to }: Schemas["WindowAnswer"]) => words.panel.window(clock(from), clock(to));
+  const source = sourceOf([baselineWindow, window].map(span).join("\n"), address("/api/v1/dependencies/compare"));
   const significant = changed.filter(({ errorRate, latency: slow, rate: often }) => [errorRate, slow, often].some((each) => each.significant));
   return (
     <>
       <div className="sides">
         <p><i className="side-mark baseline" /> <b>{before}</b> <span className="muted">{span(baselineWindow)}</span></p>
         <p><i className="side-mark" /> <b>{now}</b> <span className="muted">{span(window)}</span></p>
-        <p className="muted">{text.unchanged(exact(unchangedCount))}</p>
+        <p className="muted" title={source}>{text.unchanged(exact(unchangedCount))}</p>
         <Stale of={{ staleness: of.baselineStaleness }} />
       </div>
       {added.length + removed.length + significant.length === 0
         ? <p className="card card-body">{text.nothing}</p>
         : <DifferenceMap added={added} removed={removed} changed={significant} />}
-      {significant.length > 0 && <section className="card"><h2>{text.changed}</h2><Changed of={significant} /></section>}
-      {added.length > 0 && <section className="card"><h2>{text.added}</h2><Plain of={added} title={text.added} /></section>}
-      {removed.length > 0 && <section className="card"><h2>{text.removed}</h2><Plain of={removed} title={text.removed} /></section>}
+      {significant.length > 0 && <section className="card"><h2>{text.changed}</h2><Changed of={significant} source={source} /></section>}
+      {added.length > 0 && <section className="card"><h2>{text.added}</h2><Plain of={added} title={text.added} source={source} /></section>}
+      {removed.length > 0 && <section className="card"><h2>{text.removed}</h2><Plain of={removed} title={text.removed} source={source} /></section>}
     </>
   );
 }
@@ -83,7 +85,7 @@ function useOpen() {
   return (edge: Edge) => go(toView("/", query, openEdge(edge)));
 }
 
-function Plain({ of, title }: { of: Edge[]; title: string }) {
+function Plain({ of, title, source }: { of: Edge[]; title: string; source: string }) {
   const open = useOpen();
   const columns = useMemo<Column<Edge>[]>(() => [
     ...ends,
@@ -92,19 +94,19 @@ function Plain({ of, title }: { of: Edge[]; title: string }) {
     { id: "errors", title: words.panel.errorShare, value: (edge) => edge.errorRate, show: (edge) => percent(edge.errorRate) },
     { id: "p95", title: "p95", value: (edge) => edge.p95Latency, show: (edge) => latency(edge.p95Latency) },
   ], []);
-  return <Table caption={title} rows={of} columns={columns} keyOf={edgeKey} sortBy="count" onRow={open} />;
+  return <Table caption={title} rows={of} columns={columns} keyOf={edgeKey} sortBy="count" source={source} onRow={open} />;
 }
 
 type Change = Schemas["EdgeChange"];
 
-function Changed({ of }: { of: Change[] }) {
+function Changed({ of, source }: { of: Change[]; source: string }) {
   const open = useOpen();
   const columns = useMemo<Column<Change>[]>(() => {
     const pair = (id: string, title: string, which: "rate" | "errorRate" | "latency", value: (edge: Edge) => number | null, show: (value: number | null) => string): Column<Change> => ({
       id, title, value: ({ current, baseline }) => Math.abs((value(current) ?? 0) - (value(baseline) ?? 0)),
       show: (row) => {
         const [before, now] = [value(row.baseline), value(row.current)];
-        return <span className={row[which].significant ? "" : "muted"} title={row[which].significant ? text.significant : ""}>
+        return <span className={row[which].significant ? "" : "muted"} title={row[which].significant ? `${text.significant}\n${source}` : source}>
           {show(before)} → {row[which].significant ? <b>{show(now)}</b> : show(now)} <span className="small muted change">{change(now, before)}</span></span>;
       },
     });
@@ -114,6 +116,6 @@ function Changed({ of }: { of: Change[] }) {
       pair("errors", text.errors, "errorRate", (edge) => edge.errorRate, percent),
       pair("latency", text.latency, "latency", (edge) => edge.p95Latency ?? null, latency),
     ];
-  }, []);
+  }, [source]);
   return <Table caption={text.changed} rows={of} columns={columns} keyOf={({ current }) => edgeKey(current)} sortBy="errors" onRow={({ current }) => open(current)} />;
 }

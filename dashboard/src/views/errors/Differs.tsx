@@ -1,3 +1,4 @@
+import { useRef } from "react";
 import { api, type Schemas } from "../../api/client";
 import { address, curlPost } from "../../api/how";
 import type { Region } from "../../charts/Heatmap";
@@ -5,6 +6,8 @@ import { exact, percent } from "../../format/numbers";
 import { useLook } from "../../look";
 import { How } from "../../parts/How";
 import { Icon } from "../../parts/Icon";
+import { useSource } from "../../parts/source";
+import { useFocusBack } from "../../parts/useFocusBack";
 import { Answer, Nothing } from "../../parts/States";
 import { FAILED, given, timeQuery, type Filters } from "../../url/filters";
 import { words } from "../../words";
@@ -18,12 +21,15 @@ const SHOWN = 12;
 export function Differs({ region, onClose }: { region: Region | null; onClose: () => void }) {
   const { filters } = useLook();
   const body = question(filters, region);
+  const box = useRef<HTMLElement>(null);
+  useFocusBack(box);
   const diff = api.useQuery("post", "/api/v1/diff", { body }, { staleTime: 60_000 });
+  const source = useSource(address("/api/v1/diff"));
   return (
-    <section className="card" aria-label={text.differs}>
+    <section ref={box} className="card" aria-label={text.differs}>
       <div className="card-head">
         <h2>{text.differs}</h2>
-        {diff.data && <span className="small muted"><i className="side-mark" /> {text.differsFlows(exact(diff.data.selection.flows))} <i className="side-mark baseline" /> {text.differsOthers(exact(diff.data.baseline.flows))}</span>}
+        {diff.data && <span className="small muted" title={source}><i className="side-mark" /> {text.differsFlows(exact(diff.data.selection.flows))} <i className="side-mark baseline" /> {text.differsOthers(exact(diff.data.baseline.flows))}</span>}
         <Unused of={["status"]} />
         <span className="push" />
         <How command={curlPost(address("/api/v1/diff"), body)} />
@@ -31,7 +37,7 @@ export function Differs({ region, onClose }: { region: Region | null; onClose: (
       </div>
       <Answer of={diff}>{(answer) => <>
         <LookedAt of={answer} />
-        {answer.selection.sampled > 0 && answer.baseline.sampled > 0 && <Found of={answer} />}
+        {answer.selection.sampled > 0 && answer.baseline.sampled > 0 && <Found of={answer} source={source} />}
       </>}</Answer>
     </section>
   );
@@ -57,7 +63,7 @@ function LookedAt({ of: { selection, baseline } }: { of: Schemas["DiffAnswer"] }
   return notes.map((note) => <p key={note} className="small muted card-pad">{note}</p>);
 }
 
-function Found({ of: answer }: { of: Schemas["DiffAnswer"] }) {
+function Found({ of: answer, source }: { of: Schemas["DiffAnswer"]; source: string }) {
   const of = Object.fromEntries(KINDS.map((kind) => [kind, answer[kind].filter(says)])) as Record<(typeof KINDS)[number], Schemas["Difference"][]>;
   if (KINDS.every((kind) => of[kind].length === 0)) return <Nothing>{text.differsNone}</Nothing>;
   return (
@@ -65,17 +71,17 @@ function Found({ of: answer }: { of: Schemas["DiffAnswer"] }) {
       {KINDS.filter((kind) => of[kind].length > 0).map((kind) => (
         <div key={kind} className="stack tight">
           <h3>{text[kind]}</h3>
-          <ul className="plain differs">{of[kind].slice(0, SHOWN).map((each) => <Difference key={`${each.scope} ${each.key} ${each.value}`} of={each} />)}</ul>
+          <ul className="plain differs">{of[kind].slice(0, SHOWN).map((each) => <Difference key={`${each.scope} ${each.key} ${each.value}`} of={each} source={source} />)}</ul>
         </div>
       ))}
     </div>
   );
 }
 
-function Difference({ of: { key, value, selectionShare, baselineShare } }: { of: Schemas["Difference"] }) {
+function Difference({ of: { key, value, selectionShare, baselineShare }, source }: { of: Schemas["Difference"]; source: string }) {
   const bar = (share: number, kind: string) => <i className={kind} ref={(element) => element?.style.setProperty("width", `${share * 100}%`)} />;
   return (
-    <li title={`${text.share}: ${percent(selectionShare)}, ${text.others}: ${percent(baselineShare)}`}>
+    <li title={`${text.share}: ${percent(selectionShare)}, ${text.others}: ${percent(baselineShare)}\n${source}`}>
       <span className="mono differs-name">{key !== "" && <span className="muted">{key} = </span>}{value}</span>
       <span className="differs-bars">{bar(selectionShare, "chosen")}{bar(baselineShare, "others")}</span>
       <span className="small number"><b>{percent(selectionShare)}</b><br /><span className="muted">{percent(baselineShare)}</span></span>

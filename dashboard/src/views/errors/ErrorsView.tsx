@@ -7,6 +7,7 @@ import { exact, latency } from "../../format/numbers";
 import { clock } from "../../format/time";
 import { useLook } from "../../look";
 import { How } from "../../parts/How";
+import { useSource } from "../../parts/source";
 import { Answer, Loading, Nothing } from "../../parts/States";
 import { askAgainMs, given, timeQuery } from "../../url/filters";
 import { words } from "../../words";
@@ -49,6 +50,8 @@ export function ErrorsView() {
 function Durations({ region, choose, failedOnly, compareFailed }: { region: Region | null; choose: ((region: Region | null) => void) | undefined; failedOnly: boolean; compareFailed: () => void }) {
   const { heat, query, isAsked } = useHeat();
   const { filters: { service } } = useLook();
+  const url = address("/api/v1/heatmap", query);
+  const source = useSource(url);
   return (
     <section className="card">
       <div className="card-head">
@@ -57,10 +60,10 @@ function Durations({ region, choose, failedOnly, compareFailed }: { region: Regi
         {isAsked && <Unused of={[...(service === "" ? ["namespace" as const, "cluster" as const] : []), "status"]} />}
         <span className="push" />
         <button type="button" aria-pressed={failedOnly} onClick={compareFailed}>{text.failedOnly}</button>
-        {isAsked && <How url={address("/api/v1/heatmap", query)} />}
+        {isAsked && <How url={url} />}
       </div>
       <div className="card-body">
-        {isAsked ? <Answer of={heat}>{(map) => <Heatmap of={map} height={210} {...(choose && { region, onRegion: choose })} />}</Answer> : <Nothing>{text.heatmapNeeds}</Nothing>}
+        {isAsked ? <Answer of={heat}>{(map) => <Heatmap of={map} source={source} height={210} {...(choose && { region, onRegion: choose })} />}</Answer> : <Nothing>{text.heatmapNeeds}</Nothing>}
       </div>
     </section>
   );
@@ -70,15 +73,17 @@ function All() {
   const { filters: { operation, environment, service, namespace, cluster, status, probes, time } } = useLook();
   const query = { ...given({ operation, environment, service, namespace, cluster, status, probes }), ...timeQuery(time) };
   const errors = api.useQuery("get", "/api/v1/errors", { params: { query } }, { refetchInterval: askAgainMs(time), placeholderData: (before) => before });
+  const url = address("/api/v1/errors", query);
+  const source = useSource(url);
   return (
     <section className="card">
       <div className="card-head">
         <h2>{text.groups}</h2>
-        {errors.data && <span className="small muted" data-figure="errors">{text.total(exact(errors.data.total), exact(errors.data.groupCount))}</span>}
+        {errors.data && <span className="small muted" data-figure="errors" title={source}>{text.total(exact(errors.data.total), exact(errors.data.groupCount))}</span>}
         {errors.data?.truncated && <span className="small warn">{text.truncated}</span>}
-        <span className="push" /><How url={address("/api/v1/errors", query)} />
+        <span className="push" /><How url={url} />
       </div>
-      <Answer of={errors}>{(answer) => <Groups of={answer.errors} />}</Answer>
+      <Answer of={errors}>{(answer) => <Groups of={answer.errors} source={source} />}</Answer>
     </section>
   );
 }

@@ -12,14 +12,14 @@ import { BY, by, type By, type ErrorGroup, type Row } from "./by";
 
 const { errors: text } = words;
 
-export function Groups({ of }: { of: ErrorGroup[] }) {
+export function Groups({ of, source }: { of: ErrorGroup[]; source: string }) {
   const [what, choose] = useState<By>("message");
   const { query } = useAddress();
   const { filters: { operation } } = useLook();
   const rows = useMemo(() => by(of, what), [of, what]);
   const columns = useMemo(() => columnsOf(what, operation === "", query), [what, operation, query]);
   return (
-    <Table key={what} caption={text.groups} rows={rows} columns={columns} keyOf={(row) => row.key} sortBy="count" none={text.none}
+    <Table key={what} caption={text.groups} rows={rows} columns={columns} keyOf={(row) => row.key} sortBy="count" none={text.none} source={source}
       text={(row) => [row.message, row.exceptionType, row.service, row.operation, row.peer].join(" ")} beside={
         <div className="segments" role="group" aria-label={text.groups}>
           {BY.map((each) => <button key={each} type="button" aria-pressed={each === what} onClick={() => choose(each)}>{text[each]}</button>)}

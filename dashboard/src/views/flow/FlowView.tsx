@@ -6,6 +6,7 @@ import { duration, exact } from "../../format/numbers";
 import { moment } from "../../format/time";
 import { Copy, How } from "../../parts/How";
 import { Icon } from "../../parts/Icon";
+import { sourceOf } from "../../parts/source";
 import { Answer, Nothing } from "../../parts/States";
 import { StatusMark } from "../../parts/StatusMark";
 import { filled, useSettings } from "../../settings";
@@ -30,6 +31,8 @@ const MOST_TRIES = 20;
 const isUnknown = (error: unknown) => isProblem(error) && error.status === 404;
 const goesOn = (metadata: Schemas["OfSpans_FlowAnswer"]["metadata"] | undefined) => metadata?.complete === false && Date.now() - metadata.endTime / 1000 < GOES_ON_MS;
 
+const urls = (flowId: string) => ({ flow: address(`/api/v1/flows/${encodeURIComponent(flowId)}`), spans: address(`/api/v1/traces/${encodeURIComponent(flowId)}`) });
+
 export function FlowView() {
   const { path, query } = useAddress();
   const flowId = decodeURIComponent(path.split("/")[2] ?? "");
@@ -48,7 +51,7 @@ export function FlowView() {
         }}><Icon name="back" size={13} /> {text.back}</A>
         <h1>{flow.data ? operationName(flow.data.operationName) : text.title} <span className="muted mono">{flowId.slice(0, 8)}</span></h1>
         <span className="push" />
-        <How url={address(`/api/v1/flows/${encodeURIComponent(flowId)}`)} also={[{ title: words.how.spans, url: address(`/api/v1/traces/${encodeURIComponent(flowId)}`) }]} />
+        <How url={urls(flowId).flow} also={[{ title: words.how.spans, url: urls(flowId).spans }]} />
       </div>
       {flow.isPending && isUnknown(flow.failureReason) ? <Nothing>{text.notYet}</Nothing> : <Answer of={flow}>{(answer) => <Flow of={answer} at={flow.dataUpdatedAt} />}</Answer>}
     </div>
@@ -72,7 +75,7 @@ function Flow({ of, at }: { of: Schemas["OfSpans_FlowAnswer"]; at: number }) {
     <>
       <Information of={of} trace={trace.data} />
       <Notes of={of} skewRepaired={trace.data?.skewRepaired ?? false} />
-      <div className="flow-columns">
+      <div className="flow-columns" title={sourceOf("", urls(of.flowId).spans)}>
         <section className="card"><h2>{text.sequence}</h2>
           {of.sequence ? <Sequence of={of.sequence} name={name} selected={selected} onSelect={select} /> : <Nothing>{text.noSpans}</Nothing>}
         </section>
@@ -80,9 +83,9 @@ function Flow({ of, at }: { of: Schemas["OfSpans_FlowAnswer"]; at: number }) {
           <Answer of={trace}>{(answer) => <Waterfall lines={all} from={answer.startTime} length={Math.max(1, answer.endTime - answer.startTime)} selected={selected} onSelect={select} />}</Answer>
         </section>
       </div>
-      {span ? <SpanDetails span={span} onClose={() => select(selected)} /> : all.length > 0 && <p className="muted small">{text.select}</p>}
+      {span ? <SpanDetails key={selected} span={span} onClose={() => select(selected)} /> : all.length > 0 && <p className="muted small">{text.select}</p>}
       <Failures lines={all} onSelect={select} />
-      {of.graph && <OwnMap graph={of.graph} />}
+      {of.graph && <OwnMap graph={of.graph} source={sourceOf("", urls(of.flowId).flow)} />}
     </>
   );
 }
@@ -100,7 +103,7 @@ function Information({ of: { flowId, metadata, graph }, trace }: { of: Schemas["
   const json = JSON.stringify(trace, null, 2);
   return (
     <section className="card card-body information" aria-label={text.information}>
-      <dl className="strip">{facts.map(([title, value]) => <div key={title}><dt>{title}</dt><dd>{value}</dd></div>)}</dl>
+      <dl className="strip" title={sourceOf("", urls(flowId).flow)}>{facts.map(([title, value]) => <div key={title}><dt>{title}</dt><dd>{value}</dd></div>)}</dl>
       <div className="row">
         <span className="mono">{flowId}</span><Copy text={flowId} label={text.copyId} />
         {trace && <button type="button" onClick={() => save(`trace-${flowId}.json`, json, "application/json")}>{text.json}</button>}

@@ -1,7 +1,8 @@
-import type { ReactNode } from "react";
+import { useRef, type ReactNode } from "react";
 import { duration } from "../../format/numbers";
 import { Icon } from "../../parts/Icon";
 import { Copy } from "../../parts/How";
+import { useFocusBack } from "../../parts/useFocusBack";
 import { A } from "../../url/A";
 import { words } from "../../words";
 import type { Span } from "./spans";
@@ -10,10 +11,12 @@ const { flow: text } = words;
 
 export function SpanDetails({ span, onClose }: { span: Span; onClose: () => void }) {
   const { service, status } = span;
+  const box = useRef<HTMLElement>(null);
+  useFocusBack(box);
   return (
-    <section className="card span-details" aria-label={span.name}>
+    <section ref={box} className="card span-details" aria-label={span.name}>
       <div className="card-head">
-        <h2>{service.name} <span className="mono">{span.name}</span></h2>
+        <h2><span>{service.name}</span> <span className="mono">{span.name}</span></h2>
         <span className="muted">{span.kind}, {duration(span.duration)}{status.code === "ERROR" && <span className="bad"> ✕ {status.message || status.code}</span>}</span>
         <span className="push" /><Copy text={JSON.stringify(span, null, 2)} label={text.raw} />
         <button type="button" className="bare" title={words.panel.close} data-escape="" onClick={onClose}><Icon name="close" /><span className="unseen">{words.panel.close}</span></button>

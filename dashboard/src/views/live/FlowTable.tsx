@@ -9,6 +9,7 @@ import { exact } from "../../format/numbers";
 import { clock, moment } from "../../format/time";
 import { useLook } from "../../look";
 import { How } from "../../parts/How";
+import { useSource } from "../../parts/source";
 import { Loading, Nothing, Refused, Stale } from "../../parts/States";
 import { StatusMark } from "../../parts/StatusMark";
 import { Table, type Column } from "../../parts/Table";
@@ -40,6 +41,8 @@ export function Flows() {
     getNextPageParam: (last, pages) => (pages.length * PAGE < last.total ? pages.length + 1 : undefined),
     refetchInterval: ({ state }) => ((state.data?.pages.length ?? 1) > 1 ? false : askAgainMs(time)),
   });
+  const url = address("/api/v1/flows", query);
+  const source = useSource(url);
   const { pages } = flows.data ?? { pages: [] };
   const total = pages[0]?.total ?? 0;
   if (maySee === undefined) return <Loading />;
@@ -48,24 +51,24 @@ export function Flows() {
     <section className="card">
       <div className="card-head">
         <h2>{text.list}</h2>
-        {flows.data && <span className="small muted" data-figure="flows">{text.total(exact(total))}</span>}
+        {flows.data && <span className="small muted" data-figure="flows" title={source}>{text.total(exact(total))}</span>}
         <span className="push" />
         <div className="segments small" role="group">
           <button type="button" aria-pressed={!slowest} onClick={() => sort(false)}>{text.newest}</button>
           <button type="button" aria-pressed={slowest} onClick={() => sort(true)}>{text.slowest}</button>
         </div>
-        <How url={address("/api/v1/flows", query)} />
+        <How url={url} />
       </div>
       {flows.error != null && <Refused error={flows.error} again={() => void flows.refetch()} />}
       {flows.isPending && <Loading />}
       {pages[0] && <Stale of={pages[0]} />}
-      {flows.data && <List flows={pages.flatMap((page) => page.flows)} slowest={slowest} />}
+      {flows.data && <List flows={pages.flatMap((page) => page.flows)} slowest={slowest} source={source} />}
       {flows.hasNextPage && <p className="card-body"><button type="button" disabled={flows.isFetchingNextPage} onClick={() => void flows.fetchNextPage()}>{text.more}</button></p>}
     </section>
   );
 }
 
-function List({ flows, slowest }: { flows: Flow[]; slowest: boolean }) {
+function List({ flows, slowest, source }: { flows: Flow[]; slowest: boolean; source: string }) {
   const { query } = useAddress();
   const columns = useMemo<Column<Flow>[]>(() => [
     { id: "status", title: text.status, value: (flow) => flow.status, show: (flow) => <StatusMark status={flow.status} withWord />, isFirstUp: true },
@@ -78,7 +81,7 @@ function List({ flows, slowest }: { flows: Flow[]; slowest: boolean }) {
     { id: "id", title: text.flow, value: (flow) => flow.flowId, show: (flow) => <span className="mono muted">{flow.flowId.slice(0, 8)}</span>, isFirstUp: true },
   ], []);
   return (
-    <Table key={String(slowest)} caption={text.list} rows={flows} columns={columns} keyOf={(flow) => flow.flowId} sortBy={slowest ? "duration" : "startTime"} none={words.panel.noFlows}
+    <Table key={String(slowest)} caption={text.list} rows={flows} columns={columns} keyOf={(flow) => flow.flowId} sortBy={slowest ? "duration" : "startTime"} none={words.panel.noFlows} source={source}
       text={(flow) => `${flow.operationName} ${flow.flowId} ${flow.services.join(" ")}`} onRow={(flow) => go(toView(`/flows/${encodeURIComponent(flow.flowId)}`, query))} />
   );
 }

@@ -8,6 +8,7 @@ import { useFeed, useHeld } from "../../live/useFeed";
 import { useLook } from "../../look";
 import { Icon } from "../../parts/Icon";
 import { How } from "../../parts/How";
+import { sourceOf } from "../../parts/source";
 import { StatusMark } from "../../parts/StatusMark";
 import { A } from "../../url/A";
 import { toView, useAddress } from "../../url/address";
@@ -83,6 +84,8 @@ function Happens() {
   const all = [...shown.running.values()].sort((a, b) => b.since - a.since);
   const running = all.slice(0, SHOWN);
   const sampled = [...shown.ended, ...running].find(({ flow }) => flow.sampleRate < 1);
+  const url = address("/api/v1/events", happening(filters));
+  const source = sourceOf("", url);
   return (
     <section className="card">
       <div className="card-head">
@@ -93,10 +96,10 @@ function Happens() {
         <button type="button" data-pause="" aria-pressed={paused} onClick={() => pause(!paused)}>
           <span className="with-icon"><Icon name={paused ? "play" : "pause"} size={13} />{paused ? words.map.resume(waiting) : words.map.pause}</span>
         </button>
-        <How command={curlOn(address("/api/v1/events", happening(filters)))} title={words.how.events} />
+        <How command={curlOn(url)} title={words.how.events} />
       </div>
       {running.length + shown.ended.length === 0 ? <p className="state muted">{text.none}</p> : (
-        <div className="happens">
+        <div className="happens" title={source}>
           <div><h2>{text.running} <span className="muted">{text.lastOf(running.length, all.length)}</span></h2><ul className="plain">{running.map((each) => <Runs key={each.flow.flowId} of={each} paused={paused} />)}</ul></div>
           <div><h2>{text.ended}</h2><ul className="plain">{shown.ended.map((each) => <Ended key={each.flow.flowId} of={each} />)}</ul></div>
         </div>
