@@ -88,6 +88,57 @@ test("what is found stands out, what is hidden is gone, and both are in the addr
   same([await box("page-auth").count(), await page.getByRole("searchbox", { name: "Find on the map" }).inputValue()], [0, "errors > 1% and name ~ page-auth"], "after a reload");
 });
 
+test("the last minutes are replayed: figures of each step are the API's, and nothing moves", async (page) => {
+  await send(10);
+  const callsIn = async (query) => {
+    const { edges } = await ask(`/api/v1/graph?environment=${environment}&${query}`);
+    return edges.find(({ from, to }) => from.includes("page-web") && to.includes("page-auth"))?.callCount ?? 0;
+  };
+  const STEP = 10e6;
+  const ended = () => Math.floor(Date.now() * 1000 / STEP) * STEP;
+  await until("the step with the flows has ended", async () => await callsIn(`startTime=${ended() - 60e6}&endTime=${ended()}`) > 0);
+  await page.goto(`${api}/?environment=${environment}&live=15m`);
+  await page.locator("[data-node]", { hasText: "page-auth" }).waitFor();
+  await page.getByRole("button", { name: /^Time/ }).click();
+  await page.getByRole("button", { name: "Last 5 minutes" }).click();
+  const player = page.getByRole("group", { name: "Replay", exact: true });
+  await player.getByText("Replay of the past").waitFor();
+  await page.locator('#freshness[data-light="past"]').waitFor();
+  const moment = player.getByRole("slider", { name: "Moment of the replay" });
+  const range = () => new URL(page.url()).searchParams;
+  /** By the keyboard, until its figures are there. */
+  const goTo = async (key) => {
+    const before = range().get("startTime");
+    await moment.press(key);
+    await until(`${key} leads on`, () => range().get("startTime") !== before);
+    const to = Number(range().get("endTime"));
+    await page.locator(`[data-as-of="${to}"]`).waitFor();
+    return `startTime=${to - STEP}&endTime=${to}`;
+  };
+  const places = () => page.locator("[data-node]").evaluateAll((nodes) => nodes.map((node) => [node.dataset.node, node.getAttribute("transform")]).sort());
+  same(await moment.inputValue(), "0", "where it begins");
+  let query = await goTo("End");
+  const before = await places();
+  let calls = await callsIn(query);
+  for (let step = 0; calls === 0 && step < 29; step += 1) calls = await callsIn(query = await goTo("ArrowLeft"));
+  same(calls > 0, true, "a step has the flows");
+  same([await page.locator(".node.quiet", { hasText: "page-auth" }).count(), await places()], [0, before], "the step with calls: none is quiet, all stand where they stood");
+  await page.getByRole("button", { name: "Table", exact: true }).click();
+  await until("the row has the API's figure", async () => (await cell(page, 3)) === String(calls));
+  await page.reload();
+  await until("the same after a reload", async () => (await cell(page, 3)) === String(calls));
+  await page.getByRole("button", { name: "Map", exact: true }).click();
+  const quiet = await goTo("Home");
+  if (await callsIn(quiet) === 0) await page.locator(".node.quiet", { hasText: "page-auth" }).waitFor();
+  same(await places(), before, "places in a step without them");
+  await player.getByRole("button", { name: "Play", exact: true }).click();
+  await until("it plays on", () => Number(range().get("endTime")) >= Number(new URLSearchParams(quiet).get("endTime")) + 2 * STEP);
+  await player.getByRole("button", { name: "Pause", exact: true }).click();
+  await player.getByRole("button", { name: "End the replay" }).click();
+  await page.locator('#freshness[data-light="live"]').waitFor();
+  same([range().get("startTime"), range().get("live")], [null, "15m"], "the time that was looked at before");
+});
+
 test("a shard that is behind is told in words", async (page) => {
   await tell(page, shardIsLate);
   await page.goto(api);

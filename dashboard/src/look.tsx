@@ -7,6 +7,7 @@ import type { Connection } from "./live/feed";
 import { EMPTY, edgeKey, type GraphState } from "./live/state";
 import { useFeed } from "./live/useFeed";
 import { useIsLarge } from "./map/large";
+import { read, type Replay } from "./map/replay";
 import { set, useAddress } from "./url/address";
 import { EVERYWHERE, askAgainMs, given, timeQuery, useFilters, type Filters } from "./url/filters";
 
@@ -21,12 +22,18 @@ export interface Look {
   isLarge: boolean;
   connection: Connection;
   isLive: boolean;
+  /** The replay that the time is a step of. */
+  replay: Replay | null;
+  /** All that is seen over it. */
+  whole: Past;
   /** Why there is no graph of a past time. */
   error: unknown;
   again: () => void;
   /** The question that gives the graph. */
   how: string;
 }
+
+export type Past = Pick<Look, "graph" | "error" | "again">;
 
 const Context = createContext<Look | null>(null);
 
@@ -76,21 +83,38 @@ function useGraph(filters: Filters, isReady: boolean) {
   const isLive = time.kind === "live";
   const query = useMemo(() => graphQuery(filters), [filters]);
   const live = useFeed(isLive && isReady ? liveFilters(filters, time.window) : null);
-  const past = api.useQuery("get", "/api/v1/graph", { params: { query } }, { enabled: !isLive && isReady, refetchInterval: askAgainMs(time) });
-  const { refetch } = past;
-  const pastGraph = useMemo(() => (past.data ? ofAnswer(past.data) : EMPTY), [past.data]);
-  const graph = isLive ? live.graph : pastGraph;
-  const isLarge = useIsLarge(graph.nodes.size, JSON.stringify(filters));
+  const past = usePast(query, !isLive && isReady, askAgainMs(time));
+  const replay = useReplay(time);
+  const whole = usePast(graphQuery(during(filters, replay)), replay !== null && isReady, false);
+  const graph = isLive ? live.graph : past.graph;
+  const isLarge = useIsLarge(Math.max(graph.nodes.size, whole.graph.nodes.size), JSON.stringify(during(filters, replay)));
   return useMemo(() => ({
     graph,
     isLarge,
     connection: isLive ? live.connection : OPEN,
     isLive,
+    replay,
+    whole,
     error: isLive ? null : past.error,
-    again: () => void refetch(),
+    again: past.again,
     how: address("/api/v1/graph", query),
-  }), [isLive, graph, isLarge, live.connection, past.error, refetch, query]);
+  }), [isLive, graph, isLarge, live.connection, replay, whole, past, query]);
 }
+
+function usePast(query: ReturnType<typeof graphQuery>, enabled: boolean, refetchInterval: number | false): Past {
+  const { data, error, refetch } = api.useQuery("get", "/api/v1/graph", { params: { query } }, { enabled, refetchInterval });
+  const graph = useMemo(() => (data ? ofAnswer(data) : EMPTY), [data]);
+  return useMemo(() => ({ graph, error, again: () => void refetch() }), [graph, error, refetch]);
+}
+
+function useReplay({ kind }: Filters["time"]): Replay | null {
+  const text = useAddress().query.get("replay");
+  const replay = useMemo(() => read(text), [text]);
+  return kind === "between" ? replay : null;
+}
+
+/** What stays the same from step to step. */
+export const during = (filters: Filters, replay: Replay | null): Filters => (replay === null ? filters : { ...filters, time: { kind: "between", ...replay } });
 
 const OPEN: Connection = { state: "open" };
 

@@ -1,15 +1,14 @@
 import { operationName } from "../format/names";
-import { useLook } from "../look";
+import { useLook, type Past } from "../look";
 import { Copy } from "../parts/How";
 import { Loading, Refused } from "../parts/States";
 import { set } from "../url/address";
 import { EVERYWHERE } from "../url/filters";
 import { words } from "../words";
 import type { MapChoice } from "./choice";
-import type { MapGraph } from "./useMapGraph";
 
 /** Nothing to draw: why, and what to do about it. */
-export function Empty({ of: { graph, error, again }, only }: { of: MapGraph; only: MapChoice["only"] }) {
+export function Empty({ of: { graph, error, again }, only }: { of: Past; only: MapChoice["only"] }) {
   const { known, filters } = useLook();
   if (error != null && !graph.loaded) return <Refused error={error} again={again} />;
   if (!graph.loaded) return <Loading />;

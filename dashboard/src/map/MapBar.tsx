@@ -9,6 +9,7 @@ import { AS, GROUPS, ONLY } from "./choice";
 interface Props {
   choice: MapChoice;
   group: Group;
+  canPause: boolean;
   paused: boolean;
   waiting: number;
   onPause: () => void;
@@ -17,7 +18,7 @@ interface Props {
   children?: ReactNode;
 }
 
-export function MapBar({ choice, group, paused, waiting, onPause, onTidy, exportMenu, children }: Props) {
+export function MapBar({ choice, group, canPause, paused, waiting, onPause, onTidy, exportMenu, children }: Props) {
   const { map } = words;
   return (
     <div className="bar">
@@ -43,9 +44,9 @@ export function MapBar({ choice, group, paused, waiting, onPause, onTidy, export
       </label>
       {children}
       <span className="push" />
-      <button type="button" data-pause="" aria-pressed={paused} onClick={onPause}>
+      {canPause && <button type="button" data-pause="" aria-pressed={paused} onClick={onPause}>
         <span className="with-icon"><Icon name={paused ? "play" : "pause"} size={13} />{paused ? map.resume(waiting) : map.pause}</span>
-      </button>
+      </button>}
       <button type="button" title={map.tidyHint} onClick={onTidy}>{map.tidy}</button>
       {exportMenu}
     </div>

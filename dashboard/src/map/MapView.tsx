@@ -3,7 +3,7 @@ import { namer } from "../format/names";
 import { exact } from "../format/numbers";
 import { edgeKey } from "../live/state";
 import { useHeld } from "../live/useFeed";
-import { useLook } from "../look";
+import { during, useLook } from "../look";
 import { EdgePanel } from "../panel/EdgePanel";
 import { NodePanel } from "../panel/NodePanel";
 import { How } from "../parts/How";
@@ -25,9 +25,11 @@ import { MapBar } from "./MapBar";
 import { Overview } from "./overview/Overview";
 import { found, without } from "./seek";
 import { SeekField } from "./SeekField";
+import { Player } from "./Player";
+import { amid } from "./replay";
 import { part } from "./shown";
 import { useLayout } from "./useLayout";
-import { useGroup, useMapGraph } from "./useMapGraph";
+import { useGroup, useMapGraph, useWhole } from "./useMapGraph";
 
 const NOTHING = new Map<string, never>();
 
@@ -38,6 +40,8 @@ export function MapView() {
   const mapped = useMapGraph(group);
   const { graph, error, again, how } = mapped;
   const source = useSource(how);
+  const { replay } = look;
+  const whole = useWhole(group);
   const [paused, pause] = useState(false);
   const [tidied, tidy] = useState(0);
   const picture = useRef<() => Picture>(null);
@@ -46,35 +50,43 @@ export function MapView() {
   const { focus, hops, only } = choice;
   // Around a service, what is rare among all flows may be all there is.
   const withRare = choice.withRare || [cluster, service, namespace].some((name) => name !== "");
-  const seen = useMemo(() => part(held, { focus, hops, only, withRare }), [held, focus, hops, only, withRare]);
+  const among = replay === null ? held : whole.graph;
+  const seen = useMemo(() => part(held, { focus, hops, only, withRare }, among), [held, among, focus, hops, only, withRare]);
   const [find, hide] = [useMemo(() => read(choice.find), [choice.find]), useMemo(() => read(choice.hide), [choice.hide])];
   const left = useMemo(() => (hide.expression ? without(seen, hide.expression) : seen), [seen, hide]);
-  const of = JSON.stringify([look.filters, group, focus, hops, only, withRare, tidied]);
-  const isLarge = useIsLarge(left.nodes.size, of);
+  const of = JSON.stringify([during(look.filters, replay), group, focus, hops, only, withRare, tidied]);
+  const all = useMemo(() => {
+    if (replay === null) return left;
+    const replayed = amid(part(among, { focus, hops, only, withRare }), seen);
+    return hide.expression ? without(replayed, hide.expression) : replayed;
+  }, [replay, among, seen, left, hide, focus, hops, only, withRare]);
+  const isLarge = useIsLarge(all.nodes.size, of);
   // Only what is drawn one by one is laid out with care.
-  const laid = useLayout(isLarge ? NOTHING : left.nodes, isLarge ? NOTHING : left.edges, of);
+  const laid = useLayout(isLarge ? NOTHING : all.nodes, isLarge ? NOTHING : all.edges, of);
   // What is hidden keeps its place: nothing moves while one types.
   const drawn = useMemo(() => (hide.expression ? { ...laid, ...without(laid, hide.expression) } : laid), [laid, hide]);
-  const { nodes, edges } = isLarge ? left : drawn;
+  const { nodes, edges } = isLarge ? all : drawn;
   const isFound = useMemo(() => find.expression && found({ nodes, edges }, find.expression), [nodes, edges, find]);
   const selected = choice.node !== "" ? choice.node : choice.edge ? edgeKey(choice.edge) : "";
   const moves = look.isLive && look.connection.state === "open" && !paused && group === "none";
-  const isEmpty = seen.nodes.size === 0 && laid.nodes.size === 0;
+  // A replay is drawn once it is known who takes part in it.
+  const lacking = replay !== null && !whole.graph.loaded ? whole : all.nodes.size === 0 && laid.nodes.size === 0 ? mapped : null;
   // What has gone quiet can be opened, but calls nobody; what is hidden as rare does.
   const known = useMemo(() => new Map([...nodes, ...held.nodes]), [nodes, held.nodes]);
   return (
     <div className="with-panel">
       <section className="card map-card" aria-label={words.map.title}>
         <h1 className="unseen">{words.map.title}</h1>
-        <MapBar choice={choice} group={group} paused={paused} waiting={waiting}
-          onPause={() => pause(!paused)} onTidy={() => tidy(tidied + 1)} exportMenu={<ExportMenu nodes={left.nodes} edges={left.edges} picture={picture} isDrawn={choice.as === "map" && !isEmpty} />}>
+        <MapBar choice={choice} group={group} canPause={replay === null} paused={paused} waiting={waiting}
+          onPause={() => pause(!paused)} onTidy={() => tidy(tidied + 1)} exportMenu={<ExportMenu nodes={left.nodes} edges={left.edges} picture={picture} isDrawn={choice.as === "map" && lacking === null} />}>
           {choice.as === "map" && <SeekField by="find" written={choice.find} read={find} told={isFound ? words.map.found(exact(isFound.nodes.size + isFound.edges.size)) : ""} />}
           <SeekField by="hide" written={choice.hide} read={hide} told={hide.expression ? words.map.hidden(exact(seen.nodes.size + seen.edges.size - left.nodes.size - left.edges.size)) : ""} />
           <Focus choice={choice} name={namer(nodes)} />
         </MapBar>
         {error != null && graph.loaded && <Refused error={error} again={again} />}
-        {isEmpty ? <Empty of={mapped} only={only} /> : <>
-          {choice.as === "map" && isLarge && <Overview key={of} nodes={nodes} edges={edges} found={isFound} selected={selected} moves={moves} source={source} picture={picture} onNode={pickNode} />}
+        {replay && <Player key={replay.from} replay={replay} group={group} />}
+        {lacking ? <Empty of={lacking} only={only} /> : <>
+          {choice.as === "map" && isLarge && <Overview key={of} nodes={nodes} edges={edges} present={held.nodes} found={isFound} selected={selected} moves={moves} source={source} picture={picture} onNode={pickNode} />}
           {choice.as === "map" && !isLarge && <FlowMap key={of} drawn={drawn} present={held} label={choice.label} found={isFound} selected={selected}
             moves={moves} source={source} picture={picture} onNode={pickNode} onEdge={pickEdge} />}
           {choice.as === "table" && <EdgeTable nodes={nodes} edges={left.edges} selected={selected} source={source} onEdge={pickEdge} />}

@@ -13,9 +13,10 @@ export interface Part {
 
 export type Choice = Pick<MapChoice, "focus" | "hops" | "only" | "withRare">;
 
-export function part(graph: GraphState, { focus, hops, only, withRare }: Choice): Part {
+/** `among`: what says how rare a call is; of a few seconds each would be frequent. */
+export function part(graph: GraphState, { focus, hops, only, withRare }: Choice, among = graph): Part {
   let edges = [...graph.edges];
-  const rare = withRare || focus !== "" ? [] : edges.filter(([, edge]) => isRare(edge, graph.totals?.flowCount ?? 0));
+  const rare = withRare || focus !== "" ? [] : edges.filter(([key, edge]) => isRare(among.edges.get(key) ?? edge, among.totals?.flowCount ?? 0));
   const isLeftOut = new Set(rare.map(([key]) => key));
   edges = edges.filter(([key]) => !isLeftOut.has(key));
   if (only !== "") edges = edges.filter(([, { from, to }]) => [from, to].some((id) => isInTrouble(graph.nodes.get(id), only)));

@@ -2,8 +2,8 @@ import { useMemo } from "react";
 import { api } from "../api/client";
 import { address } from "../api/how";
 import { EMPTY } from "../live/state";
-import { graphQuery, ofAnswer, useLook, type Look } from "../look";
-import { askAgainMs } from "../url/filters";
+import { during, graphQuery, ofAnswer, useLook, type Look, type Past } from "../look";
+import { askAgainMs, type Filters } from "../url/filters";
 import type { Group, MapChoice } from "./choice";
 
 /** What becomes one box: what is chosen, or namespaces where the services are too many to be read. */
@@ -18,11 +18,23 @@ export type MapGraph = Pick<Look, "graph" | "error" | "again" | "how">;
 export function useMapGraph(group: Group): MapGraph {
   const { graph, error, again, how, filters, isReady } = useLook();
   const isGrouped = group !== "none";
-  const query = { ...graphQuery(filters), group: isGrouped ? group : "service" as const };
   const wait = askAgainMs(filters.time);
-  const grouped = api.useQuery("get", "/api/v1/dependencies", { params: { query } },
-    { enabled: isGrouped && isReady, refetchInterval: wait === false ? false : Math.min(wait, 2_000) });
-  const ofGroups = useMemo(() => (grouped.data ? ofAnswer(grouped.data) : EMPTY), [grouped.data]);
-  if (!isGrouped) return { graph, error, again, how };
-  return { graph: ofGroups, error: grouped.error, again: () => void grouped.refetch(), how: address("/api/v1/dependencies", query) };
+  const grouped = useGrouped(filters, group, isGrouped && isReady, wait === false ? false : Math.min(wait, 2_000));
+  return isGrouped ? { ...grouped, how: address("/api/v1/dependencies", groupQuery(filters, group)) } : { graph, error, again, how };
 }
+
+/** The same of all that is seen over a replay. */
+export function useWhole(group: Group): Past {
+  const { filters, replay, whole } = useLook();
+  const isGrouped = group !== "none";
+  const grouped = useGrouped(during(filters, replay), group, isGrouped && replay !== null, false);
+  return isGrouped ? grouped : whole;
+}
+
+function useGrouped(filters: Filters, group: Group, enabled: boolean, refetchInterval: number | false): Past {
+  const { data, error, refetch } = api.useQuery("get", "/api/v1/dependencies", { params: { query: groupQuery(filters, group) } }, { enabled, refetchInterval });
+  const graph = useMemo(() => (data ? ofAnswer(data) : EMPTY), [data]);
+  return { graph, error, again: () => void refetch() };
+}
+
+export const groupQuery = (filters: Filters, group: Group) => ({ ...graphQuery(filters), group: group === "none" ? "service" as const : group });

@@ -1,7 +1,9 @@
 import { useState } from "react";
 import { fromInput, moment, toInput } from "../format/time";
+import { useLook } from "../look";
+import { REPLAYS, inAddress, lastMinutes } from "../map/replay";
 import { Menu } from "../parts/Menu";
-import { set } from "../url/address";
+import { go, set, toView, useAddress } from "../url/address";
 import { LAST_WINDOWS, LIVE_WINDOWS, seconds, timeInAddress, type Time } from "../url/filters";
 import { words } from "../words";
 
@@ -35,10 +37,26 @@ function Choices({ time, close }: { time: Time; close: () => void }) {
       <div className="windows">{LIVE_WINDOWS.map(choice("live"))}</div>
       <h3>{words.time.lastGroup}</h3>
       <div className="windows">{LAST_WINDOWS.map(choice("last"))}</div>
+      <h3>{words.time.replay}</h3>
+      <Replays time={time} close={close} />
       <h3>{words.time.between}</h3>
       <Between time={time} choose={choose} />
     </div>
   );
+}
+
+/** On the map, from whichever view. */
+function Replays({ time, close }: { time: Time; close: () => void }) {
+  const { graph: { window } } = useLook();
+  const { path, query } = useAddress();
+  const begin = (length: (typeof REPLAYS)[number]) => {
+    // Of a past time, what is replayed are still the last minutes of all.
+    const changes = inAddress(lastMinutes(length, time.kind === "between" || window === null ? Date.now() * 1000 : window.to), 0);
+    if (path === "/") set(changes);
+    else go(toView("/", query, changes));
+    close();
+  };
+  return <div className="windows replays">{REPLAYS.map((length) => <button key={length} type="button" onClick={() => begin(length)}>{words.time.last(words.time.windows[length] ?? length)}</button>)}</div>;
 }
 
 function Between({ time, choose }: { time: Time; choose: (time: Time) => void }) {

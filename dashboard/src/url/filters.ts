@@ -56,7 +56,7 @@ function time(query: URLSearchParams): Time {
 
 /** The changes of the address that choose a time. */
 export function timeInAddress(chosen: Time): Record<string, string | null> {
-  const nothing = { live: null, window: null, startTime: null, endTime: null };
+  const nothing = { live: null, window: null, startTime: null, endTime: null, replay: null };
   if (chosen.kind === "between") return { ...nothing, startTime: String(Math.round(chosen.from)), endTime: String(Math.round(chosen.to)) };
   if (chosen.kind === "last") return { ...nothing, window: chosen.window };
   return { ...nothing, live: chosen.window === DEFAULT_LIVE ? null : chosen.window };

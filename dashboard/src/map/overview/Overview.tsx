@@ -20,6 +20,8 @@ import { useBigLayout } from "./useBigLayout";
 interface Props {
   nodes: Map<string, Node>;
   edges: Map<string, Edge>;
+  /** What is in the graph now; the other nodes are quiet. */
+  present: ReadonlyMap<string, unknown>;
   /** null: nothing is searched for. */
   found: Found | null;
   selected: string;
@@ -33,7 +35,7 @@ interface Props {
 const REST_MS = 150;
 
 /** All of a large graph at once, on a canvas. */
-export function Overview({ nodes, edges, found, selected, moves, source, picture, onNode }: Props) {
+export function Overview({ nodes, edges, present, found, selected, moves, source, picture, onNode }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const below = useRef<HTMLCanvasElement>(null);
@@ -59,12 +61,12 @@ export function Overview({ nodes, edges, found, selected, moves, source, picture
     const frame = requestAnimationFrame(() => {
       if (canvas.current === null || room.width === 0) return;
       performance.mark("overview");
-      paint(canvas.current, drawn, { view, room, near, found: found?.nodes, nearLines: lines?.path ?? null, picked: here });
+      paint(canvas.current, drawn, { view, room, near, present, found: found?.nodes, nearLines: lines?.path ?? null, picked: here });
       performance.measure("overview painted", "overview");
     });
     return () => cancelAnimationFrame(frame);
-  }, [drawn, view, rested, room, near, found, lines, here, theme]);
-  useImperativeHandle(picture, () => () => pictureOf({ nodes, edges: calls, layout, steps, near, found: found?.nodes, picked: here }, colours(document.body), getComputedStyle(document.body).fontFamily));
+  }, [drawn, view, rested, room, near, present, found, lines, here, theme]);
+  useImperativeHandle(picture, () => () => pictureOf({ nodes, edges: calls, layout, steps, near, present, found: found?.nodes, picked: here }, colours(document.body), getComputedStyle(document.body).fontFamily));
   usePulse(pulses, edges, layout, moves, { view, room });
 
   const at = (event: PointerEvent) => {

@@ -61,6 +61,8 @@ export interface Paint {
   room: { width: number; height: number };
   /** Ids that stand out; null: all are equal. */
   near: ReadonlySet<string> | null;
+  /** Those that aren't quiet. */
+  present: ReadonlyMap<string, unknown>;
   found: ReadonlySet<string> | undefined;
   nearLines: Path2D | null;
   picked: string;
@@ -92,7 +94,7 @@ export function paintPulse(canvas: HTMLCanvasElement, edges: Edge[], layout: Big
 }
 
 /** Boxes, names and the lines of what is pointed at: those in sight, each frame. */
-export function paint(canvas: HTMLCanvasElement, { nodes, layout }: Scene, { view, room, near, found, nearLines, picked }: Paint) {
+export function paint(canvas: HTMLCanvasElement, { nodes, layout }: Scene, { view, room, near, present, found, nearLines, picked }: Paint) {
   const begun = begin(canvas, view, room);
   if (begun === null) return;
   const { pen, colour } = begun;
@@ -108,7 +110,7 @@ export function paint(canvas: HTMLCanvasElement, { nodes, layout }: Scene, { vie
   for (const [id, { x, y }] of layout.places) {
     const node = nodes.get(id);
     if (node === undefined || x < inSight.left || x > inSight.right || y < inSight.top || y > inSight.bottom) continue;
-    pen.globalAlpha = near === null || near.has(id) ? 1 : 0.2;
+    pen.globalAlpha = strength(id, near, present);
     box(pen, { x, y: y - HEIGHT / 2 }, colour, look(node, id === picked, found?.has(id) ?? false));
     if (!withNames) continue;
     pen.fillStyle = colour("--ink");
@@ -147,6 +149,9 @@ export function look({ kind, status }: Node, isPicked: boolean, isFound: boolean
     isDoubled: status === "down",
   };
 }
+
+/** As on the map: quiet boxes are faded, and more so what doesn't stand out. */
+export const strength = (id: string, near: ReadonlySet<string> | null, present: ReadonlyMap<string, unknown>) => (near !== null && !near.has(id) ? 0.2 : present.has(id) ? 1 : 0.4);
 
 /** How far within a box its second line runs. */
 export const INNER = 2.5;

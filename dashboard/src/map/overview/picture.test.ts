@@ -9,7 +9,7 @@ it("is a picture of all that the overview shows, and names can't leave their pla
   const edges = new Map([["a", { from: "web", to: "auth", rate: 1, errorRate: 0.5 } as Edge]]);
   const layout = place([...nodes.keys()].map((id) => ({ id, isClient: id === "web", group: "" })), [{ key: "a", from: "web", to: "auth" }]);
   nodes.delete("hidden");
-  const { text, width } = pictureOf({ nodes, edges, layout, steps: { some: 0.01, many: 0.05 }, near: new Set(["web"]), found: new Set(["web"]), picked: "" }, (variable) => variable, 'Some "Sans"');
+  const { text, width } = pictureOf({ nodes, edges, layout, steps: { some: 0.01, many: 0.05 }, near: new Set(["web"]), present: nodes, found: new Set(["web"]), picked: "" }, (variable) => variable, 'Some "Sans"');
   const drawn = new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
   expect(drawn.getAttribute("width")).toBe(String(width));
   const boxes = [...drawn.querySelectorAll(":scope > g")].filter((each) => each.querySelector("text"));

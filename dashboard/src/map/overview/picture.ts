@@ -2,11 +2,11 @@
 
 import type { Edge, Node } from "../../api/client";
 import { sayable, type Picture } from "../exports";
-import { INNER, linesAt, linesOf, look, named, type Pen } from "./paint";
+import { INNER, linesAt, linesOf, look, named, strength, type Pen } from "./paint";
 import { HEIGHT, WIDTH, type BigLayout } from "./place";
 
-/** Lines and boxes that don't stand out. */
-const [FAINT_LINES, FAINT_BOX] = [0.18, 0.2];
+/** Lines that don't stand out. */
+const FAINT_LINES = 0.18;
 
 /** A canvas' pen that writes what it draws. */
 class TextPath implements Pen {
@@ -26,11 +26,12 @@ interface Drawn {
   steps: { some: number; many: number };
   /** Ids that stand out; null: all are equal. */
   near: ReadonlySet<string> | null;
+  present: ReadonlyMap<string, unknown>;
   found: ReadonlySet<string> | undefined;
   picked: string;
 }
 
-export function pictureOf({ nodes, edges, layout, steps, near, found, picked }: Drawn, colour: (variable: string) => string, font: string): Picture {
+export function pictureOf({ nodes, edges, layout, steps, near, present, found, picked }: Drawn, colour: (variable: string) => string, font: string): Picture {
   const { width, height, places } = layout;
   const at = picked === "" ? null : linesAt(picked, edges, layout, new TextPath());
   const line = (path: string, variable: string, wide: number, alpha: number) => tag("path", { d: path, fill: "none", stroke: colour(variable), "stroke-width": wide, opacity: alpha });
@@ -39,7 +40,7 @@ export function pictureOf({ nodes, edges, layout, steps, near, found, picked }: 
     if (node === undefined) return "";
     const { round, fill, line: edge, width: wide, dash, isDoubled } = look(node, id === picked, found?.has(id) ?? false);
     const frame = (inset: number, more: Attributes) => tag("rect", { x: x + inset, y: y - HEIGHT / 2 + inset, width: WIDTH - 2 * inset, height: HEIGHT - 2 * inset, stroke: colour(edge), ...more });
-    return tag("g", { opacity: near === null || near.has(id) ? 1 : FAINT_BOX },
+    return tag("g", { opacity: strength(id, near, present) },
       frame(0, { rx: round, fill: colour(fill), "stroke-width": wide, "stroke-dasharray": dash.join(" ") })
       + (isDoubled ? frame(INNER, { fill: "none", "stroke-width": 0.8 }) : "")
       + tag("text", { x: x + 6, y: y + 3.5, fill: colour("--ink") }, escaped(named(node))));
