@@ -76,6 +76,10 @@ fn apart(by_version: BTreeMap<Arc<str>, Totals>, keep: impl FnOnce(&mut Totals))
         for ((client, server), edge) in totals.edges.into_iter().filter(|(id, _)| kept(id)) {
             let client_version = only.get(&client).and_then(Option::as_deref).unwrap_or_default();
             let id = (found.node(&client, client_version), found.node(&server, &version));
+            // Its requests are those of its versions: the calls it made must not stand for them.
+            if client_version.is_empty() && outline.services.contains_key(&client) {
+                found.totals.add_service(id.0.clone(), Arc::default());
+            }
             found.totals.add_edge(id, edge);
         }
         for (node, service) in totals.services {

@@ -65,6 +65,13 @@ impl Asked {
         }
     }
 
+    /// The same range rounded outward to a multiple of so many seconds.
+    #[must_use]
+    pub fn outward(self, width_s: u32, now_us: i64) -> Self {
+        let (from_s, to_s) = self.seconds(now_us);
+        Self::Between(from_s - from_s % width_s, to_s.checked_next_multiple_of(width_s).unwrap_or(to_s))
+    }
+
     fn between(start_us: i64, end_us: i64, now_us: i64) -> Result<Self, ApiError> {
         if end_us <= start_us {
             return Err(ApiError::bad_request("startTime must be before endTime"));

@@ -31,7 +31,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tower_http::compression::CompressionLayer;
 use utoipa_swagger_ui::SwaggerUi;
 
 /// How long open requests may take to end when the process stops.
@@ -212,8 +211,7 @@ fn router(app: App, admin: Router) -> Router {
         .merge(tempo::router())
         .merge(prometheus::router())
         .merge(page::router())
-        .merge(browse)
-        .layer(CompressionLayer::new());
+        .merge(browse);
     let all = Router::new()
         .route("/api/v1/live", get(socket::live))
         .merge(auth::login::router())

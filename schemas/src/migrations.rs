@@ -51,6 +51,9 @@ pub const ANALYST: &str = include_str!("../clickhouse/analyst.sql");
 /// Days that `otel_traces` keeps raw spans.
 pub const RAW_RETENTION_DAYS: u32 = 7;
 
+/// Days that `traces` and `flows_by_start` keep summaries of flows.
+pub const FLOW_RETENTION_DAYS: u32 = 30;
+
 /// Settings that every base table and every view target pins, with the least value that is safe. Without them a
 /// repeated insert counts twice: in the table, or, where only a view's target lacks them, in the rollup.
 pub const PINNED: [(&str, u64); 3] = [
@@ -136,9 +139,14 @@ mod tests {
     }
 
     #[test]
-    fn the_raw_retention_is_the_one_in_the_table() {
+    fn retentions_are_those_in_the_tables() {
         let ttl = format!("TTL toDateTime(Timestamp) + INTERVAL {RAW_RETENTION_DAYS} DAY");
         assert!(ALL[1].sql.contains(&ttl));
+        let ttl = format!("TTL toDateTime(start) + INTERVAL {FLOW_RETENTION_DAYS} DAY");
+        for name in ["flows", "flows_by_start"] {
+            let migration = ALL.iter().find(|migration| migration.name == name);
+            assert!(migration.is_some_and(|migration| migration.sql.contains(&ttl)), "{name}");
+        }
     }
 
     #[test]

@@ -109,7 +109,7 @@ pub async fn diff(app: &App, access: &Access, question: DiffQuestion) -> Result<
     let selection = selection.read("s", &access.allowed, now_us, &app.limits)?;
     let mut baseline = baseline.read("b", &access.allowed, now_us, &app.limits)?;
     baseline.except(&selection);
-    let staleness = lateness_with_spans(app).await?;
+    let staleness = lateness_with_spans(app, selection.from_s.min(baseline.from_s)).await?;
     let Sampled { sides: [inside, outside], facts } = facts::read(app, &selection, &baseline).await?;
     let of = |scopes: &[&str]| {
         let rows = facts.iter().filter(|fact| scopes.contains(&fact.scope.as_str()));

@@ -76,7 +76,7 @@ pub async fn list(app: &App, access: &Access, which: WhichWords) -> Result<Error
     access.at_least(Role::Analyst)?;
     let which = which.read("", &access.allowed, now_us(), &app.limits)?;
     let steps = Steps::of(which.from_s, which.to_s);
-    let staleness = lateness_with_spans(app).await?;
+    let staleness = lateness_with_spans(app, which.from_s).await?;
     let Found { rows, total, truncated } = spans::read(app, &which, steps.width_s).await?;
     let mut groups = grouped(rows, steps);
     let group_count = groups.len();

@@ -240,7 +240,8 @@ fn add_edge(part: &mut Environment, (client, server): (&Arc<Node>, &Arc<Node>), 
         raw_calls: i64::from(calls),
         ..EdgeCounts::default()
     });
-    totals.callee = latency(calls, duration_us);
+    // What a breaker kept back took no time.
+    totals.callee = latency(calls.saturating_sub(rejected), duration_us);
 }
 
 /// Streams have no latency, and it is them that a sum of nothing stands for.
@@ -264,7 +265,7 @@ fn leave_out_unknown(graph: &mut Graph) {
     }
     for edge in &mut graph.edges {
         (edge.messages, edge.confidence, edge.latency_side) = (None, None, None);
-        without_percentiles(edge.call_count, &mut edge.latency);
+        without_percentiles(Count(edge.call_count.0 - edge.rejected.0), &mut edge.latency);
     }
 }
 
@@ -337,6 +338,10 @@ mod tests {
         assert_eq!(counts.map(|count| count.0), [2_000, 1_000, 1_000, 1_000, 0]);
         assert_eq!((edge.latency.avg_latency, edge.latency.p50_latency), (Some(4.5), None));
         assert_eq!((edge.confidence, edge.messages, edge.latency_side), (None, None, None));
+        // Of three calls one was kept back by a breaker.
+        let graph = of(4, vec![node_row("auth", "service", 2, 9_000)], vec![(1, 1, 3, 1, 0, 0, 0, 1, 9_000)]);
+        let edge = &graph.graph(&RULES).unwrap().edges[0];
+        assert_eq!((edge.call_count.0, edge.latency.avg_latency), (3_000, Some(4.5)));
     }
 
     #[test]

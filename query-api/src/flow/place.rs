@@ -21,9 +21,9 @@ pub struct Place {
     pub deployment: String,
 }
 
-/// Places by the id of their node.
+/// Places by the id of their node, with the version that its spans say.
 #[derive(Debug, Default)]
-pub struct Places(BTreeMap<String, Place>);
+pub struct Places(BTreeMap<String, (Place, String)>);
 
 impl Places {
     /// Adds where a span came from.
@@ -36,7 +36,11 @@ impl Places {
             name: resource.service.to_owned(),
             kind,
         };
-        let place = self.0.entry(node.to_string()).or_default();
+        let (place, version) = self.0.entry(node.to_string()).or_default();
+        // Of several the greatest, as in the graphs that are stored.
+        if resource.version > version.as_str() {
+            resource.version.clone_into(version);
+        }
         if !resource.pod.is_empty() && !place.pods.contains(resource.pod) {
             place.pods.insert(resource.pod.to_owned());
             place.pod = place.pods.first().cloned().unwrap_or_default();
@@ -49,7 +53,13 @@ impl Places {
     /// Tells the graph's services where they ran.
     pub fn tell(mut self, graph: &mut Graph) {
         for node in &mut graph.nodes {
-            node.service.place = self.0.remove(&node.id);
+            let Some((place, version)) = self.0.remove(&node.id) else { continue };
+            node.service.place = Some(place);
+            // Nobody calls a browser, so no call says its version.
+            if node.service.versions.is_empty() && !version.is_empty() {
+                node.service.versions = vec![version.clone()];
+                node.service.version = version;
+            }
         }
     }
 }

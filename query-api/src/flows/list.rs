@@ -79,7 +79,7 @@ pub async fn list(
 ) -> Result<FlowsAnswer, ApiError> {
     let which: Which = which.read("", &access.allowed, now_us(), &app.limits)?;
     let page = Page::read(&page, &sort)?;
-    let staleness = lateness(app).await?;
+    let staleness = lateness(app, which.from_s).await?;
     let (rows, total) = row::read(app, &which, &page).await?;
     let next_cursor = page.next(rows.len(), rows.last().map(FlowRow::cursor));
     let kept = rows.iter().map(|row| flow::Listed {

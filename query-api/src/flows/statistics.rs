@@ -44,7 +44,7 @@ struct Bucket {
 pub async fn statistics(app: &App, access: &Access, which: WhichWords) -> Result<StatisticsAnswer, ApiError> {
     let now_us = now_us();
     let which = which.read("", &access.allowed, now_us, &app.limits)?;
-    let staleness = lateness(app).await?;
+    let staleness = lateness(app, which.from_s).await?;
     let sql = format!(
         "SELECT toString(status) AS status, hdrBucket(duration_us) AS bucket, toInt64(sum(weight) * 1000) AS flows, \
                 toInt64(count() * 1000) AS raw, toInt64(sum(duration_us * weight) * 1000) AS sum_us \

@@ -65,10 +65,10 @@ pub async fn list(
     let mut which = which.read("", &access.allowed, now_us(), &app.limits)?;
     let page = Page::read(&page, &sort)?;
     let staleness = if attributes.is_empty() {
-        lateness(app).await?
+        lateness(app, which.from_s).await?
     } else {
         access.at_least(Role::Analyst)?;
-        lateness_with_spans(app).await?
+        lateness_with_spans(app, which.from_s).await?
     };
     which.with_attributes(&attributes);
     let (rows, total) = row::read(app, &which, &page).await?;

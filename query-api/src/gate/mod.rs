@@ -19,6 +19,7 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use rates::Caller;
 use std::time::{Duration, Instant};
+use tower_http::compression::CompressionLayer;
 use tower_http::cors::CorsLayer;
 
 /// How long browsers may remember what a page of another origin may do.
@@ -28,6 +29,8 @@ const CORS_AGE: Duration = Duration::from_secs(600);
 pub fn around(router: Router<App>, app: &App) -> Router<App> {
     router
         .layer(from_fn(etag::layer))
+        // Around the tags, which are of the whole answer.
+        .layer(CompressionLayer::new())
         .layer(from_fn_with_state(app.clone(), bounds::body))
         .layer(from_fn_with_state(app.clone(), identify))
         .layer(from_fn_with_state(app.clone(), bounds::layer))

@@ -13,6 +13,8 @@ use crate::words::{Sent, Words, snake};
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 const SEARCH: &[&str] = &[
@@ -72,13 +74,21 @@ async fn trace(
     Question::at(words.one("start_time")?, words.one("end_time")?, None)?;
     words.flag("raw_traces")?;
     let limit = app.limits.trace_spans as usize;
-    let rows = spans::allowed(&app, &access, &id).await?.unwrap_or_default();
+    let rows = spans::allowed(&app, &access, &in_hex(id)).await?.unwrap_or_default();
     if rows.len() > limit {
         // OTLP has no place to say that spans are missing.
         let message = format!("the trace has more than {limit} spans; /jaeger/api/traces shows the earliest");
         return Err(ApiError::bad_request(message).into());
     }
     found(rows)
+}
+
+/// Ids are bytes in Jaeger's protobuf, so that its JSON has them in base64.
+fn in_hex(id: String) -> String {
+    match STANDARD.decode(&id) {
+        Ok(bytes) if bytes.len() == 16 => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        _ => id,
+    }
 }
 
 async fn traces(State(app): State<App>, access: Access, sent: Sent) -> Answer {

@@ -145,7 +145,8 @@ pub async fn of(
         Group::Version => question.versions(app).await?,
         _ => question.graph(app).await?,
     };
-    let now_s = u32::try_from(now_us() / 1_000_000).unwrap_or(u32::MAX);
+    let newest_us = staleness.shards.values().map(|shard| shard.clock).filter(|clock| *clock > 0).min();
+    let newest_s = u32::try_from(newest_us.unwrap_or_else(now_us) / 1_000_000).unwrap_or(u32::MAX);
     let Question { filter, around, depth, way: direction, group, .. } = question;
     let Around { service, namespace, cluster } = around;
     Ok(DependenciesAnswer {
@@ -160,7 +161,7 @@ pub async fn of(
             group,
             node_count: graph.nodes.len(),
             edge_count: graph.edges.len(),
-            last_updated: rfc3339(plan.to_s.min(now_s)),
+            last_updated: rfc3339(plan.to_s.min(newest_s)),
         },
         graph,
         totals: frame::Totals::of(&flows, plan.seconds),

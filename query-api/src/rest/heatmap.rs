@@ -51,7 +51,7 @@ pub struct HeatmapParameters {
     pub to: Option<String>,
     /// Exactly this environment.
     pub environment: Option<String>,
-    /// The last `90s`, `15m`, `2h`, `7d` …; 15 minutes by default.
+    /// The last `90s`, `15m`, `2h`, `7d` …, rounded outward to ten seconds; 15 minutes by default.
     pub window: Option<String>,
     /// Instead of `window`: RFC 3339, a number since 1970 in s, ms, µs or ns, `now` or `now-1h`.
     pub start_time: Option<String>,
@@ -113,7 +113,10 @@ async fn heatmap(
 pub async fn of(app: &App, access: &Access, parameters: HeatmapParameters) -> Result<Heatmap, ApiError> {
     let HeatmapParameters { operation, service, namespace, cluster, from, to, probes, .. } = parameters;
     let (start, end) = (parameters.start_time.as_deref(), parameters.end_time.as_deref());
-    let asked = Asked::parse(parameters.window.as_deref(), start, end, now_us(), &app.limits)?;
+    let now_us = now_us();
+    // The seconds of a cell are those of its column.
+    let asked = Asked::parse(parameters.window.as_deref(), start, end, now_us, &app.limits)?
+        .outward(SHORTEST_S, now_us);
     let filter = Filter::new(operation, parameters.environment, probes, &app.limits)?.within(&access.allowed);
     let place = Around::read(None, namespace, cluster, &app.limits)?;
     let [service, from, to] = [("service", service), ("from", from), ("to", to)]

@@ -101,8 +101,11 @@ pub struct FlowStats {
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct ServiceShare {
+    /// As graphs show it.
+    pub id: String,
     pub name: String,
     pub namespace: String,
+    pub cluster: String,
     pub request_count: Count,
     pub error_count: Count,
     pub error_rate: f64,
@@ -245,8 +248,10 @@ fn shares(totals: &Totals, access: &Access) -> Vec<ServiceShare> {
         .map(|(node, totals)| {
             let latency = Latency::of(&totals.latency);
             ServiceShare {
+                id: node.to_string(),
                 name: node.name.clone(),
                 namespace: node.namespace.clone(),
+                cluster: node.cluster.clone(),
                 request_count: Count(totals.counts.requests),
                 error_count: Count(totals.counts.errors),
                 error_rate: share(totals.counts.errors, totals.counts.requests),
@@ -256,10 +261,6 @@ fn shares(totals: &Totals, access: &Access) -> Vec<ServiceShare> {
             }
         })
         .collect();
-    shares.sort_by(|a, b| {
-        b.request_count
-            .cmp(&a.request_count)
-            .then_with(|| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)))
-    });
+    shares.sort_by(|a, b| b.request_count.cmp(&a.request_count).then_with(|| a.id.cmp(&b.id)));
     shares
 }

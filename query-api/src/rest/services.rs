@@ -115,7 +115,9 @@ pub struct ServiceDetails {
     pub id: String,
     pub name: String,
     pub namespace: String,
+    /// "" where it runs in several: then `id` is without one too.
     pub cluster: String,
+    pub clusters: Vec<String>,
     pub environments: Vec<String>,
     pub version: String,
     pub versions: Vec<String>,
@@ -280,6 +282,10 @@ pub async fn one(
             pods.get_or_insert_default().extend(named);
         }
     }
+    let node = match service.clusters.len() {
+        1 => node,
+        _ => Arc::new(Node { cluster: String::new(), ..(*node).clone() }),
+    };
     let answer = node_answer(&node, &service.totals, found.plan.seconds, &app.rules);
     Ok(OneServiceAnswer {
         service: ServiceDetails {
@@ -287,6 +293,7 @@ pub async fn one(
             name: answer.service.name,
             namespace: answer.service.namespace,
             cluster: answer.service.cluster,
+            clusters: service.clusters.into_iter().collect(),
             environments: service.environments.iter().map(|name| (*name).to_owned()).collect(),
             version: answer.service.version,
             versions: answer.service.versions,
@@ -312,6 +319,7 @@ fn pods_apart(pods: &[Pod]) -> usize {
 struct OneService<'a> {
     totals: ServiceTotals,
     environments: BTreeSet<&'a str>,
+    clusters: BTreeSet<String>,
     names: BTreeSet<Node>,
     neighbours: Neighbours,
 }
@@ -332,6 +340,7 @@ impl Found {
                     .or_insert_with(|| (node.clone(), OneService::default()));
                 service.totals.add(&requests);
                 service.environments.insert(environment);
+                service.clusters.insert(node.cluster.clone());
                 service.names.extend(names_of(node, totals).into_iter().cloned());
                 service.neighbours.add(node, totals);
             }
