@@ -2,13 +2,13 @@
 # make demo ARGS="--for 60s --verify"
 # make chaos KILLS=50  every process is killed under the same workload; nothing may be lost or doubled
 # make test            every check and test; the last line says how many passed and failed
-.PHONY: help demo dashboard chaos build test chart simulate fuzz bench bench-stages bench-ingest bench-store bench-live bench-api compare flamegraph clean
+.PHONY: help demo dashboard chaos build test chart test-k8s simulate fuzz bench bench-stages bench-ingest bench-store bench-live bench-api compare flamegraph clean
 
 SHELL := bash
 export CARGO_TARGET_DIR ?= $(or $(WEIR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/weir)/target
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' Makefile
 
 demo: build ## start everything with a demo workload; ARGS="--for 60s --verify" checks every count
 	@"$(CARGO_TARGET_DIR)/release/weir" demo $(ARGS)
@@ -31,6 +31,9 @@ test: ## install what is missing and run every check and test
 
 chart: ## lint the Helm chart and check everything it makes, without a cluster; ARGS=--write makes the manifests anew
 	@tools/helm $(ARGS)
+
+test-k8s: ## install, upgrade, roll back and uninstall the chart in a Kubernetes control plane; ARGS=--write makes its tables anew
+	@source tools/environment && tools/with-kubernetes "$$WEIR_TEST_PYTHON" tools/kubernetes $(ARGS)
 
 simulate: ## crash processor and store at every step on simulated servers; SEEDS=2000, FROM=1
 	@tools/install
