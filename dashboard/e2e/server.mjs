@@ -13,8 +13,8 @@ export async function freePort() {
   return port;
 }
 
-/** Its address, and functions that start and kill it; null, said aloud, where WEIR_TEST_BINARY names no weir. */
-export async function queryApi(flags = []) {
+/** Its address, and functions that start and kill it; null, said aloud, where WEIR_TEST_BINARY names no weir. Without its Kafka it is never ready. */
+export async function queryApi(flags = [], brokers = kafka) {
   if (!binary) {
     console.log("        skipped: WEIR_TEST_BINARY names no weir");
     return null;
@@ -25,8 +25,8 @@ export async function queryApi(flags = []) {
   return {
     origin,
     start: async () => {
-      server = spawn(binary, ["query-api", "--listen", listen, "--kafka", kafka, "--clickhouse", clickhouse, ...flags], { stdio: "ignore" });
-      await until("query-api is ready", () => fetch(`${origin}/ready`).then(({ ok }) => ok, () => false));
+      server = spawn(binary, ["query-api", "--listen", listen, "--kafka", brokers, "--clickhouse", clickhouse, ...flags], { stdio: "ignore" });
+      await until("query-api is ready", () => fetch(`${origin}/${brokers === kafka ? "ready" : "health"}`).then(({ ok }) => ok, () => false));
     },
     kill: async () => {
       if (server?.exitCode !== null || server.signalCode !== null) return;

@@ -1,6 +1,7 @@
 // Empty, loading, stale, partial, failed: every view has words for each, and goes on by itself.
 import { api, ask, same, test, until } from "./harness.mjs";
 import { LATE, REFUSAL, change, cutOff, hold, late, refuse, sendIncomplete, shardIsLate, silent, tell } from "./states.mjs";
+import { queryApi } from "./server.mjs";
 import { environment, newEnvironment, prepare, truth } from "./workload.mjs";
 
 const at = (path, more = "") => `${api}${path}${path.includes("?") ? "&" : "?"}environment=${environment}${more}`;
@@ -131,6 +132,24 @@ test("what is late says so, where it stands", async (page) => {
   const total = page.locator('[data-figure="total"] b');
   same(await total.evaluate((figure) => getComputedStyle(figure).textDecorationStyle), "dotted", "how such a figure looks");
   same((await total.getAttribute("title")).includes("1 of 2 shards is late"), true, "what it says");
+});
+
+test("without Kafka the page says so, and shows what is stored", async (page) => {
+  const server = await queryApi([], "127.0.0.1:1");
+  if (server === null) return;
+  await prepare();
+  await server.start();
+  try {
+    await page.goto(`${server.origin}/?environment=${environment}&live=15m`);
+    await page.locator('#freshness[data-light="stale"]', { hasText: "Kafka doesn't answer" }).waitFor();
+    await page.goto(`${server.origin}/operations?environment=${environment}&window=1h`);
+    await page.locator("tbody tr", { hasText: truth.operation }).waitFor();
+    await page.goto(`${server.origin}/status`);
+    await page.locator("main").getByText("Kafka doesn't answer").first().waitFor();
+  } finally {
+    await page.goto("about:blank");
+    await server.kill();
+  }
 });
 
 test("what is only a part says so", async (page) => {

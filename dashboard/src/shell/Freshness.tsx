@@ -22,7 +22,8 @@ export function Freshness() {
   const shards = Object.entries(staleness?.shards ?? {}).filter(([, { message }]) => message !== "");
   return (
     <Menu className="freshness" title={words.fresh.details} label={
-      <span className="light-words" role="status" data-light={light} id="freshness"><i className="light" />{text}</span>
+      // That it goes on being live, a second later, is nothing to be read out.
+      <span className="light-words" role="status" aria-live={light === "live" ? "off" : "polite"} data-light={light} id="freshness"><i className="light" />{text}</span>
     }>
       {() => (
         <div className="stack">
