@@ -121,8 +121,12 @@ export const words = {
     byNamespace: (services: string) => `${services} nodes, shown by namespace: open one, or`,
     showAll: "show them all",
     openGroup: "Open it",
+    showByNamespace: "Show by namespace",
+    outside: "All namespaces",
     quiet: "quiet now",
-    overview: (nodes: string, edges: string) => `${nodes} nodes and ${edges} calls: an overview. Select one to look around it, or filter.`,
+    overview: (nodes: string, edges: string) => `${nodes} nodes and ${edges} calls: an overview.`,
+    lookAround: "Select one to look around it, or filter.",
+    openOne: "Select one to open it, or filter.",
     kinds: {
       client: "browser, app, CLI", user: "user", service: "service", database: "database", topic: "topic or queue", external: "external",
       unknown: "unknown", namespace: "namespace", cluster: "cluster",

@@ -11,7 +11,7 @@ import { useSource } from "../parts/source";
 import { Boundary, Refused } from "../parts/States";
 import { set } from "../url/address";
 import { words } from "../words";
-import { CLOSED, MOST_HOPS, pickEdge, pickNode, useMapChoice, type MapChoice } from "./choice";
+import { CLOSED, MOST_HOPS, OUTSIDE, enterNode, pickEdge, pickNode, useMapChoice, type MapChoice } from "./choice";
 import { EdgeTable } from "./EdgeTable";
 import { EdgeTree } from "./EdgeTree";
 import { Empty } from "./Empty";
@@ -60,7 +60,7 @@ export function MapView() {
     const replayed = amid(part(among, { focus, hops, only, withRare }), seen);
     return hide.expression ? without(replayed, hide.expression) : replayed;
   }, [replay, among, seen, left, hide, focus, hops, only, withRare]);
-  const isLarge = useIsLarge(all.nodes.size, of);
+  const isLarge = useIsLarge(all.nodes.size, of, all.edges.size);
   // Only what is drawn one by one is laid out with care.
   const laid = useLayout(isLarge ? NOTHING : all.nodes, isLarge ? NOTHING : all.edges, of);
   // What is hidden keeps its place: nothing moves while one types.
@@ -68,6 +68,8 @@ export function MapView() {
   const { nodes, edges } = isLarge ? all : drawn;
   const isFound = useMemo(() => find.expression && found({ nodes, edges }, find.expression), [nodes, edges, find]);
   const selected = choice.node !== "" ? choice.node : choice.edge ? edgeKey(choice.edge) : "";
+  const isByItself = choice.group === null && group === "namespace";
+  const onNode = isByItself ? enterNode : pickNode;
   const moves = look.isLive && look.connection.state === "open" && !paused && group === "none";
   // A replay is drawn once it is known who takes part in it.
   const lacking = replay !== null && !whole.graph.loaded ? whole : all.nodes.size === 0 && laid.nodes.size === 0 ? mapped : null;
@@ -82,19 +84,21 @@ export function MapView() {
           {choice.as === "map" && <SeekField by="find" written={choice.find} read={find} told={isFound ? words.map.found(exact(isFound.nodes.size + isFound.edges.size)) : ""} />}
           <SeekField by="hide" written={choice.hide} read={hide} told={hide.expression ? words.map.hidden(exact(seen.nodes.size + seen.edges.size - left.nodes.size - left.edges.size)) : ""} />
           <Focus choice={choice} name={namer(nodes)} />
+          {namespace !== "" && <button type="button" data-escape="" onClick={() => set(OUTSIDE)}>{words.map.outside}</button>}
         </MapBar>
         {error != null && graph.loaded && <Refused error={error} again={again} />}
         {replay && <Player key={replay.from} replay={replay} group={group} />}
         {lacking ? <Empty of={lacking} only={only} /> : <>
-          {choice.as === "map" && isLarge && <Overview key={of} nodes={nodes} edges={edges} present={held.nodes} found={isFound} selected={selected} moves={moves} source={source} picture={picture} onNode={pickNode} />}
+          {choice.as === "map" && isLarge && <Overview key={of} hint={isByItself ? words.map.openOne : words.map.lookAround} nodes={nodes} edges={edges} present={held.nodes} found={isFound} selected={selected} moves={moves} source={source} picture={picture} onNode={onNode} />}
           {choice.as === "map" && !isLarge && <FlowMap key={of} drawn={drawn} present={held} label={choice.label} found={isFound} selected={selected}
-            moves={moves} source={source} picture={picture} onNode={pickNode} onEdge={pickEdge} />}
+            moves={moves} source={source} picture={picture} onNode={onNode} onEdge={pickEdge} />}
           {choice.as === "table" && <EdgeTable nodes={nodes} edges={left.edges} selected={selected} source={source} onEdge={pickEdge} />}
-          {choice.as === "tree" && <EdgeTree nodes={left.nodes} edges={left.edges} source={source} onNode={pickNode} onEdge={pickEdge} />}
+          {choice.as === "tree" && <EdgeTree nodes={left.nodes} edges={left.edges} source={source} onNode={onNode} onEdge={pickEdge} />}
           <footer className="map-foot">
             {choice.as === "map" && <Legend />}
             <div className="map-notes small muted">
-              {choice.group === null && group === "namespace" && <ByNamespace services={look.graph.nodes.size} />}
+              {isByItself && <ByNamespace services={look.graph.nodes.size} />}
+              {choice.group === "none" && look.isLarge && namespace === "" && <button type="button" className="link small" onClick={() => set({ group: null })}>{words.map.showByNamespace}</button>}
               {(choice.withRare || !withRare) && <Rare rare={seen.rare} withRare={withRare} />}
               {look.filters.status !== "" && <span>{words.filters.statusOnMap}</span>}
             </div>

@@ -75,9 +75,10 @@ function useLoad(replay: Replay, group: Group) {
   const others = JSON.stringify({ ...filters, time: null });
   return useCallback(async (step: number) => {
     const asked: typeof filters = { ...(JSON.parse(others) as typeof filters), time: timeOf(replay, step) };
-    await Promise.all([
-      queries.prefetchQuery(api.queryOptions("get", "/api/v1/graph", { params: { query: graphQuery(asked) } })),
-      group !== "none" && queries.prefetchQuery(api.queryOptions("get", "/api/v1/dependencies", { params: { query: groupQuery(asked, group) } })),
+    // What can't be had is told by the map.
+    await Promise.allSettled([
+      queries.query(api.queryOptions("get", "/api/v1/graph", { params: { query: graphQuery(asked) } })),
+      group !== "none" && queries.query(api.queryOptions("get", "/api/v1/dependencies", { params: { query: groupQuery(asked, group) } })),
     ]);
   }, [others, replay, group]);
 }

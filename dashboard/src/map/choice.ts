@@ -59,3 +59,21 @@ function pick(panel: Record<string, string | null>) {
 
 export const pickNode = (id: string) => pick(openNode(id));
 export const pickEdge = (key: string) => pick(openEdge(edgeOf(key)));
+
+/** What leads into the box of a namespace; null where the node is none. Parts of ids are encoded. */
+export function inside(id: string) {
+  const [, cluster = "", namespace] = /^namespace:(?:(.*)\/\/)?(.*)$/.exec(id) ?? [];
+  if (namespace === undefined) return null;
+  return { ...CLOSED, namespace: decodeURIComponent(namespace), cluster: decodeURIComponent(cluster), group: null };
+}
+
+export const OUTSIDE = { ...CLOSED, namespace: null, cluster: null };
+
+/** Boxes that stand for too many services are there to be opened; what else there is has its panel. */
+export function enterNode(id: string) {
+  const box = inside(id);
+  if (box === null) { pickNode(id); return; }
+  set(box);
+  // The box is gone, and the focus with it: what leads back takes it.
+  requestAnimationFrame(() => document.querySelector<HTMLElement>("[data-escape]")?.focus({ preventScroll: true }));
+}

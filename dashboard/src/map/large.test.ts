@@ -9,6 +9,7 @@ describe("a large map", () => {
       rerender({ nodes, of });
       return result.current;
     };
+    expect(renderHook(() => useIsLarge(40, "shop", 1_600)).result.current).toBe(true);
     expect([result.current, then(151, "shop"), then(149, "shop"), then(149, "bank")]).toEqual([false, true, true, false]);
   });
 });

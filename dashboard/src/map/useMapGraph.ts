@@ -8,8 +8,8 @@ import type { Group, MapChoice } from "./choice";
 
 /** What becomes one box: what is chosen, or namespaces where the services are too many to be read. */
 export function useGroup({ group, focus, only }: MapChoice): Group {
-  const { isLarge } = useLook();
-  return group ?? (isLarge && focus === "" && only === "" ? "namespace" : "none");
+  const { isLarge, filters: { namespace } } = useLook();
+  return group ?? (isLarge && [focus, only, namespace].every((each) => each === "") ? "namespace" : "none");
 }
 
 export type MapGraph = Pick<Look, "graph" | "error" | "again" | "how">;

@@ -5,7 +5,7 @@ import { Heatmap } from "../charts/Heatmap";
 import { namer, plain, shortId, whereabouts } from "../format/names";
 import { change, exact, latency, percent, rate, trouble } from "../format/numbers";
 import { useLook } from "../look";
-import { useMapChoice } from "../map/choice";
+import { enterNode, useMapChoice } from "../map/choice";
 import { useGroup, useMapGraph } from "../map/useMapGraph";
 import { How } from "../parts/How";
 import { sourceOf, useSource } from "../parts/source";
@@ -45,7 +45,7 @@ export function NodePanel({ node, nodes, edges, onClose }: Props) {
       about={<p className="small muted">{[words.map.kinds[kind], whereabouts(service), service.versions.length > 0 ? words.panel.ofVersion(plain(service.versions.join(", "))) : ""].filter((part) => part).join(" · ")} · <span className={{ healthy: "", degraded: "warn", down: "bad" }[status]}>{words.map.statuses[status]}</span>
         {joined.length > 0 && <><br />{words.panel.alsoCalled} {joined.map((id) => name(id)).join(", ")}</>}</p>}
       actions={<>
-        {kind === "namespace" && <button type="button" onClick={() => set({ namespace: service.namespace || service.name, group: null, node: null })}>{words.map.openGroup}</button>}
+        {kind === "namespace" && <button type="button" onClick={() => enterNode(node.id)}>{words.map.openGroup}</button>}
         <button type="button" onClick={() => set({ focus: node.id })}>{words.panel.focus}</button>
         {kind === "service" && <A className="button" href={toView("/errors", query, { service: service.name })}>{words.panel.openErrors}</A>}
         {logs && <a className="button" href={logs} target="_blank" rel="noreferrer">{words.panel.logs}</a>}

@@ -49,9 +49,10 @@ function Choices({ time, close }: { time: Time; close: () => void }) {
 function Replays({ time, close }: { time: Time; close: () => void }) {
   const { graph: { window } } = useLook();
   const { path, query } = useAddress();
+  const [now] = useState(() => Date.now() * 1000);
   const begin = (length: (typeof REPLAYS)[number]) => {
     // Of a past time, what is replayed are still the last minutes of all.
-    const changes = inAddress(lastMinutes(length, time.kind === "between" || window === null ? Date.now() * 1000 : window.to), 0);
+    const changes = inAddress(lastMinutes(length, time.kind === "between" || window === null ? now : window.to), 0);
     if (path === "/") set(changes);
     else go(toView("/", query, changes));
     close();

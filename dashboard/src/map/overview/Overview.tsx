@@ -18,6 +18,8 @@ import { HEIGHT, WIDTH, type BigLayout } from "./place";
 import { useBigLayout } from "./useBigLayout";
 
 interface Props {
+  /** What selecting one is for. */
+  hint: string;
   nodes: Map<string, Node>;
   edges: Map<string, Edge>;
   /** What is in the graph now; the other nodes are quiet. */
@@ -35,7 +37,7 @@ interface Props {
 const REST_MS = 150;
 
 /** All of a large graph at once, on a canvas. */
-export function Overview({ nodes, edges, present, found, selected, moves, source, picture, onNode }: Props) {
+export function Overview({ hint, nodes, edges, present, found, selected, moves, source, picture, onNode }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const below = useRef<HTMLCanvasElement>(null);
@@ -83,7 +85,7 @@ export function Overview({ nodes, edges, present, found, selected, moves, source
   const node = nodes.get(here);
   return (
     <>
-      <p className="overview-words small muted" title={source}>{words.map.overview(exact(nodes.size), exact(edges.size))}</p>
+      <p className="overview-words small muted" title={source}>{words.map.overview(exact(nodes.size), exact(edges.size))} {hint}</p>
       <div className="map-box" ref={box} {...dragging}>
         <canvas className={`lines ${lines === null ? "" : "faint"}`} ref={below} aria-hidden="true" />
         <canvas className="pulses" ref={pulses} aria-hidden="true" />
