@@ -134,8 +134,8 @@ impl Versions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::counts::EdgeCounts;
-    use crate::totals::EdgeTotals;
+    use crate::counts::{EdgeCounts, ServiceCounts};
+    use crate::totals::{EdgeTotals, ServiceTotals};
 
     fn node(name: &str) -> Arc<Node> {
         let (cluster, namespace) = (String::new(), String::new());
@@ -165,6 +165,26 @@ mod tests {
             .collect();
         assert_eq!(shown, ["cli web@1 7", "pay bank@2 1", "web@1 pay@1 5", "web@1 pay@2 2"]);
         assert_eq!(found.names["pay@2"], ("pay".to_owned(), "2".to_owned()));
+    }
+
+    #[test]
+    fn calls_that_a_service_made_are_no_requests_beside_those_of_its_versions() {
+        let version = |requests: i64, calls: i64| {
+            let mut totals = totals(&[("web", "pay", calls)]);
+            let counts = ServiceCounts { requests, ..ServiceCounts::default() };
+            totals.add_service(node("web"), ServiceTotals { counts, ..ServiceTotals::default() }.into());
+            totals
+        };
+        let by_version = BTreeMap::from([("1".into(), version(5, 9)), ("2".into(), version(6, 2))]);
+        let found = apart(by_version, |_| {});
+        let requests: Vec<_> = found
+            .totals
+            .nodes()
+            .into_iter()
+            .map(|(node, totals)| (node.name.clone(), totals.counts.requests))
+            .collect();
+        let expected = [("pay@1", 9), ("pay@2", 2), ("web", 0), ("web@1", 5), ("web@2", 6)];
+        assert_eq!(requests, expected.map(|(name, requests)| (name.to_owned(), requests)));
     }
 
     #[test]

@@ -155,6 +155,15 @@ async fn what_did_not_change_is_not_sent_again() {
     assert_eq!((again.status().as_u16(), again.headers()["etag"].clone()), (304, tag));
     assert!(again.bytes().await.unwrap().is_empty());
     let sums = api.get("/api/v1/openapi.json").send().await.unwrap();
+    let tag = sums.headers()["etag"].clone();
+    let squeezed = api.get("/api/v1/openapi.json").header("accept-encoding", "gzip");
+    let whole = squeezed.try_clone().unwrap().send().await.unwrap();
+    assert_eq!(
+        (&whole.headers()["content-encoding"], &whole.headers()["etag"]),
+        (&"gzip".parse().unwrap(), &tag)
+    );
+    let known = squeezed.header("if-none-match", &tag).send().await.unwrap();
+    assert_eq!(known.status(), 304, "compressed or not");
     assert_eq!(sums.headers()["cache-control"], "private, no-cache");
     assert_eq!(api.get("/api/v1/flows/zz").send().await.unwrap().headers()["cache-control"], "no-store");
 }

@@ -1072,7 +1072,7 @@ export interface components {
             flows: {
                 [key: string]: components["schemas"]["SpansShard"];
             };
-            /** @description Whether no shard is late. */
+            /** @description Whether no shard is late, and the range begins within what is kept. */
             fresh: boolean;
             /** @description What is wrong, in words; "" if nothing is. */
             message: string;
@@ -1443,7 +1443,9 @@ export interface components {
         };
         /** @description A service with all its environments together. */
         ServiceDetails: {
+            /** @description "" where it runs in several: then `id` is without one too. */
             cluster: string;
+            clusters: string[];
             dependencies: components["schemas"]["Neighbours"];
             environments: string[];
             /** @description As graphs show it. */
@@ -1487,9 +1489,12 @@ export interface components {
         ServiceShare: {
             /** Format: double */
             avgLatency?: number | null;
+            cluster: string;
             errorCount: components["schemas"]["Count"];
             /** Format: double */
             errorRate: number;
+            /** @description As graphs show it. */
+            id: string;
             name: string;
             namespace: string;
             /** Format: double */
@@ -4595,7 +4600,7 @@ export interface operations {
                 to?: string;
                 /** @description Exactly this environment. */
                 environment?: string;
-                /** @description The last `90s`, `15m`, `2h`, `7d` …; 15 minutes by default. */
+                /** @description The last `90s`, `15m`, `2h`, `7d` …, rounded outward to ten seconds; 15 minutes by default. */
                 window?: string;
                 /** @description Instead of `window`: RFC 3339, a number since 1970 in s, ms, µs or ns, `now` or `now-1h`. */
                 startTime?: string;

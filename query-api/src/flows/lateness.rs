@@ -71,3 +71,20 @@ impl Lateness {
         Self { fresh: self.fresh && spans.fresh, message, spans: Some(spans.shards), ..self }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_that_begins_before_what_is_kept_is_not_whole() {
+        let all = || Lateness { fresh: true, message: String::new(), flows: BTreeMap::new(), spans: None };
+        let now_us = 1_790_000_000_000_000;
+        let first_s = 1_790_000_000 - 7 * 86_400;
+        assert_eq!(all().kept("spans", 7, first_s - 10, now_us), all(), "asked for a moment ago");
+        let cut = all().kept("spans", 7, first_s - 3_600, now_us);
+        assert!(!cut.fresh && cut.message.contains("spans are kept for 7 days"), "{cut:?}");
+        let late = Lateness { fresh: false, message: "late".to_owned(), ..all() };
+        assert_eq!(late.kept("spans", 7, 0, now_us).message, "late");
+    }
+}

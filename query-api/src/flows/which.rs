@@ -299,7 +299,7 @@ mod tests {
             "start >= fromUnixTimestamp64Micro(1699999000000000) AND start < fromUnixTimestamp64Micro(1699999900000000) AND "
         ));
         assert!(
-            sql.contains("(operation = {c0:String})") && sql.contains("(duration_us >= {c2:Int64})"),
+            sql.contains("(operation = {c0:String})") && sql.contains("(duration_us >= {c3:Int64})"),
             "{sql}"
         );
     }
@@ -309,12 +309,12 @@ mod tests {
         let sql = |words| read(words).unwrap().sql();
         let service = sql(json!({"service": "auth"}));
         assert!(
-            service.contains("(has(services, {c1:String}))) OR ((root_service = {c2:String}))"),
+            service.contains("((has(services, {c0:String}))) OR ((root_service = {c1:String}))"),
             "{service}"
         );
         let there = sql(json!({"service": "auth", "namespace": "shop", "cluster": "eu"}));
-        let node = "arrayExists(node -> (node.name = {c2:String}) AND (node.namespace = {c3:String}) \
-             AND (node.cluster = {c4:String}), service_nodes)";
+        let node = "arrayExists(node -> (node.name = {c1:String}) AND (node.namespace = {c2:String}) \
+             AND (node.cluster = {c3:String}), service_nodes)";
         assert!(there.contains(node) && !there.contains("root_"), "{there}");
         let anywhere = sql(json!({"service": "", "namespace": "", "cluster": ""}));
         assert!(!anywhere.contains("service"), "{anywhere}");

@@ -135,3 +135,18 @@ fn found(rows: Vec<SpanRow>) -> Answer {
     let spans = json::resource_spans(&otlp::resource_spans(rows), Spelling::Otlp);
     Ok(Json(json!({"result": {"resourceSpans": spans}})))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_hex_or_base64() {
+        let hex = "0af7651916cd43dd8448eb211c80319c";
+        for (id, read) in
+            [(hex, hex), ("CvdlGRbNQ92ESOshHIAxnA==", hex), ("1", "1"), ("CvdlGRY=", "CvdlGRY=")]
+        {
+            assert_eq!(in_hex(id.to_owned()), read, "{id}");
+        }
+    }
+}
