@@ -5,6 +5,7 @@
 mod support;
 
 use futures_util::{SinkExt, StreamExt};
+use schemas::v1::FlowEvent;
 use serde_json::{Value, json};
 use std::time::Duration;
 use support::{Api, Bench, logins, now_s};
@@ -53,8 +54,25 @@ async fn fields_of_answers_are_named_by_the_asker() {
     );
     assert!(operation["lastSeen"].as_i64().unwrap() > i64::from(u32::MAX), "a Long");
 
-    let answer = ask(&api, r#"{ flow(flowId: "ab") { id } trace(traceId: "ab") { id } }"#).await;
-    assert_eq!(answer["data"], json!({"flow": null, "trace": null}), "{answer:#}");
+    let query = r#"{ flow(flowId: "ab") { id } trace(traceId: "ab") { id } service(name: "nobody") { id }
+        operation(name: "nothing") { name } }"#;
+    let answer = ask(&api, query).await;
+    assert_eq!(
+        (&answer["data"], &answer["errors"]),
+        (&json!({"flow": null, "trace": null, "service": null, "operation": null}), &Value::Null),
+        "{answer:#}"
+    );
+
+    let query = r#"{ one: operation(name: "login") { name count errorRate avgLatency } services { name }
+        operations { name } }"#;
+    let answer = ask(&api, query).await;
+    let login = json!({"name": "login", "count": 3, "errorRate": 0.0, "avgLatency": 0.1});
+    assert_eq!(answer["data"]["one"], login, "{answer:#}");
+    for field in ["one", "services", "operations"] {
+        let staleness = &answer["extensions"]["staleness"][field];
+        assert_eq!(staleness["fresh"], true, "{field}: {answer:#}");
+    }
+    assert_eq!(ask(&api, "{ __typename }").await["extensions"], Value::Null, "of no answer");
     api.stop().await;
     bench.drop().await;
 }
@@ -75,7 +93,7 @@ async fn questions_have_limits() {
     assert_eq!(ask(&api, &nested(3)).await["errors"], Value::Null);
     let bomb = format!("{}{}", "{ a ".repeat(20_000), "}".repeat(20_000));
     let (status, refused) = api.post("/graphql", &json!({"query": bomb})).await;
-    assert_eq!(status, 413, "{refused:#}");
+    assert_eq!((status, &refused["code"]), (413, &"too_large".into()), "a problem document: {refused:#}");
     let bomb = format!("{}{}", "{ a ".repeat(5_000), "}".repeat(5_000));
     assert!(!message(&ask(&api, &bomb).await).is_empty());
     // A fragment that contains itself.
@@ -201,7 +219,8 @@ async fn a_list_of_a_hundred_flows_with_their_graphs_takes_few_queries() {
     let nodes = flows["nodes"].as_array().unwrap_or_else(|| panic!("{answer:#}"));
     assert_eq!(
         (nodes.len(), &flows["totalCount"], &flows["pageInfo"]["hasNextPage"]),
-        (100, &100.into(), &true.into())
+        (100, &100.into(), &false.into()),
+        "the last page, though it is full"
     );
     for flow in nodes {
         let edges = flow["graph"]["edges"].as_array().unwrap();
@@ -223,7 +242,10 @@ async fn a_list_of_a_hundred_flows_with_their_graphs_takes_few_queries() {
     )
     .await;
     assert_eq!(next["data"]["flows"]["nodes"], json!([]), "{next:#}");
-    assert!(message(&ask(&api, "{ flows(first: 101) { totalCount } }").await).contains("100"));
+    for (arguments, hint) in [("first: 101", "100"), ("first: -1", "1 to 100"), ("page: 0", "1 to 10000")] {
+        let refused = ask(&api, &format!("{{ flows({arguments}) {{ totalCount }} }}")).await;
+        assert!(message(&refused).contains(hint), "{arguments}: {refused:#}");
+    }
     let traces = ask(
         &api,
         r#"{ traces(service: "auth", first: 2) { totalCount nodes { id serviceCount rootName } } }"#,
@@ -246,6 +268,144 @@ async fn a_list_of_a_hundred_flows_with_their_graphs_takes_few_queries() {
         (&id.into(), &5_000.into()),
         "{one:#}"
     );
+    api.stop().await;
+    bench.drop().await;
+}
+
+/// Ids of all pages of a list, each with `more` of the page before.
+async fn pages(api: &Api, list: &str, arguments: &str, more: impl Fn(usize, &Value) -> String) -> Vec<Value> {
+    let (mut ids, mut next) = (Vec::new(), String::new());
+    for page in 1..=3 {
+        let query = format!(
+            "{{ {list}(first: 40, {arguments}{next}) {{ edges {{ cursor node {{ id }} }} nodes {{ id }}
+             pageInfo {{ hasNextPage endCursor }} }} }}"
+        );
+        let answer = ask(api, &query).await;
+        let (connection, errors) = (&answer["data"][list], &answer["errors"]);
+        assert_eq!(errors, &Value::Null, "{answer:#}");
+        let edges = connection["edges"].as_array().unwrap();
+        let nodes: Value = edges.iter().map(|edge| edge["node"].clone()).collect();
+        assert_eq!((&connection["nodes"], edges.len()), (&nodes, [40, 40, 20][page - 1]), "{answer:#}");
+        assert_eq!(connection["pageInfo"]["hasNextPage"], page < 3, "{arguments}: {answer:#}");
+        assert_eq!(connection["pageInfo"]["endCursor"], edges.last().unwrap()["cursor"]);
+        ids.extend(edges.iter().map(|edge| edge["node"]["id"].clone()));
+        next = more(page, &connection["pageInfo"]["endCursor"]);
+    }
+    ids
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_lead_to_every_flow_in_every_order() {
+    let Some(bench) = Bench::new("graphql_pages").await else { return };
+    a_hundred_flows(&bench).await;
+    let api = bench.start().await;
+    let all: Vec<Value> = (1..=100).map(|id| format!("{id:032x}").into()).collect();
+    for list in ["flows", "traces"] {
+        let by_cursor = |_, cursor: &Value| format!(", after: {cursor}");
+        assert_eq!(pages(&api, list, r#"sort: "startTime""#, by_cursor).await, all);
+        // All take the same time, so that their ids decide.
+        let by_number = |page, cursor: &Value| {
+            assert_eq!(cursor, &Value::Null);
+            format!(", page: {}", page + 1)
+        };
+        assert_eq!(pages(&api, list, r#"sort: "duration""#, by_number).await, all);
+    }
+    let narrow = |argument| format!("{{ traces({argument}) {{ totalCount }} }}");
+    for (argument, total) in [
+        (r#"userHash: "nobody""#, 0),
+        (r#"sessionId: "none""#, 0),
+        (r#"uiEvent: "none""#, 0),
+        ("probes: true", 100),
+        (r#"attribute: ["service.name:auth", "service.name:web"]"#, 100),
+        (r#"attribute: ["service.name:a,b"]"#, 0),
+    ] {
+        let answer = ask(&api, &narrow(argument)).await;
+        assert_eq!(answer["data"]["traces"]["totalCount"], total, "{argument}: {answer:#}");
+    }
+    let query = "{ flows(first: 1) { nodes { id sequence { number } } } traces(first: 1) { nodes { id } } }";
+    let answer = ask(&api, query).await;
+    let flow = &answer["data"]["flows"]["nodes"][0];
+    assert_eq!((&flow["sequence"], &answer["errors"]), (&Value::Null, &Value::Null), "{answer:#}");
+    assert!(flow.as_object().unwrap().contains_key("sequence"), "null, not left out: {answer:#}");
+    for list in ["flows", "traces"] {
+        assert!(answer["extensions"]["staleness"][list]["fresh"].is_boolean(), "{answer:#}");
+    }
+    api.stop().await;
+    bench.drop().await;
+}
+
+/// All fields of a type, and of the types of those.
+fn all_fields(types: &[Value], name: &str) -> String {
+    let known = types.iter().find(|each| each["name"] == name).unwrap();
+    let Some(fields) = known["fields"].as_array() else { return String::new() };
+    let fields = fields.iter().map(|field| {
+        let mut kind = &field["type"];
+        while kind["name"].is_null() {
+            kind = &kind["ofType"];
+        }
+        format!("{} {}", field["name"].as_str().unwrap(), all_fields(types, kind["name"].as_str().unwrap()))
+    });
+    format!("{{ {} }}", fields.collect::<String>())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_have_every_field_that_the_schema_says() {
+    let Some(bench) = Bench::new("graphql_fields").await else { return };
+    bench.commit(1, &[logins(now_s(), 3)]).await;
+    a_hundred_flows(&bench).await;
+    let api = bench.start().await;
+    let kind = "name ofType { name ofType { name ofType { name } } }";
+    let query = format!("{{ __schema {{ types {{ name fields {{ name type {{ {kind} }} }} }} }} }}");
+    let schema = ask(&api, &query).await;
+    let types = schema["data"]["__schema"]["types"].as_array().unwrap();
+    for (question, answer) in [
+        ("flows(first: 2)", "FlowConnection"),
+        ("flow(flowId: \"1\")", "Flow"),
+        ("traces(first: 2)", "TraceConnection"),
+        ("trace(traceId: \"1\")", "Trace"),
+        ("operations", "Operation"),
+        ("operation(name: \"login\")", "OperationStats"),
+        ("services", "Service"),
+        ("service(name: \"auth\")", "ServiceDetail"),
+        ("dependencies", "DependencyGraph"),
+    ] {
+        let told = ask(&api, &format!("{{ it: {question} {} }}", all_fields(types, answer))).await;
+        assert_eq!(told["errors"], Value::Null, "{question}: {told:#}");
+        let told = &told["data"]["it"];
+        assert!(!told.is_null() && told != &json!([]), "{question} has something to say");
+    }
+    api.stop().await;
+    bench.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn single_flows_are_told_of_the_place_that_was_asked_for() {
+    let Some(bench) = Bench::new("graphql_events").await else { return };
+    bench.commit(1, &[logins(now_s(), 3)]).await;
+    let api = bench.start().await;
+    let mut flows = Subscriber::open(&api).await;
+    let query = r#"subscription { flowUpdates(namespace: "shop", cluster: "eu", probes: true) { type operationName status } }"#;
+    flows.say(&json!({"type": "subscribe", "id": "1", "payload": {"query": query}})).await;
+    // A question is answered behind the subscription, so that this has begun.
+    flows.say(&json!({"type": "subscribe", "id": "2", "payload": {"query": "{ __typename }"}})).await;
+    while flows.hear().await["type"] != "complete" {}
+    for (operation, namespace, cluster) in
+        [("a", "other", "eu"), ("b", "shop", "us"), ("__probe__", "shop", "eu")]
+    {
+        let event = FlowEvent {
+            trace_id: vec![1; 16],
+            environment: "production".to_owned(),
+            operation: operation.to_owned(),
+            current_service: "auth".to_owned(),
+            current_namespace: namespace.to_owned(),
+            current_cluster: cluster.to_owned(),
+            parts: 1,
+            ..FlowEvent::default()
+        };
+        bench.event(&event).await;
+    }
+    let told = flows.until("flowUpdates", |_| true).await;
+    assert_eq!(told, json!({"type": "flow_update", "operationName": "__probe__", "status": null}));
     api.stop().await;
     bench.drop().await;
 }

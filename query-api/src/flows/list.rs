@@ -2,7 +2,7 @@
 
 use super::lateness::{Lateness, lateness};
 use super::page::Page;
-use super::row::{self, FlowRow};
+use super::row::{self, FlowRow, Found};
 use super::which::Which;
 use super::{PageWords, SortWords, WhichWords};
 use crate::App;
@@ -80,8 +80,7 @@ pub async fn list(
     let which: Which = which.read("", &access.allowed, now_us(), &app.limits)?;
     let page = Page::read(&page, &sort)?;
     let staleness = lateness(app, which.from_s).await?;
-    let (rows, total) = row::read(app, &which, &page).await?;
-    let next_cursor = page.next(rows.len(), rows.last().map(FlowRow::cursor));
+    let Found { rows, total, next_cursor } = row::read(app, &which, &page).await?;
     let kept = rows.iter().map(|row| flow::Listed {
         flow_id: &row.trace_id,
         environment: &row.environment,

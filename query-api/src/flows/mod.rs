@@ -11,7 +11,7 @@ mod which;
 
 pub use lateness::{Lateness, lateness_with_spans};
 pub use list::{FlowsAnswer, list};
-pub use page::{PageWords, SortWords};
+pub use page::{Cursor, PageWords, Sort, SortWords};
 pub use row::FlowRow;
 pub use statistics::{StatisticsAnswer, statistics};
 pub use traces::{TracesAnswer, list as traces, youngest};

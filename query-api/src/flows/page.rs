@@ -93,8 +93,9 @@ impl Page {
         Ok(Self { page, size, sort, after })
     }
 
-    /// The condition, the order and the part of all rows, for the end of a query. Every value in it is a number.
-    pub fn sql(&self) -> String {
+    /// The condition, the order and the part of all rows, for the end of a query: those of the page, and so many more.
+    /// Every value in it is a number.
+    pub fn sql(&self, more: u32) -> String {
         let direction = if self.sort.descending { "DESC" } else { "ASC" };
         let by = match self.sort.by {
             By::Start => "start",
@@ -104,7 +105,7 @@ impl Page {
         format!(
             "{} ORDER BY {by} {direction}, id {direction} LIMIT {} OFFSET {skipped}",
             self.after.map(|after| self.beyond(after)).unwrap_or_default(),
-            self.size
+            self.size + more
         )
     }
 
@@ -117,15 +118,20 @@ impl Page {
         )
     }
 
-    /// What leads from a full page to the next one.
-    pub fn next(&self, rows: usize, last: Option<Cursor>) -> Option<String> {
-        let last = last.filter(|_| rows == self.size as usize && self.sort.by == By::Start)?;
-        Some(format!("{}{:x}-{:032x}", self.sort.mark(), last.start_us.max(0), last.id))
+    /// Cuts off what is more than the page, and says what leads there.
+    pub fn cut<Row>(&self, rows: &mut Vec<Row>, cursor: impl Fn(&Row) -> Cursor) -> Option<String> {
+        let more = rows.len() > self.size as usize;
+        rows.truncate(self.size as usize);
+        rows.last().filter(|_| more).and_then(|last| self.sort.cursor(cursor(last)))
     }
 }
 
 impl Sort {
-    fn read(text: Option<&str>) -> Result<Self, ApiError> {
+    /// From what a caller sent; the newest first by default.
+    ///
+    /// # Errors
+    /// Nothing is sorted so.
+    pub fn read(text: Option<&str>) -> Result<Self, ApiError> {
         let text = text.unwrap_or("-startTime");
         let (descending, name) = text.strip_prefix('-').map_or((false, text), |name| (true, name));
         let by = match name {
@@ -138,6 +144,12 @@ impl Sort {
             }
         };
         Ok(Self { by, descending })
+    }
+
+    /// What leads to the flows behind this one; `None` in the order of durations.
+    pub fn cursor(self, last: Cursor) -> Option<String> {
+        let text = || format!("{}{:x}-{:032x}", self.mark(), last.start_us.max(0), last.id);
+        (self.by == By::Start).then(text)
     }
 
     fn mark(self) -> char {
@@ -175,24 +187,26 @@ mod tests {
 
     #[test]
     fn pages_are_parts_of_the_newest_first() {
-        let sql = read(Some(3), Some(50), None, None).unwrap().sql();
+        let sql = read(Some(3), Some(50), None, None).unwrap().sql(0);
         assert_eq!(sql, " ORDER BY start DESC, id DESC LIMIT 50 OFFSET 100");
-        let sql = read(None, None, Some("duration"), None).unwrap().sql();
-        assert_eq!(sql, " ORDER BY duration_us ASC, id ASC LIMIT 20 OFFSET 0");
+        let sql = read(None, None, Some("duration"), None).unwrap().sql(1);
+        assert_eq!(sql, " ORDER BY duration_us ASC, id ASC LIMIT 21 OFFSET 0");
     }
 
     #[test]
-    fn a_cursor_is_the_last_row_of_a_full_page() {
+    fn a_cursor_is_the_last_row_of_a_page_that_others_follow() {
         let page = read(None, Some(2), None, None).unwrap();
         let last = Cursor { start_us: 1_700_000_000_000_000, id: 10 };
-        let cursor = page.next(2, Some(last)).unwrap();
-        assert_eq!(page.next(1, Some(last)), None, "a page that isn't full is the last one");
+        let mut rows = vec![last; 3];
+        let cursor = page.cut(&mut rows, |row| *row).unwrap();
+        assert_eq!(rows.len(), 2);
+        assert_eq!(page.cut(&mut rows, |row| *row), None, "nothing follows, though the page is full");
         let next = read(None, Some(2), None, Some(&cursor)).unwrap();
         assert_eq!(next.after, Some(last));
         assert!(
-            next.sql().contains("start <= fromUnixTimestamp64Micro(1700000000000000, 'UTC') AND "),
+            next.sql(1).contains("start <= fromUnixTimestamp64Micro(1700000000000000, 'UTC') AND "),
             "{}",
-            next.sql()
+            next.sql(1)
         );
         assert!(read(None, None, Some("startTime"), Some(&cursor)).is_err(), "it belongs to the other order");
         assert!(read(None, None, Some("duration"), Some(&cursor)).is_err());

@@ -3,7 +3,7 @@
 use super::attribute::Attribute;
 use super::lateness::{Lateness, lateness, lateness_with_spans};
 use super::page::Page;
-use super::row::{self, FlowRow};
+use super::row::{self, FlowRow, Found};
 use super::{PageWords, SortWords, Which, WhichWords};
 use crate::App;
 use crate::access::{Access, Role};
@@ -71,9 +71,9 @@ pub async fn list(
         lateness_with_spans(app, which.from_s).await?
     };
     which.with_attributes(&attributes);
-    let (rows, total) = row::read(app, &which, &page).await?;
+    let Found { rows, total, next_cursor } = row::read(app, &which, &page).await?;
     Ok(TracesAnswer {
-        next_cursor: page.next(rows.len(), rows.last().map(FlowRow::cursor)),
+        next_cursor,
         traces: rows.into_iter().map(TraceListed::of).collect(),
         total,
         page: page.after.is_none().then_some(page.page),

@@ -13,6 +13,7 @@ use async_graphql::dynamic::Schema;
 use async_graphql::http::{GraphiQLSource, WebSocket, WebSocketProtocols, WsMessage};
 use async_graphql::{Data, Executor, Request as Question, Response as Answer};
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
@@ -20,7 +21,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use futures_util::stream::BoxStream;
 use futures_util::{SinkExt, StreamExt};
-use questions::{Caller, FlowGraphs};
+use questions::{Caller, FlowGraphs, Staleness};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -78,25 +79,35 @@ impl Asking {
         Self { app, access, subscriptions }
     }
 
-    fn of_caller(&self, question: Question) -> Question {
+    fn of_caller(&self, question: Question, staleness: Staleness) -> Question {
         let Self { app, access, subscriptions } = self.clone();
         let graphs = FlowGraphs::loader(app.clone(), access.clone());
-        question.data(graphs).data(Caller::new(app, access, subscriptions))
+        question.data(graphs).data(Caller::new(app, access, subscriptions, staleness))
     }
 }
 
 impl Executor for Asking {
     async fn execute(&self, question: Question) -> Answer {
-        self.app.schema.execute(self.of_caller(question)).await
+        let staleness = Staleness::default();
+        let question = self.of_caller(question, staleness.clone());
+        staleness.said_in(self.app.schema.execute(question).await)
     }
 
     fn execute_stream(&self, question: Question, session: Option<Arc<Data>>) -> BoxStream<'static, Answer> {
         let session = session.unwrap_or_default();
-        self.app.schema.execute_stream_with_session_data(self.of_caller(question), session)
+        let staleness = Staleness::default();
+        let question = self.of_caller(question, staleness.clone());
+        let answers = self.app.schema.execute_stream_with_session_data(question, session);
+        answers.map(move |answer| staleness.said_in(answer)).boxed()
     }
 }
 
-async fn ask(State(app): State<App>, access: Access, headers: HeaderMap, body: Bytes) -> Response {
+async fn ask(
+    State(app): State<App>,
+    access: Access,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
     // A form of another site's page can be sent without asking first; JSON can't.
     let is_json = headers
         .get(header::CONTENT_TYPE)
@@ -105,6 +116,8 @@ async fn ask(State(app): State<App>, access: Access, headers: HeaderMap, body: B
         return ApiError::bad_request("a question is JSON: send content-type: application/json")
             .into_response();
     }
+    // The gate has read it whole, so that only its length can be wrong.
+    let Ok(body) = body else { return ApiError::too_large(QUESTION_BYTES).into_response() };
     let question: Question = match serde_json::from_slice(&body) {
         Ok(question) => question,
         Err(error) => {

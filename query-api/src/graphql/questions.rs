@@ -5,22 +5,22 @@ use crate::App;
 use crate::access::{Access, Role};
 use crate::error::ApiError;
 use crate::flow;
-use crate::flows::{self, PageWords, SortWords};
+use crate::flows::{self, Cursor, PageWords, Sort, SortWords};
 use crate::protocol::Filters;
 use crate::rest;
 use crate::stream::{Frame, frames};
 use crate::traces;
 use async_graphql::dataloader::{DataLoader, Loader};
 use async_graphql::dynamic::{FieldValue, ResolverContext, SubscriptionFieldFuture};
-use async_graphql::{Error, ErrorExtensions};
+use async_graphql::{Error, ErrorExtensions, Response, Value};
 use futures_util::StreamExt;
 use futures_util::future::ready;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json, json};
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 
 /// Fields that ask the servers something, in one request: aliases must not make one question a hundred.
@@ -28,6 +28,8 @@ const QUESTIONS: u32 = 16;
 /// Flows of a list whose graphs are asked for at once: those of a page.
 const FLOWS: usize = 100;
 const MOST_ON_A_PAGE: u64 = FLOWS as u64;
+/// Flows beyond it are reached by `after` only.
+const LAST_PAGE: u64 = 10_000;
 
 /// Who asks, and how much they have asked.
 pub struct Caller {
@@ -35,12 +37,13 @@ pub struct Caller {
     access: Access,
     asked: AtomicU32,
     subscriptions: Arc<Semaphore>,
+    staleness: Staleness,
 }
 
 impl Caller {
-    /// Hasn't asked anything yet.
-    pub fn new(app: App, access: Access, subscriptions: Arc<Semaphore>) -> Self {
-        Self { app, access, asked: AtomicU32::new(0), subscriptions }
+    /// Hasn't asked anything yet. What is answered is noted in `staleness`.
+    pub fn new(app: App, access: Access, subscriptions: Arc<Semaphore>, staleness: Staleness) -> Self {
+        Self { app, access, asked: AtomicU32::new(0), subscriptions, staleness }
     }
 
     fn count(&self) -> Result<(), Error> {
@@ -63,6 +66,7 @@ pub enum Computed {
     Services,
     Service,
     Dependencies,
+    Edges,
     PageInfo,
     MetadataOfFlow,
     GraphOfFlow,
@@ -88,7 +92,8 @@ impl Computed {
     /// A field of another type.
     pub fn field(parent: &str, name: &str) -> Option<Self> {
         match (parent, name) {
-            ("FlowConnection", "pageInfo") => Some(Self::PageInfo),
+            ("FlowConnection" | "TraceConnection", "edges") => Some(Self::Edges),
+            ("FlowConnection" | "TraceConnection", "pageInfo") => Some(Self::PageInfo),
             ("Flow", "metadata") => Some(Self::MetadataOfFlow),
             ("Flow", "graph") => Some(Self::GraphOfFlow),
             _ => None,
@@ -111,6 +116,7 @@ impl Computed {
         let caller = context.data::<Caller>()?;
         let (app, access) = (&caller.app, &caller.access);
         match self {
+            Self::Edges => return Ok(edges(json(context.parent_value)?)),
             Self::PageInfo => return Ok(page_info(json(context.parent_value)?)),
             Self::MetadataOfFlow => return Ok(metadata(json(context.parent_value)?)),
             Self::GraphOfFlow => return graph(context).await,
@@ -118,54 +124,113 @@ impl Computed {
         }
         access.at_least(self.role()).map_err(refused)?;
         let mut arguments = arguments(context)?;
-        match self {
+        let mut answer = match self {
             Self::Flow => {
                 let flow = found(flow::find(app, access, &text(&mut arguments, "flowId")).await)?;
-                Ok(with_its_metadata(flow))
+                with_its_metadata(flow)
             }
-            Self::Trace => found(traces::find(app, access, &text(&mut arguments, "traceId")).await),
+            Self::Trace => found(traces::find(app, access, &text(&mut arguments, "traceId")).await)?,
             Self::Flows => {
                 let (page, sort) = page(&mut arguments)?;
-                shown(flows::list(app, access, parameters(arguments)?, page, sort).await)
+                let order = sort.sort.clone();
+                sorted(flows::list(app, access, parameters(arguments)?, page, sort).await, order)?
             }
             Self::Traces => {
                 let (page, sort) = page(&mut arguments)?;
-                shown(flows::traces(app, access, parameters(arguments)?, &[], (page, sort)).await)
+                let (order, attributes) = (sort.sort.clone(), attributes(context, &mut arguments));
+                let which = parameters(arguments)?;
+                sorted(flows::traces(app, access, which, &attributes, (page, sort)).await, order)?
             }
-            Self::Dependencies => shown(rest::dependencies::of(app, access, parameters(arguments)?).await),
-            Self::Operations => {
-                let answer = rest::graph::operations_of(app, access, parameters(arguments)?).await;
-                shown(answer.map(|answer| answer.operations))
-            }
+            Self::Dependencies => shown(rest::dependencies::of(app, access, parameters(arguments)?).await)?,
+            Self::Operations => shown(rest::graph::operations_of(app, access, parameters(arguments)?).await)?,
             Self::Operation => {
                 let name = text(&mut arguments, "name");
-                found(rest::operation_stats::stats(app, access, name, parameters(arguments)?).await)
+                found(rest::operation_stats::stats(app, access, name, parameters(arguments)?).await)?
             }
-            Self::Services => {
-                let answer = rest::services::list(app, access, parameters(arguments)?).await;
-                shown(answer.map(|answer| answer.services))
-            }
+            Self::Services => shown(rest::services::list(app, access, parameters(arguments)?).await)?,
             Self::Service => {
                 let name = text(&mut arguments, "name");
-                let answer = rest::services::one(app, access, &name, parameters(arguments)?).await;
-                found(answer.map(|answer| answer.service))
+                found(rest::services::one(app, access, &name, parameters(arguments)?).await)?
             }
-            Self::PageInfo | Self::MetadataOfFlow | Self::GraphOfFlow => Ok(Json::Null),
+            Self::Edges | Self::PageInfo | Self::MetadataOfFlow | Self::GraphOfFlow => Json::Null,
+        };
+        if let Some(staleness) = answer.get("staleness") {
+            caller.staleness.note(context.item.node.response_key().node.as_str(), staleness);
+        }
+        Ok(match self {
+            Self::Operation => operation(answer),
+            Self::Operations => answer["operations"].take(),
+            Self::Services => answer["services"].take(),
+            Self::Service if !answer.is_null() => answer["service"].take(),
+            _ => answer,
+        })
+    }
+}
+
+/// How current the answers of one request are. Fields are worked out at the same time, and the response is put together
+/// after all of them, so that this is shared.
+#[derive(Debug, Clone, Default)]
+pub struct Staleness(Arc<Mutex<Map<String, Json>>>);
+
+impl Staleness {
+    fn note(&self, field: &str, staleness: &Json) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(field.to_owned(), staleness.clone());
+    }
+
+    /// A response that says it, by the names of its fields.
+    #[must_use]
+    pub fn said_in(&self, response: Response) -> Response {
+        let fields = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match Value::from_json(fields.into()) {
+            Ok(Value::Object(fields)) if !fields.is_empty() => {
+                response.extension("staleness", Value::Object(fields))
+            }
+            _ => response,
         }
     }
 }
 
 /// Which page, from `first`, `after`, `page` and `sort`.
 fn page(arguments: &mut Map<String, Json>) -> Result<(PageWords, SortWords), Error> {
-    let mut number = |name| arguments.remove(name).and_then(|number| number.as_u64());
-    let (size, page) = (number("first").unwrap_or(20), number("page"));
-    if size > MOST_ON_A_PAGE {
-        return Err(Error::new(format!("first is at most {MOST_ON_A_PAGE}")));
-    }
+    let mut number = |name, most| match arguments.remove(name) {
+        None => Ok(None),
+        Some(number) => {
+            let number = number.as_u64().filter(|number| (1..=most).contains(number));
+            let number = number.and_then(|number| u32::try_from(number).ok());
+            let refusal = || refused(ApiError::bad_request(format!("{name} is 1 to {most}")));
+            number.ok_or_else(refusal).map(Some)
+        }
+    };
+    let words = PageWords { page_size: number("first", MOST_ON_A_PAGE)?, page: number("page", LAST_PAGE)? };
     let mut word = |name| arguments.remove(name).and_then(|word| word.as_str().map(str::to_owned));
-    let sort = SortWords { sort: word("sort"), cursor: word("after") };
-    let page_size = u32::try_from(size).ok();
-    Ok((PageWords { page: page.map(|page| u32::try_from(page).unwrap_or(u32::MAX)), page_size }, sort))
+    Ok((words, SortWords { sort: word("sort"), cursor: word("after") }))
+}
+
+/// Attributes hold commas of their own, so that they stay a list.
+fn attributes(context: &ResolverContext<'_>, arguments: &mut Map<String, Json>) -> Vec<String> {
+    arguments.remove("attribute");
+    let given = context.args.get("attribute").and_then(|given| given.list().ok());
+    let texts = given.iter().flat_map(|given| given.iter());
+    texts.filter_map(|text| text.string().ok().map(str::to_owned)).collect()
+}
+
+/// A list that knows its order, for the cursors of its entries.
+fn sorted<T: Serialize>(list: Result<T, ApiError>, order: Option<String>) -> Result<Json, Error> {
+    let mut list = shown(list)?;
+    list["sort"] = order.into();
+    Ok(list)
+}
+
+/// What REST says of an operation in its statistics only; null where nothing of it ended.
+fn operation(mut answer: Json) -> Json {
+    if answer.get("lastSeen").is_none_or(Json::is_null) {
+        return Json::Null;
+    }
+    for (name, from) in [("count", "totalRequests"), ("errorRate", "errorRate"), ("avgLatency", "avgLatency")]
+    {
+        answer[name] = answer["stats"][from].clone();
+    }
+    answer
 }
 
 /// What REST says of a single flow in its metadata only.
@@ -195,10 +260,32 @@ fn metadata(flow: &Json) -> Json {
     })
 }
 
-/// What an answer says of itself, so that the next page can be asked for.
+/// What an answer says of itself, so that the next page can be asked for. By cursors, or, in the order of durations, by
+/// numbers of pages.
 fn page_info(connection: &Json) -> Json {
-    let cursor = connection.get("nextCursor").unwrap_or(&Json::Null);
-    json!({"hasNextPage": !cursor.is_null(), "endCursor": cursor})
+    let number = |name| connection.get(name).and_then(Json::as_u64);
+    let shown = number("page").zip(number("pageSize")).map(|(page, size)| page.saturating_mul(size));
+    let has_cursor = connection.get("nextCursor").is_some_and(|cursor| !cursor.is_null());
+    let has_page = shown.zip(number("total")).is_some_and(|(shown, total)| shown < total);
+    let end = listed(connection).last().and_then(|last| cursor(connection, last));
+    json!({"hasNextPage": has_cursor || has_page, "endCursor": end})
+}
+
+/// The entries of a list, each with its cursor.
+fn edges(connection: &Json) -> Json {
+    let edge = |node: &Json| json!({"cursor": cursor(connection, node), "node": node});
+    listed(connection).iter().map(edge).collect()
+}
+
+fn listed(connection: &Json) -> &[Json] {
+    let list = ["flows", "traces"].into_iter().find_map(|name| connection.get(name)?.as_array());
+    list.map_or(&[], Vec::as_slice)
+}
+
+fn cursor(connection: &Json, entry: &Json) -> Option<String> {
+    let sort = Sort::read(connection.get("sort").and_then(Json::as_str)).ok()?;
+    let id = u128::from_str_radix(entry.get("traceId")?.as_str()?, 16).ok()?;
+    sort.cursor(Cursor { start_us: entry.get("startTime")?.as_i64()?, id })
 }
 
 /// The graph of a single flow is there; those of a list are asked for together.

@@ -97,14 +97,17 @@ fn field(parent: &str, definition: FieldDefinition, names: &Arc<Names>) -> anyho
         FieldFuture::new(async move {
             let Some(computed) = computed else {
                 let parent = json(context.parent_value)?;
-                return Ok(Some(shown(parent.get(&key).unwrap_or(&Json::Null), &kind, &names)?));
+                // Only nothing is null to every type: a value is taken for an object, a list or an item.
+                let value = parent.get(&key).filter(|value| !value.is_null());
+                return value.map(|value| shown(value, &kind, &names)).transpose();
             };
-            let answer = computed.answer(&context).await?;
-            Ok(Some(match kind.base {
-                BaseType::Named(_) if answer.is_null() => FieldValue::NULL,
-                BaseType::Named(_) => FieldValue::owned_any(answer),
-                BaseType::List(_) => owned_list(answer),
-            }))
+            Ok(match (computed.answer(&context).await?, &kind.base) {
+                (Json::Null, _) => None,
+                (Json::Array(items), BaseType::List(_)) => {
+                    Some(FieldValue::list(items.into_iter().map(FieldValue::owned_any)))
+                }
+                (answer, _) => Some(FieldValue::owned_any(answer)),
+            })
         })
     });
     if let Some(text) = definition.description {
@@ -182,7 +185,6 @@ pub fn json<'a>(value: &'a FieldValue<'a>) -> Result<&'a Json, Error> {
 /// JSON as a value of a type: objects are lent, everything else is copied.
 fn shown<'a>(json: &'a Json, ty: &Type, names: &Names) -> Result<FieldValue<'a>, Error> {
     match (&ty.base, json) {
-        (_, Json::Null) => Ok(FieldValue::NULL),
         (BaseType::List(of), Json::Array(items)) => {
             let items: Result<Vec<_>, _> = items.iter().map(|item| shown(item, of, names)).collect();
             Ok(FieldValue::list(items?))
@@ -195,13 +197,6 @@ fn shown<'a>(json: &'a Json, ty: &Type, names: &Names) -> Result<FieldValue<'a>,
             Ok(Value::Enum(Name::new(text)).into())
         }
         (BaseType::Named(_), json) => Ok(Value::from_json(json.clone())?.into()),
-    }
-}
-
-fn owned_list<'a>(answer: Json) -> FieldValue<'a> {
-    match answer {
-        Json::Array(items) => FieldValue::list(items.into_iter().map(FieldValue::owned_any)),
-        _ => FieldValue::NULL,
     }
 }
 
