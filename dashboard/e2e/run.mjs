@@ -12,6 +12,7 @@ import "./safe.test.mjs";
 import "./login.test.mjs";
 import "./speed.test.mjs";
 import "./large.test.mjs";
+import "./demo.test.mjs";
 import "./access.test.mjs";
 
 const failed = await runAll(process.argv[2]);
