@@ -1,3 +1,4 @@
+import { useMemo } from "react";
 import { words } from "../../words";
 import { failures, type Line } from "./spans";
 
@@ -6,7 +7,7 @@ const SHOWN = 20;
 
 /** What failed and in which words; stack traces are text. */
 export function Failures({ lines, onSelect }: { lines: Line[]; onSelect: (span: string) => void }) {
-  const all = failures(lines);
+  const all = useMemo(() => failures(lines), [lines]);
   if (lines.length === 0) return null;
   return (
     <section className="card">

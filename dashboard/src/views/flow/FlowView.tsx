@@ -100,19 +100,24 @@ function Information({ of: { flowId, metadata, graph }, trace }: { of: Schemas["
     [text.start, moment(metadata.startTime)], [text.environment, metadata.environment], [text.services, services === undefined ? "–" : exact(services)],
     [text.spans, exact(metadata.totalSpans)], [text.errors, exact(metadata.errorCount)], ...(metadata.uiEvent === "" ? [] : [[text.event, metadata.uiEvent] as [string, string]]),
   ];
-  const json = JSON.stringify(trace, null, 2);
   return (
     <section className="card card-body information" aria-label={text.information}>
       <dl className="strip" title={sourceOf("", urls(flowId).flow)}>{facts.map(([title, value]) => <div key={title}><dt>{title}</dt><dd>{value}</dd></div>)}</dl>
       <div className="row">
         <span className="mono">{flowId}</span><Copy text={flowId} label={text.copyId} />
-        {trace && <button type="button" onClick={() => save(`trace-${flowId}.json`, json, "application/json")}>{text.json}</button>}
+        {trace && <button type="button" onClick={() => save(`trace-${flowId}.json`, written(trace), "application/json")}>{text.json}</button>}
         {trace && <button type="button" aria-pressed={asJson} onClick={() => showJson(!asJson)}>{text.raw}</button>}
         {elsewhere && <a className="button" href={elsewhere} target="_blank" rel="noreferrer">{text.openElsewhere}</a>}
       </div>
-      {asJson && <pre className="raw" tabIndex={0}>{json}</pre>}
+      {asJson && trace && <Raw of={trace} />}
     </section>
   );
+}
+
+const written = (trace: Schemas["OfSpans_TraceAnswer"]) => JSON.stringify(trace, null, 2);
+
+function Raw({ of }: { of: Schemas["OfSpans_TraceAnswer"] }) {
+  return <pre className="raw" tabIndex={0}>{useMemo(() => written(of), [of])}</pre>;
 }
 
 function Notes({ of: { metadata }, skewRepaired }: { of: Schemas["OfSpans_FlowAnswer"]; skewRepaired: boolean }) {
