@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 const FIRST_STEP: i64 = 256;
 
 /// How records become blocks. A batch that was begun is only sent again by a program that makes the same blocks.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// One entry: a lane was taken, a batch was begun, or done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,7 +95,7 @@ mod tests {
         let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
         });
-        assert_eq!((FORMAT, hash), (2, 11_881_703_975_345_899_263));
+        assert_eq!((FORMAT, hash), (3, 1_988_689_873_242_883_124));
     }
 
     #[test]
