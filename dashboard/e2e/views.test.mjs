@@ -65,10 +65,9 @@ test("a dot in the chart of latencies leads to its flow", async (page) => {
 
 test("a flow: its story, its spans, and what failed as text", async (page) => {
   const { failed } = await prepare();
-  await page.goto(`${api}/flows/${failed}`);
   const flow = await until("the flow is stored", async () => ask(`/api/v1/flows/${failed}`).catch(() => null));
-  const { spans } = await ask(`/api/v1/traces/${failed}`);
-  await page.reload();
+  const { spans } = await until("its spans are stored", async () => ask(`/api/v1/traces/${failed}`).catch(() => null));
+  await page.goto(`${api}/flows/${failed}`);
   await page.locator(".story li").first().waitFor();
   await page.locator(".span-row").first().waitFor();
   same(await page.locator(".story li").count(), flow.sequence.length, "calls told");
