@@ -72,8 +72,9 @@ export const versionOf = ({ id, service: { name, version } }: Node) => (version 
 
 const PLACE = ["namespace", "cluster"] as const;
 
-/** What a question that is asked by these can't tell the node apart by from others of its name. */
-function mixed({ service }: Node, nodes: ReadonlyMap<string, Node>, asked: readonly (typeof PLACE)[number][]) {
+/** What questions can't tell the node apart by from others of its name: where it says nothing of itself. */
+function mixed({ service }: Node, nodes: ReadonlyMap<string, Node>) {
+  const asked = PLACE.filter((by) => service[by] !== "");
   const isMeant = (each: Node) => each.kind === "service" && each.service.name === service.name && asked.every((by) => each.service[by] === service[by]);
   return PLACE.filter((by) => [...nodes.values()].some((each) => isMeant(each) && each.service[by] !== service[by]));
 }
@@ -82,7 +83,7 @@ function Service({ node, nodes }: { node: Node; nodes: ReadonlyMap<string, Node>
   const { service: { name, namespace, cluster } } = node;
   const { filters: { operation, environment, probes, time }, graph: { window } } = useLook();
   const version = versionOf(node);
-  const also = mixed(node, nodes, PLACE.filter((by) => node.service[by] !== ""));
+  const also = mixed(node, nodes);
   const noVersion = version === "" ? [] : ["version" as const];
   const steps = useSettings();
   const path = { name };

@@ -54,31 +54,19 @@ pub struct StatisticsParameters {
 async fn statistics(
     State(app): State<App>,
     access: Access,
-    Ask(parameters): Ask<StatisticsParameters>,
+    Ask(asked): Ask<StatisticsParameters>,
 ) -> Result<Json<StatisticsAnswer>, ApiError> {
-    let StatisticsParameters {
-        operation,
-        environment,
-        service,
-        namespace,
-        cluster,
-        status,
-        window,
-        start_time,
-        end_time,
-        probes,
-    } = parameters;
     let which = WhichWords {
-        operation,
-        environment,
-        service,
-        namespace,
-        cluster,
-        status,
-        window,
-        start_time,
-        end_time,
-        probes,
+        operation: asked.operation,
+        environment: asked.environment,
+        service: asked.service,
+        namespace: asked.namespace,
+        cluster: asked.cluster,
+        status: asked.status,
+        window: asked.window,
+        start_time: asked.start_time,
+        end_time: asked.end_time,
+        probes: asked.probes,
         ..WhichWords::default()
     };
     Ok(Json(flows::statistics(&app, &access, which).await?))
