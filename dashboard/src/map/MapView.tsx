@@ -96,12 +96,7 @@ export function MapView() {
           {choice.as === "tree" && <EdgeTree nodes={left.nodes} edges={left.edges} source={source} onNode={onNode} onEdge={pickEdge} />}
           <footer className="map-foot">
             {choice.as === "map" && <Legend />}
-            <div className="map-notes small muted">
-              {isByItself && <ByNamespace services={look.graph.nodes.size} />}
-              {choice.group === "none" && look.isLarge && namespace === "" && <button type="button" className="link small" onClick={() => set({ group: null })}>{words.map.showByNamespace}</button>}
-              {(choice.withRare || !withRare) && <Rare rare={seen.rare} withRare={withRare} />}
-              {look.filters.status !== "" && <span>{words.filters.statusOnMap}</span>}
-            </div>
+            <Notes choice={choice} isByItself={isByItself} rare={seen.rare} withRare={withRare} />
             <How url={how} />
           </footer>
         </>}
@@ -130,6 +125,19 @@ function Focus({ choice: { focus, hops }, name }: { choice: MapChoice; name: (id
       </label>
       <button type="button" data-escape="" onClick={() => set({ focus: null, hops: null })}>{words.map.unfocus}</button>
     </span>
+  );
+}
+
+/** What is not shown as it was asked for, and the way there. */
+function Notes({ choice, isByItself, rare, withRare }: { choice: MapChoice; isByItself: boolean; rare: number; withRare: boolean }) {
+  const { filters: { namespace, status }, graph, isLarge } = useLook();
+  return (
+    <div className="map-notes small muted">
+      {isByItself && <ByNamespace services={graph.nodes.size} />}
+      {choice.group === "none" && isLarge && namespace === "" && <button type="button" className="link small" onClick={() => set({ group: null })}>{words.map.showByNamespace}</button>}
+      {(choice.withRare || !withRare) && <Rare rare={rare} withRare={withRare} />}
+      {status !== "" && <span>{words.filters.statusOnMap}</span>}
+    </div>
   );
 }
 
